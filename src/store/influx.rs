@@ -1,6 +1,7 @@
 //! InfluxDB 2.x: line protocol in, Flux out, over one HTTP client.
 
 mod control;
+pub mod flux_csv;
 pub mod line;
 mod questions;
 pub mod rules;
