@@ -10,6 +10,7 @@
 
 pub mod binance;
 pub mod capture;
+pub mod cli;
 pub mod flux;
 pub mod practice;
 pub mod store;

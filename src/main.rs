@@ -1,3 +1,7 @@
-//! The command.
+//! The command: parse, run, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tickflux::cli::main()
+}

@@ -142,6 +142,9 @@ impl fmt::Display for TradeId {
 pub struct TradeTime(i64);
 
 impl TradeTime {
+    /// 1970-01-01T00:00:00.000Z.
+    pub const EPOCH: Self = Self(0);
+
     /// A time from milliseconds since the epoch.
     ///
     /// # Errors

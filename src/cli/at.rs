@@ -1,0 +1,46 @@
+//! `tickflux at`: the trade nearest to a time.
+
+use clap::Args;
+
+use super::report::{FormatArgs, TradeRow, print};
+use super::settings::{Purpose, StoreArgs, now};
+use super::time::TimeArg;
+use super::{Answer, Failure};
+use crate::store::Scope;
+use crate::trade::{Exchange, Symbol};
+
+/// Which symbol, when, in which store.
+#[derive(Debug, Args)]
+pub(super) struct AtArgs {
+    /// A symbol such as BTCUSDT
+    symbol: Symbol,
+    /// RFC 3339, such as 2026-01-31T12:00:00Z, or -5m for five minutes ago; to the millisecond
+    #[arg(value_parser = TimeArg::parse, allow_hyphen_values = true)]
+    time: TimeArg,
+    /// The last trade at or before the time, instead of the nearest
+    #[arg(long)]
+    as_of: bool,
+    /// Only trades of this exchange
+    #[arg(long)]
+    exchange: Option<Exchange>,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    output: FormatArgs,
+}
+
+pub(super) async fn run(args: AtArgs) -> Result<Answer, Failure> {
+    let time = args.time.within_retention(now())?;
+    let store = args.store.open(Purpose::Questions)?;
+    let scope = Scope { symbols: vec![args.symbol.clone()], exchange: args.exchange };
+    let trades = store.price_at(&scope, time, args.as_of).await?;
+    let now = now();
+    let rows: Vec<_> = trades.iter().map(|trade| TradeRow::new(trade, now, Some(time))).collect();
+    print(&rows, args.output.format)?;
+    if rows.is_empty() {
+        let which = if args.as_of { format!("at or before {time}") } else { "within 24 h".to_owned() };
+        let why = format!("no trade of {} {which} in {}: capture it first", args.symbol, store.describe());
+        return Err(Failure::No(why));
+    }
+    Ok(Answer::Done)
+}

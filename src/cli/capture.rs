@@ -1,0 +1,215 @@
+//! `tickflux capture`: the main job.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::ProgressBar;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tracing::warn;
+
+use super::report::{FormatArgs, print_one};
+use super::settings::{DEFAULT_EXCHANGE, Purpose, StoreArgs, now};
+use super::{Answer, Failure, start_logs};
+use crate::binance::rest::Rest;
+use crate::binance::{DEFAULT_REST_URL, DEFAULT_STREAM_URL};
+use crate::capture::run::{CaptureError, Progress, Settings, run as run_capture};
+use crate::capture::summary::Summary;
+use crate::store::AnyStore;
+use crate::telemetry::health::{self, Health};
+use crate::trade::{Exchange, Symbol};
+
+/// What to capture, from where, into what.
+#[derive(Debug, Args)]
+pub(super) struct CaptureArgs {
+    /// Symbols, with commas between them
+    #[arg(long, env = "TICKFLUX_SYMBOLS", value_delimiter = ',', default_value = "BTCUSDT,ETHUSDT")]
+    symbols: Vec<Symbol>,
+    /// Value of the exchange tag
+    #[arg(long, env = "TICKFLUX_EXCHANGE", default_value = DEFAULT_EXCHANGE)]
+    exchange: Exchange,
+    /// Base of the stream's URL
+    #[arg(long, env = "TICKFLUX_STREAM_URL", value_name = "URL", default_value = DEFAULT_STREAM_URL)]
+    stream_url: String,
+    /// Base of the REST URL
+    #[arg(long, env = "TICKFLUX_REST_URL", value_name = "URL", default_value = DEFAULT_REST_URL)]
+    rest_url: String,
+    /// Stream connections to keep open; a second one hides every cut
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
+    connections: u8,
+    /// Replace a connection that had no trade at all for so long
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    idle_timeout: Duration,
+    /// Folder for what is not stored: dead letters
+    #[arg(long, env = "TICKFLUX_OUTBOX", value_name = "DIR", default_value = "tickflux-outbox")]
+    outbox: PathBuf,
+    /// Serve /healthz here
+    #[arg(long, env = "TICKFLUX_METRICS_LISTEN", value_name = "ADDR")]
+    metrics_listen: Option<SocketAddr>,
+    /// Stop once so many distinct trades are acknowledged
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+    /// Stop after so long, such as 30s
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    duration: Option<Duration>,
+    /// Record the session's messages in a new file; compressed if it ends in .gz
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    output: FormatArgs,
+}
+
+pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
+    let status = status_line();
+    start_logs("tickflux=info", status.clone());
+    let symbols = without_repeats(args.symbols);
+    let tls = crate::tls::client_config().map_err(|error| Failure::Unusable(format!("cannot set up TLS: {error}")))?;
+    let tls = Arc::new(tls);
+    check_url(&args.stream_url, &["ws", "wss"], "--stream-url")?;
+    check_url(&args.rest_url, &["http", "https"], "--rest-url")?;
+    let store = args.store.open(Purpose::Capture(args.exchange))?;
+    eprintln!("tickflux: capturing {} from {} into {}", list(&symbols), args.stream_url, store.describe());
+    let rest = Rest::new(&args.rest_url, &tls).map_err(|error| Failure::Unusable(error.to_string()))?;
+    check_symbols(&rest, &symbols).await?;
+    for warning in store.check().await? {
+        warn!("{warning}");
+    }
+    let health = Arc::new(Health::default());
+    if let Some(address) = args.metrics_listen {
+        health::serve(address, Arc::clone(&health)).await.map_err(|error| {
+            Failure::Usage(format!("cannot listen on {address}: {error}: give another --metrics-listen"))
+        })?;
+    }
+    let settings = Settings {
+        symbols,
+        stream_url: args.stream_url,
+        tls,
+        connections: args.connections.into(),
+        idle_timeout: args.idle_timeout,
+        outbox: args.outbox,
+        count: args.count,
+        duration: args.duration,
+        record: args.record,
+        clock: now,
+    };
+    let (to_progress, progress) = watch::channel(Progress::default());
+    let stop = stop_on_signals().map_err(|error| Failure::Unusable(format!("cannot handle signals: {error}")))?;
+    let shown = tokio::spawn(show(status.clone(), progress));
+    let summary = run_capture(settings, AnyStore::clone(&store), health, stop, to_progress).await;
+    shown.abort();
+    status.finish_and_clear();
+    let summary = summary.map_err(|error| match error {
+        CaptureError::Record { .. } => Failure::Usage(error.to_string()),
+        CaptureError::Internal(_) => Failure::Unusable(error.to_string()),
+    })?;
+    print_one(&summary, &words(&summary), args.output.format)?;
+    verdict(&summary, &store)
+}
+
+fn verdict(summary: &Summary, store: &AnyStore) -> Result<Answer, Failure> {
+    if summary.outbox_left > 0 {
+        let why =
+            format!("{} trades were read and not stored: {} did not take them", summary.outbox_left, store.describe());
+        return Err(Failure::Unusable(why));
+    }
+    let is_whole = summary.dead_letters == 0 && summary.holes_open == 0;
+    Ok(if is_whole { Answer::Done } else { Answer::No })
+}
+
+/// Asks the exchange for each symbol; goes on without an answer, but not with an unknown symbol.
+async fn check_symbols(rest: &Rest, symbols: &[Symbol]) -> Result<(), Failure> {
+    for symbol in symbols {
+        match rest.lists(symbol).await {
+            Ok(true) => {}
+            Ok(false) => {
+                return Err(Failure::Usage(format!("the exchange does not list {symbol}: see --symbols")));
+            }
+            Err(error) => {
+                let why = crate::error_chain(&error);
+                warn!("The symbols could not be checked: {why}. Capture goes on.");
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_url(url: &str, schemes: &[&str], flag: &str) -> Result<(), Failure> {
+    let parsed = reqwest::Url::parse(url).ok().filter(|parsed| parsed.has_host() && schemes.contains(&parsed.scheme()));
+    let wanted = schemes.join(":// or ");
+    parsed.map(drop).ok_or_else(|| Failure::Usage(format!("{flag} {url} is not a URL that begins with {wanted}://")))
+}
+
+/// The first SIGINT or SIGTERM asks for an end, the second one ends.
+fn stop_on_signals() -> std::io::Result<watch::Receiver<bool>> {
+    async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (to_stop, stop) = watch::channel(false);
+    tokio::spawn(async move {
+        either(&mut interrupt, &mut terminate).await;
+        to_stop.send_replace(true);
+        either(&mut interrupt, &mut terminate).await;
+        std::process::exit(130);
+    });
+    Ok(stop)
+}
+
+/// Only drawn on a terminal.
+fn status_line() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+async fn show(bar: ProgressBar, mut progress: watch::Receiver<Progress>) {
+    while progress.changed().await.is_ok() {
+        let now = progress.borrow_and_update().clone();
+        bar.set_message(format!(
+            "{} trades stored, {} waiting, {} holes, {} connections",
+            now.trades, now.held, now.holes, now.connections
+        ));
+    }
+}
+
+fn words(summary: &Summary) -> String {
+    let ids: Vec<_> =
+        summary.symbols.iter().map(|(symbol, ids)| format!("{symbol} {} to {}", ids.first_id, ids.last_id)).collect();
+    format!(
+        "{} trades in {:.1} s ({:.0}/s), {} duplicates, {} holes open, {} dead letters, {} not stored, latency p50 {} ms \
+         p99 {} ms: {}",
+        summary.trades,
+        summary.seconds,
+        summary.trades_per_second,
+        summary.duplicates,
+        summary.holes_open,
+        summary.dead_letters,
+        summary.outbox_left,
+        summary.latency_ms.p50,
+        summary.latency_ms.p99,
+        if ids.is_empty() { "nothing came".to_owned() } else { ids.join(", ") },
+    )
+}
+
+fn without_repeats(symbols: Vec<Symbol>) -> Vec<Symbol> {
+    let mut unique = Vec::with_capacity(symbols.len());
+    for symbol in symbols {
+        if !unique.contains(&symbol) {
+            unique.push(symbol);
+        }
+    }
+    unique
+}
+
+fn list(symbols: &[Symbol]) -> String {
+    symbols.iter().map(Symbol::as_str).collect::<Vec<_>>().join(", ")
+}

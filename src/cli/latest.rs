@@ -1,0 +1,45 @@
+//! `tickflux latest`: the newest trade of each symbol.
+
+use clap::Args;
+
+use super::report::{FormatArgs, TradeRow, print};
+use super::settings::{Purpose, StoreArgs, now};
+use super::{Answer, Failure};
+use crate::store::Scope;
+use crate::trade::{Exchange, Symbol};
+
+/// Which symbols, in which store.
+#[derive(Debug, Args)]
+pub(super) struct LatestArgs {
+    /// Symbols such as BTCUSDT; every stored one if none is given
+    symbols: Vec<Symbol>,
+    /// Only trades of this exchange
+    #[arg(long)]
+    exchange: Option<Exchange>,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    output: FormatArgs,
+}
+
+pub(super) async fn run(args: LatestArgs) -> Result<Answer, Failure> {
+    let store = args.store.open(Purpose::Questions)?;
+    let scope = Scope { symbols: args.symbols, exchange: args.exchange };
+    let trades = store.latest(&scope).await?;
+    let now = now();
+    let rows: Vec<_> = trades.iter().map(|trade| TradeRow::new(trade, now, None)).collect();
+    print(&rows, args.output.format)?;
+    let is_found = |symbol: &&Symbol| trades.iter().any(|stored| stored.trade.symbol == **symbol);
+    let missing: Vec<_> = scope.symbols.iter().filter(|symbol| !is_found(symbol)).map(Symbol::as_str).collect();
+    if !missing.is_empty() {
+        let symbols = missing.join(", ");
+        return Err(Failure::No(format!(
+            "no trade of {symbols} within 24 h in {}: capture it first",
+            store.describe()
+        )));
+    }
+    if trades.is_empty() {
+        return Err(Failure::No(format!("no trade within 24 h in {}: capture some first", store.describe())));
+    }
+    Ok(Answer::Done)
+}

@@ -1,0 +1,29 @@
+//! `tickflux provision`: the bucket on an InfluxDB that already runs.
+
+use clap::Args;
+
+use super::settings::{DEFAULT_EXCHANGE, StoreArgs};
+use super::{Answer, Failure};
+use crate::store::influx::Provisioned;
+
+/// Which InfluxDB, and whether to change what is there.
+#[derive(Debug, Args)]
+pub(super) struct ProvisionArgs {
+    /// Change the retention of a bucket that exists; trades past 24 h are then deleted
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+pub(super) async fn run(args: ProvisionArgs) -> Result<Answer, Failure> {
+    let exchange = DEFAULT_EXCHANGE.parse().map_err(|error| Failure::Usage(format!("{error}")))?;
+    let influx = args.store.influx(exchange)?;
+    let bucket = &args.store.bucket;
+    match influx.provision(args.force).await? {
+        Provisioned::Created => println!("made bucket {bucket}: it keeps 24h in groups of 1h"),
+        Provisioned::Unchanged => println!("bucket {bucket} keeps 24h in groups of 1h already"),
+        Provisioned::Changed(before) => println!("bucket {bucket} keeps 24h in groups of 1h now; before: {before}"),
+    }
+    Ok(Answer::Done)
+}

@@ -1,0 +1,337 @@
+//! Answers in tables for people, JSON and CSV for programs.
+
+use std::io::{self, Write};
+
+use clap::{Args, ValueEnum};
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Failure;
+use crate::store::{HighLow, StoredTrade};
+use crate::trade::TradeTime;
+
+/// How answers are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum Format {
+    /// A table for people
+    #[default]
+    Table,
+    /// One JSON object a line
+    Json,
+    /// CSV with the JSON's keys
+    Csv,
+}
+
+/// The `--format` flag.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct FormatArgs {
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+/// A trade with the contract's keys.
+#[derive(Debug, Serialize)]
+pub(super) struct TradeRow {
+    exchange: String,
+    symbol: String,
+    trade_id: u64,
+    time: String,
+    price: String,
+    quantity: String,
+    buyer_is_maker: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    distance_ms: Option<i64>,
+    #[serde(skip)]
+    age: String,
+}
+
+impl TradeRow {
+    /// A row as seen at `now`; its distance to `asked`, if a time was asked for.
+    pub(super) fn new(stored: &StoredTrade, now: TradeTime, asked: Option<TradeTime>) -> Self {
+        let trade = &stored.trade;
+        Self {
+            exchange: stored.exchange.to_string(),
+            symbol: trade.symbol.to_string(),
+            trade_id: trade.id.get(),
+            time: trade.time.to_string(),
+            price: trade.price.to_string(),
+            quantity: trade.quantity.to_string(),
+            buyer_is_maker: trade.buyer_is_maker,
+            distance_ms: asked.map(|asked| trade.time.ms() - asked.ms()),
+            age: age(now.ms() - trade.time.ms()),
+        }
+    }
+}
+
+/// The extremes of a minute with the contract's keys.
+#[derive(Debug, Serialize)]
+pub(super) struct HighLowRow {
+    symbol: String,
+    minute: String,
+    trades: u64,
+    missing: u64,
+    open: bool,
+    high: TradeRow,
+    low: TradeRow,
+}
+
+impl HighLowRow {
+    /// A row as seen at `now`.
+    pub(super) fn new(answer: &HighLow, now: TradeTime) -> Self {
+        Self {
+            symbol: answer.high.trade.symbol.to_string(),
+            minute: answer.minute.to_string(),
+            trades: answer.trades,
+            missing: answer.missing,
+            open: answer.open,
+            high: TradeRow::new(&answer.high, now, None),
+            low: TradeRow::new(&answer.low, now, None),
+        }
+    }
+}
+
+/// Something that can be a row of a table.
+pub(super) trait TableRow: Serialize {
+    /// The table's columns: name, and whether it holds numbers.
+    fn columns(&self) -> Vec<(&'static str, bool)>;
+    /// The values, in the order of the columns.
+    fn cells(&self) -> Vec<String>;
+}
+
+impl TableRow for TradeRow {
+    fn columns(&self) -> Vec<(&'static str, bool)> {
+        let mut columns = vec![
+            ("exchange", false),
+            ("symbol", false),
+            ("trade_id", true),
+            ("time", false),
+            ("price", true),
+            ("quantity", true),
+            ("buyer_is_maker", false),
+        ];
+        columns.extend(self.distance_ms.map(|_| ("distance_ms", true)));
+        columns.push(("age", true));
+        columns
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let mut cells = vec![
+            self.exchange.clone(),
+            self.symbol.clone(),
+            self.trade_id.to_string(),
+            self.time.clone(),
+            self.price.clone(),
+            self.quantity.clone(),
+            self.buyer_is_maker.to_string(),
+        ];
+        cells.extend(self.distance_ms.map(|ms| ms.to_string()));
+        cells.push(self.age.clone());
+        cells
+    }
+}
+
+impl TableRow for HighLowRow {
+    fn columns(&self) -> Vec<(&'static str, bool)> {
+        vec![
+            ("exchange", false),
+            ("symbol", false),
+            ("minute", false),
+            ("trades", true),
+            ("missing", true),
+            ("open", false),
+            ("", false),
+            ("price", true),
+            ("quantity", true),
+            ("trade_id", true),
+            ("time", false),
+            ("age", true),
+        ]
+    }
+
+    /// Two lines in each cell: the high above the low.
+    fn cells(&self) -> Vec<String> {
+        let both = |value: fn(&TradeRow) -> String| format!("{}\n{}", value(&self.high), value(&self.low));
+        vec![
+            self.high.exchange.clone(),
+            self.symbol.clone(),
+            self.minute.clone(),
+            self.trades.to_string(),
+            self.missing.to_string(),
+            self.open.to_string(),
+            "high\nlow".to_owned(),
+            both(|row| row.price.clone()),
+            both(|row| row.quantity.clone()),
+            both(|row| row.trade_id.to_string()),
+            both(|row| row.time.clone()),
+            both(|row| row.age.clone()),
+        ]
+    }
+}
+
+/// Prints rows to standard output.
+pub(super) fn print<R: TableRow>(rows: &[R], format: Format) -> Result<(), Failure> {
+    write_rows(&mut io::stdout().lock(), rows, format)
+}
+
+fn write_rows<R: TableRow>(out: &mut impl Write, rows: &[R], format: Format) -> Result<(), Failure> {
+    let written = match format {
+        Format::Table => write_table(out, rows),
+        Format::Json => rows.iter().try_for_each(|row| write_json(out, row)),
+        Format::Csv => write_csv(out, rows),
+    };
+    written.or_else(|error| match error.kind() {
+        // Whoever reads has enough, as `head` does.
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(Failure::Unusable(format!("cannot print: {error}"))),
+    })
+}
+
+fn write_table<R: TableRow>(out: &mut impl Write, rows: &[R]) -> io::Result<()> {
+    let Some(first) = rows.first() else { return Ok(()) };
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(first.columns().iter().map(|(name, _)| *name));
+    table.add_rows(rows.iter().map(TableRow::cells));
+    for (at, (_, is_number)) in first.columns().iter().enumerate() {
+        if let Some(column) = table.column_mut(at).filter(|_| *is_number) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    writeln!(out, "{table}")
+}
+
+fn write_json(out: &mut impl Write, row: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, row)?;
+    writeln!(out)
+}
+
+fn write_csv<R: Serialize>(out: &mut impl Write, rows: &[R]) -> io::Result<()> {
+    let mut csv = csv::Writer::from_writer(out);
+    for (at, row) in rows.iter().enumerate() {
+        let mut flat = Vec::new();
+        flatten("", &serde_json::to_value(row)?, &mut flat);
+        if at == 0 {
+            csv.write_record(flat.iter().map(|(key, _)| key))?;
+        }
+        csv.write_record(flat.iter().map(|(_, value)| value))?;
+    }
+    csv.flush()
+}
+
+/// Nested keys joined by `_`.
+fn flatten(key: &str, value: &Value, into: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                let key = if key.is_empty() { name.clone() } else { format!("{key}_{name}") };
+                flatten(&key, value, into);
+            }
+        }
+        Value::String(text) => into.push((key.to_owned(), text.clone())),
+        other => into.push((key.to_owned(), other.to_string())),
+    }
+}
+
+/// Prints one value that has no table, such as a summary: JSON, CSV, or these words.
+pub(super) fn print_one(value: &impl Serialize, words: &str, format: Format) -> Result<(), Failure> {
+    let out = &mut io::stdout().lock();
+    let written = match format {
+        Format::Table => writeln!(out, "{words}"),
+        Format::Json => write_json(out, value),
+        Format::Csv => write_csv(out, &[value]),
+    };
+    written.map_err(|error| Failure::Unusable(format!("cannot print: {error}")))
+}
+
+/// How long ago, in the two largest units; the exchange's clock may be ahead.
+fn age(ms: i64) -> String {
+    let sign = if ms < 0 { "-" } else { "" };
+    let ms = ms.unsigned_abs();
+    let (s, m, h) = (ms / 1_000, ms / 60_000, ms / 3_600_000);
+    match (h, m, s) {
+        (0, 0, 0) => format!("{sign}{ms}ms"),
+        (0, 0, _) => format!("{sign}{}.{}s", s, ms % 1_000 / 100),
+        (0, _, _) => format!("{sign}{m}m {}s", s % 60),
+        _ => format!("{sign}{h}h {}m", m % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trade::{Price, Quantity, Trade, TradeId};
+
+    const NOW_MS: i64 = 1_767_268_800_000;
+
+    fn stored(id: u64, price: &str) -> StoredTrade {
+        let trade = Trade {
+            symbol: "BTCUSDT".parse().unwrap(),
+            id: TradeId::new(id).unwrap(),
+            time: TradeTime::from_ms(NOW_MS - 1_500).unwrap(),
+            price: Price::new(price).unwrap(),
+            quantity: Quantity::new("0.02000000").unwrap(),
+            buyer_is_maker: true,
+        };
+        StoredTrade { exchange: "binance".parse().unwrap(), trade }
+    }
+
+    fn printed<R: TableRow>(row: R, format: Format) -> String {
+        let mut out = Vec::new();
+        write_rows(&mut out, &[row], format).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn trade_row(asked: Option<i64>) -> TradeRow {
+        let asked = asked.map(|ms| TradeTime::from_ms(ms).unwrap());
+        TradeRow::new(&stored(7, "61837.63000000"), TradeTime::from_ms(NOW_MS).unwrap(), asked)
+    }
+
+    fn high_low_row() -> HighLowRow {
+        let minute = TradeTime::from_ms(NOW_MS - 60_000).unwrap();
+        let (high, low) = (stored(9, "2.50"), stored(8, "1.50"));
+        let answer = HighLow { minute, trades: 2, missing: 1, open: false, high, low };
+        HighLowRow::new(&answer, TradeTime::from_ms(NOW_MS).unwrap())
+    }
+
+    #[test]
+    fn a_trade_has_the_keys_of_the_contract() {
+        assert_eq!(
+            printed(trade_row(None), Format::Json),
+            "{\"exchange\":\"binance\",\"symbol\":\"BTCUSDT\",\"trade_id\":7,\"time\":\"2026-01-01T11:59:58.500Z\",\
+             \"price\":\"61837.63000000\",\"quantity\":\"0.02000000\",\"buyer_is_maker\":true}\n"
+        );
+        assert_eq!(
+            printed(trade_row(Some(NOW_MS)), Format::Csv),
+            "exchange,symbol,trade_id,time,price,quantity,buyer_is_maker,distance_ms\n\
+             binance,BTCUSDT,7,2026-01-01T11:59:58.500Z,61837.63000000,0.02000000,true,-1500\n"
+        );
+    }
+
+    #[test]
+    fn a_minute_has_the_keys_of_the_contract() {
+        let json: Value = serde_json::from_str(&printed(high_low_row(), Format::Json)).unwrap();
+        let keys: Vec<_> = json.as_object().unwrap().keys().cloned().collect();
+        assert_eq!(keys, ["symbol", "minute", "trades", "missing", "open", "high", "low"]);
+        assert_eq!(json["high"]["price"], "2.50");
+        let csv = printed(high_low_row(), Format::Csv);
+        assert!(csv.starts_with("symbol,minute,trades,missing,open,high_exchange,high_symbol,high_trade_id,"), "{csv}");
+        assert!(csv.contains(",low_buyer_is_maker\nBTCUSDT,2026-01-01T11:59:00.000Z,2,1,false,binance,"), "{csv}");
+    }
+
+    #[test]
+    fn tables_show_the_age_of_a_price() {
+        let table = printed(trade_row(None), Format::Table);
+        assert!(table.contains("61837.63000000") && table.contains("1.5s"), "{table}");
+        let table = printed(high_low_row(), Format::Table);
+        assert!(table.contains("high") && table.contains("low") && table.contains("1.50"), "{table}");
+    }
+
+    #[test]
+    fn ages_are_short() {
+        for (ms, text) in [(0, "0ms"), (999, "999ms"), (61_000, "1m 1s"), (3_660_000, "1h 1m"), (-2_000, "-2.0s")] {
+            assert_eq!(age(ms), text);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Settings that several commands share: store, token, symbols.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::Failure;
+use crate::store::influx::{Influx, InfluxSettings, Token};
+use crate::store::sqlite::Sqlite;
+use crate::store::{AnyStore, StoreError};
+use crate::trade::{Exchange, TradeTime};
+
+const DEFAULT_STORE: &str = "sqlite:tickflux.db";
+
+/// Which store, and how to get in.
+#[derive(Debug, Clone, Args)]
+pub(super) struct StoreArgs {
+    /// sqlite:PATH, or http(s)://HOST:PORT of an InfluxDB 2.x [default: sqlite:tickflux.db]
+    #[arg(long, env = "TICKFLUX_STORE", value_name = "STORE")]
+    pub(super) store: Option<String>,
+    /// InfluxDB organization
+    #[arg(long, env = "INFLUX_ORG", default_value = "tickflux")]
+    pub(super) org: String,
+    /// InfluxDB bucket
+    #[arg(long, env = "INFLUX_BUCKET_NAME", default_value = "ticks")]
+    pub(super) bucket: String,
+    /// File that holds the InfluxDB token; without it INFLUX_TOKEN is used
+    #[arg(long, env = "TICKFLUX_TOKEN_FILE", value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
+}
+
+/// What a store is opened for.
+#[derive(Debug, Clone)]
+pub(super) enum Purpose {
+    /// To write trades of this exchange.
+    Capture(Exchange),
+    /// To ask.
+    Questions,
+}
+
+impl StoreArgs {
+    /// Opens the store.
+    pub(super) fn open(&self, purpose: Purpose) -> Result<AnyStore, Failure> {
+        if self.store.is_none() && env::var_os("INFLUX_HOST").is_some() {
+            eprintln!("tickflux: INFLUX_HOST is set but the store is {DEFAULT_STORE}: give --store for InfluxDB");
+        }
+        let store = self.store.as_deref().unwrap_or(DEFAULT_STORE);
+        if let Some(path) = store.strip_prefix("sqlite:") {
+            return Ok(Arc::new(open_sqlite(Path::new(path), purpose)?));
+        }
+        let exchange = match purpose {
+            Purpose::Capture(exchange) => exchange,
+            Purpose::Questions => default_exchange()?,
+        };
+        Ok(Arc::new(self.influx(exchange)?))
+    }
+
+    /// The InfluxDB that the settings name.
+    pub(super) fn influx(&self, exchange: Exchange) -> Result<Influx, Failure> {
+        let url = self.store.as_deref().unwrap_or(DEFAULT_STORE);
+        if !url.starts_with("http://") && !url.starts_with("https://") {
+            let why = format!("--store {url} is not an InfluxDB: it is sqlite:PATH or http(s)://HOST:PORT");
+            return Err(Failure::Usage(why));
+        }
+        let settings = InfluxSettings {
+            url: url.to_owned(),
+            org: self.org.clone(),
+            bucket: self.bucket.clone(),
+            token: self.token()?,
+        };
+        Ok(Influx::new(settings, exchange, now)?)
+    }
+
+    fn token(&self) -> Result<Token, Failure> {
+        if let Some(path) = &self.token_file {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Failure::Usage(format!("cannot read the token file {}: {error}: see --token-file", path.display()))
+            })?;
+            return Ok(Token::new(&text)?);
+        }
+        match env::var("INFLUX_TOKEN") {
+            Ok(text) => Ok(Token::new(&text)?),
+            Err(_) => Err(Failure::Usage("no InfluxDB token: set INFLUX_TOKEN, or give --token-file".to_owned())),
+        }
+    }
+}
+
+fn open_sqlite(path: &Path, purpose: Purpose) -> Result<Sqlite, StoreError> {
+    match purpose {
+        Purpose::Capture(exchange) => Sqlite::create(path, exchange, now),
+        Purpose::Questions => {
+            let exchange = default_exchange().map_err(|failure| StoreError::Settings(failure.to_string()))?;
+            Sqlite::open(path, exchange, now)
+        }
+    }
+}
+
+/// Trades are captured as of this exchange unless told otherwise.
+pub(super) const DEFAULT_EXCHANGE: &str = "binance";
+
+fn default_exchange() -> Result<Exchange, Failure> {
+    DEFAULT_EXCHANGE.parse().map_err(|error| Failure::Usage(format!("{error}")))
+}
+
+/// The wall clock.
+pub(super) fn now() -> TradeTime {
+    // A clock before 1970 or after 2262 is no clock; trades are then judged against 1970.
+    let ms = chrono::Utc::now().timestamp_millis();
+    TradeTime::from_ms(ms).unwrap_or(TradeTime::EPOCH)
+}

@@ -1,0 +1,92 @@
+//! Times on the command line: RFC 3339, or `-5m` for five minutes ago.
+
+use chrono::DateTime;
+
+use super::Failure;
+use crate::store::RETENTION_MS;
+use crate::trade::TradeTime;
+
+/// An exchange's clock may be ahead of ours by so much.
+const CLOCK_MARGIN_MS: i64 = 5_000;
+
+/// A time as it was typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TimeArg {
+    At(TradeTime),
+    AgoMs(i64),
+}
+
+impl TimeArg {
+    /// Reads RFC 3339 or `-` and a duration. Digits past the millisecond are cut off.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let unreadable =
+            || format!("{text:?} is not a time: write 2026-01-31T12:00:00Z (RFC 3339), or -5m for five minutes ago");
+        if let Some(ago) = text.strip_prefix('-') {
+            let ago = humantime::parse_duration(ago).map_err(|_| unreadable())?;
+            return i64::try_from(ago.as_millis()).map(Self::AgoMs).map_err(|_| unreadable());
+        }
+        let time = DateTime::parse_from_rfc3339(text).map_err(|_| unreadable())?;
+        TradeTime::from_ms(time.timestamp_millis()).map(Self::At).map_err(|error| error.to_string())
+    }
+
+    /// The time, if trades of then can be stored at `now`.
+    pub(super) fn within_retention(self, now: TradeTime) -> Result<TradeTime, Failure> {
+        let time = match self {
+            Self::At(time) => time,
+            Self::AgoMs(ago) => TradeTime::from_ms(now.ms().saturating_sub(ago).max(0)).unwrap_or(TradeTime::EPOCH),
+        };
+        if time.ms() > now.ms() + CLOCK_MARGIN_MS {
+            Err(Failure::No(format!("{time} is in the future (it is {now}): ask for a time that has passed")))
+        } else if time.ms() < now.ms() - RETENTION_MS {
+            Err(Failure::No(format!("{time} is more than 24 h ago (it is {now}): only the last 24 h are kept")))
+        } else {
+            Ok(time)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON_MS: i64 = 1_767_268_800_000;
+
+    fn time(text: &str) -> Result<TradeTime, Failure> {
+        TimeArg::parse(text).unwrap().within_retention(TradeTime::from_ms(NOON_MS).unwrap())
+    }
+
+    #[test]
+    fn rfc_3339_and_times_ago_are_read() {
+        for (text, ms) in [
+            ("2026-01-01T11:59:00Z", NOON_MS - 60_000),
+            ("2026-01-01T12:59:00+01:00", NOON_MS - 60_000),
+            ("2026-01-01T11:59:59.123456789Z", NOON_MS - 877),
+            ("-5m", NOON_MS - 300_000),
+            ("-1h30m", NOON_MS - 5_400_000),
+            ("-0s", NOON_MS),
+            ("-24h", NOON_MS - 86_400_000),
+        ] {
+            assert_eq!(time(text).unwrap().ms(), ms, "{text}");
+        }
+    }
+
+    #[test]
+    fn other_texts_are_refused_with_an_example() {
+        for text in
+            ["", "now", "5m", "-", "-5", "2026-01-01", "2026-01-01T12:00:00", "1767268800", "2026-13-01T00:00:00Z"]
+        {
+            let line = TimeArg::parse(text).unwrap_err();
+            assert!(line.contains("-5m for five minutes ago"), "{text}: {line}");
+        }
+        assert!(TimeArg::parse("1969-01-01T00:00:00Z").is_err());
+    }
+
+    #[test]
+    fn the_future_and_the_time_before_the_retention_have_no_trades() {
+        for (text, why) in [("2026-01-01T12:00:06Z", "future"), ("-24h1s", "24 h ago"), ("-100years", "24 h ago")] {
+            let Err(Failure::No(line)) = time(text) else { panic!("{text}") };
+            assert!(line.contains(why), "{line}");
+        }
+        assert!(time("2026-01-01T12:00:02Z").is_ok(), "an exchange's clock may be ahead");
+    }
+}
