@@ -1,0 +1,253 @@
+//! The three questions: one suite, run against both stores, with hand-made cases and with random trades
+//! whose answers a plain computation gives.
+
+mod support;
+
+use support::influxd::Influxd;
+use support::{exchange, minute_ago, now, oracle, trade};
+use tickflux::store::sqlite::Sqlite;
+use tickflux::store::{Scope, Store, StoredTrade};
+use tickflux::trade::{Trade, TradeTime};
+
+/// No trade.
+const NO_ID: [u64; 0] = [];
+
+/// A store under test: writes as either exchange, answers for both.
+struct Subject {
+    name: &'static str,
+    binance: Box<dyn Store>,
+    practice: Box<dyn Store>,
+}
+
+impl Subject {
+    fn sqlite(folder: &tempfile::TempDir) -> Self {
+        let path = folder.path().join("trades.db");
+        let open = |name| Box::new(Sqlite::create(&path, exchange(name), now).unwrap()) as Box<dyn Store>;
+        Self { name: "sqlite", binance: open("binance"), practice: open("practice") }
+    }
+
+    fn influx(influxd: &Influxd, bucket: &str) -> Self {
+        let open = |name| Box::new(influxd.store(bucket, name)) as Box<dyn Store>;
+        Self { name: "influx", binance: open("binance"), practice: open("practice") }
+    }
+
+    async fn write(&self, trades: &[Trade]) {
+        assert_eq!(self.binance.write(trades, 0).await.unwrap().expired, 0);
+    }
+
+    async fn latest(&self, scope: &Scope) -> Vec<u64> {
+        ids(&self.binance.latest(scope).await.unwrap())
+    }
+
+    async fn at(&self, symbol: &str, ms: i64) -> Vec<u64> {
+        ids(&self.binance.price_at(&only(symbol), time(ms), false).await.unwrap())
+    }
+
+    async fn as_of(&self, symbol: &str, ms: i64) -> Vec<u64> {
+        ids(&self.binance.price_at(&only(symbol), time(ms), true).await.unwrap())
+    }
+
+    /// Trades, missing, high id, low id.
+    async fn high_low(&self, symbol: &str, ms: i64) -> Vec<(u64, u64, u64, u64)> {
+        let answers = self.binance.high_low(&only(symbol), time(ms)).await.unwrap();
+        answers
+            .iter()
+            .map(|answer| (answer.trades, answer.missing, answer.high.trade.id.get(), answer.low.trade.id.get()))
+            .collect()
+    }
+}
+
+fn ids(stored: &[StoredTrade]) -> Vec<u64> {
+    stored.iter().map(|stored| stored.trade.id.get()).collect()
+}
+
+fn time(ms: i64) -> TradeTime {
+    TradeTime::from_ms(ms).unwrap()
+}
+
+fn only(symbol: &str) -> Scope {
+    Scope { symbols: vec![symbol.parse().unwrap()], exchange: None }
+}
+
+/// Every subject there is: SQLite always, InfluxDB where a real one can be started.
+fn with_each_store(check: impl AsyncFn(&Subject)) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    runtime.block_on(check(&Subject::sqlite(&folder)));
+    if let Some(influxd) = Influxd::start() {
+        runtime.block_on(check(&Subject::influx(&influxd, support::influxd::BUCKET)));
+    }
+}
+
+#[test]
+fn an_empty_store_gives_no_answer_and_no_error() {
+    with_each_store(async |subject| {
+        assert_eq!(subject.latest(&Scope::default()).await, NO_ID, "{}", subject.name);
+        assert_eq!(subject.latest(&only("BTCUSDT")).await, NO_ID);
+        assert_eq!(subject.at("BTCUSDT", minute_ago(5)).await, NO_ID);
+        assert_eq!(subject.as_of("BTCUSDT", minute_ago(5)).await, NO_ID);
+        assert_eq!(subject.high_low("BTCUSDT", minute_ago(5)).await, []);
+    });
+}
+
+#[test]
+fn hand_made_cases() {
+    with_each_store(async |subject| {
+        let name = subject.name;
+        let minute = minute_ago(10);
+
+        // The newest millisecond crosses a multiple of a million: the last point is not the last trade.
+        subject.write(&(999_998..=1_000_002).map(|id| trade("CROSS", id, minute, "5")).collect::<Vec<_>>()).await;
+        assert_eq!(subject.latest(&only("CROSS")).await, [1_000_002], "{name}");
+        assert_eq!(subject.at("CROSS", minute).await, [999_998], "{name}: T equal to the time: the lowest id");
+        assert_eq!(subject.at("CROSS", minute + 1).await, [1_000_002], "{name}: before it the highest id");
+        assert_eq!(subject.at("CROSS", minute - 1).await, [999_998], "{name}: after it the lowest id");
+        assert_eq!(subject.as_of("CROSS", minute).await, [1_000_002], "{name}");
+        assert_eq!(subject.as_of("CROSS", minute - 1).await, NO_ID, "{name}");
+
+        // Equal distance on both sides: the earlier one.
+        subject.write(&[trade("EQUAL", 1, minute + 100, "5"), trade("EQUAL", 2, minute + 200, "6")]).await;
+        assert_eq!(subject.at("EQUAL", minute + 150).await, [1], "{name}");
+        assert_eq!(subject.at("EQUAL", minute + 151).await, [2], "{name}");
+        assert_eq!(subject.as_of("EQUAL", minute + 199).await, [1], "{name}");
+        assert_eq!(subject.as_of("EQUAL", minute + 200).await, [2], "{name}");
+
+        // An extreme that is reached twice goes to the lower id, inside a crossing millisecond too.
+        let prices = [(999_999, "7.5"), (1_000_000, "7.50"), (1_000_001, "7.2"), (1_000_003, "7.20")];
+        subject.write(&prices.map(|(id, price)| trade("TWICE", id, minute, price))).await;
+        assert_eq!(subject.high_low("TWICE", minute + 59_999).await, [(4, 1, 999_999, 1_000_001)], "{name}");
+        assert_eq!(subject.high_low("TWICE", minute + 60_000).await, [], "{name}: an empty minute");
+        assert_eq!(subject.high_low("TWICE", minute - 1).await, [], "{name}: an empty minute");
+
+        // More digits than a quick look tells apart.
+        let close = [(1, "99999.99999998"), (2, "99999.99999999"), (3, "99999.99999997")];
+        subject.write(&close.map(|(id, price)| trade("CLOSE", id, minute, price))).await;
+        assert_eq!(subject.high_low("CLOSE", minute).await, [(3, 0, 2, 3)], "{name}");
+
+        // The exchange's clock is ahead of the database's.
+        let ahead = now().ms() + 2_000;
+        subject.write(&[trade("AHEAD", 1, ahead - 5_000, "5"), trade("AHEAD", 2, ahead, "6")]).await;
+        assert_eq!(subject.latest(&only("AHEAD")).await, [2], "{name}");
+        assert_eq!(subject.at("AHEAD", now().ms() + 1_000).await, [2], "{name}");
+
+        // Names with letters of other scripts and with signs.
+        for symbol in ["币安人生USDT", "A.B-C_D"] {
+            subject.write(&[trade(symbol, 7, minute, "5")]).await;
+            assert_eq!(subject.latest(&only(symbol)).await, [7], "{name}");
+            assert_eq!(subject.at(symbol, minute).await, [7], "{name}");
+            assert_eq!(subject.high_low(symbol, minute).await, [(1, 0, 7, 7)], "{name}");
+        }
+
+        // The texts come back byte for byte.
+        let exact = Trade {
+            quantity: tickflux::trade::Quantity::new("0.00100").unwrap(),
+            ..trade("EXACT", 1, minute, "100.5000")
+        };
+        subject.write(std::slice::from_ref(&exact)).await;
+        let stored = subject.binance.latest(&only("EXACT")).await.unwrap();
+        assert_eq!(stored, [StoredTrade { exchange: exchange("binance"), trade: exact }], "{name}");
+    });
+}
+
+#[test]
+fn every_exchange_answers_with_a_row_of_its_own() {
+    with_each_store(async |subject| {
+        let minute = minute_ago(10);
+        subject.write(&[trade("BTCUSDT", 1, minute, "5"), trade("ETHUSDT", 2, minute, "5")]).await;
+        subject.practice.write(&[trade("BTCUSDT", 3, minute, "5")], 0).await.unwrap();
+        let scope = |symbols: &[&str], named: Option<&str>| Scope {
+            symbols: symbols.iter().map(|symbol| symbol.parse().unwrap()).collect(),
+            exchange: named.map(exchange),
+        };
+        assert_eq!(subject.latest(&scope(&[], None)).await, [1, 2, 3], "{}", subject.name);
+        assert_eq!(subject.latest(&scope(&["BTCUSDT"], None)).await, [1, 3], "{}", subject.name);
+        assert_eq!(subject.latest(&scope(&[], Some("practice"))).await, [3], "{}", subject.name);
+        assert_eq!(subject.latest(&scope(&["ETHUSDT"], Some("practice"))).await, NO_ID, "{}", subject.name);
+        assert_eq!(subject.at("BTCUSDT", minute).await, [1, 3], "{}", subject.name);
+        assert_eq!(subject.high_low("BTCUSDT", minute).await, [(1, 0, 1, 1), (1, 0, 3, 3)], "{}", subject.name);
+    });
+}
+
+#[test]
+fn a_running_minute_is_open_and_others_are_not() {
+    with_each_store(async |subject| {
+        // Twice, in case the minute ends between writing and asking.
+        for symbol in ["OPEN1", "OPEN2"] {
+            let asked = now();
+            subject.write(&[trade(symbol, 1, asked.ms(), "5"), trade(symbol, 2, minute_ago(3), "5")]).await;
+            let open = |answers: Vec<tickflux::store::HighLow>| answers[0].open;
+            assert!(!open(subject.binance.high_low(&only(symbol), time(minute_ago(3))).await.unwrap()));
+            let is_open = open(subject.binance.high_low(&only(symbol), asked).await.unwrap());
+            if now().ms() / 60_000 == asked.ms() / 60_000 {
+                assert!(is_open, "{}", subject.name);
+            }
+        }
+    });
+}
+
+#[test]
+fn trades_past_the_retention_are_left_out_and_counted() {
+    with_each_store(async |subject| {
+        let old = now().ms() - 24 * 3_600_000;
+        let trades = [trade("OLD", 1, old - 300_000, "5"), trade("OLD", 2, old + 300_000, "5")];
+        let written = subject.binance.write(&trades, 0).await.unwrap();
+        assert_eq!((written.expired, written.dead.len()), (1, 0), "{}", subject.name);
+        assert_eq!(subject.latest(&only("OLD")).await, [2], "{}", subject.name);
+        assert_eq!(subject.at("OLD", old + 600_000).await, [2], "{}", subject.name);
+    });
+}
+
+/// Trades with many in one millisecond, ids across a million, holes, and few different prices.
+fn random_trades(rng: &mut fastrand::Rng, symbol: &str, start: i64) -> Vec<Trade> {
+    let mut id = 5_000_000 - rng.u64(0..400);
+    let mut ms = start;
+    let mut trades = Vec::new();
+    for _ in 0..rng.usize(1..500) {
+        ms += if rng.u8(0..4) == 0 { rng.i64(0..1_500) } else { 0 };
+        id += if rng.u8(0..20) == 0 { rng.u64(2..5) } else { 1 };
+        trades.push(trade(symbol, id, ms, &format!("{}.{}", rng.u8(1..4), rng.u8(0..6))));
+    }
+    trades
+}
+
+#[test]
+fn random_trades_agree_with_a_plain_computation() {
+    let seed = std::env::var("TICKFLUX_TEST_SEED").ok().map_or_else(|| fastrand::u64(..), |text| text.parse().unwrap());
+    eprintln!("TICKFLUX_TEST_SEED={seed}");
+    with_each_store(async |subject| {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        for symbol in ["R1", "R2", "R3", "R4"] {
+            let start = minute_ago(20) + rng.i64(0..60_000);
+            let mut trades = random_trades(&mut rng, symbol, start);
+            rng.shuffle(&mut trades);
+            subject.write(&trades).await;
+            // Again: nothing changes (P3).
+            subject.write(&trades).await;
+            let all: Vec<_> = trades.iter().collect();
+            let one = |id: Option<u64>| id.into_iter().collect::<Vec<_>>();
+            assert_eq!(subject.latest(&only(symbol)).await, one(oracle::latest(&all)), "{} {symbol}", subject.name);
+            let end = all.iter().map(|trade| trade.time.ms()).max().unwrap();
+            for _ in 0..25 {
+                let asked = if rng.bool() {
+                    rng.choice(&all).unwrap().time.ms() + rng.i64(-2..3)
+                } else {
+                    rng.i64(start - 9..end + 9)
+                };
+                let context = format!("{} {symbol} at {asked}", subject.name);
+                assert_eq!(subject.at(symbol, asked).await, one(oracle::at(&all, asked)), "{context}");
+                assert_eq!(subject.as_of(symbol, asked).await, one(oracle::as_of(&all, asked)), "{context} as of");
+            }
+            let mut minute = start / 60_000 * 60_000;
+            while minute <= end {
+                let expected = oracle::high_low(&all, minute).into_iter().collect::<Vec<_>>();
+                assert_eq!(
+                    subject.high_low(symbol, minute + 30_000).await,
+                    expected,
+                    "{} {symbol} {minute}",
+                    subject.name
+                );
+                minute += 60_000;
+            }
+        }
+    });
+}

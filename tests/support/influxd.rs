@@ -1,0 +1,114 @@
+//! A real influxd on a port of its own, with the real influx CLI.
+
+use std::env;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tickflux::store::influx::{Influx, InfluxSettings, Token};
+
+use super::{exchange, now};
+
+pub const TOKEN: &str = "an-example-token";
+pub const ORG: &str = "tickflux";
+pub const BUCKET: &str = "ticks";
+
+/// A running influxd with one organization and one bucket of 24 h; ends when dropped.
+pub struct Influxd {
+    child: Child,
+    bin: PathBuf,
+    folder: TempDir,
+    pub url: String,
+}
+
+impl Influxd {
+    /// Starts one, or says that the test is left out and why.
+    ///
+    /// `scripts/test` always sets the folder, so nothing is left out there.
+    pub fn start() -> Option<Self> {
+        let Some(bin) = env::var_os("TICKFLUX_TEST_INFLUXD_DIR").map(PathBuf::from) else {
+            eprintln!("LEFT OUT: needs a real influxd; run scripts/test, or set TICKFLUX_TEST_INFLUXD_DIR");
+            return None;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let path = |name: &str| folder.path().join(name);
+        let child = Command::new(bin.join("influxd"))
+            .arg("--bolt-path")
+            .arg(path("bolt"))
+            .arg("--engine-path")
+            .arg(path("engine"))
+            .arg("--sqlite-path")
+            .arg(path("sqlite"))
+            .args(["--http-bind-address", &format!("127.0.0.1:{port}"), "--reporting-disabled", "--log-level", "error"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let influxd = Self { child, bin, folder, url: format!("http://127.0.0.1:{port}") };
+        influxd.wait_until_it_answers();
+        let setup = ["setup", "--force", "--username", "user", "--password", "an-example-password"];
+        let rest = ["--org", ORG, "--bucket", BUCKET, "--retention", "24h", "--token", TOKEN];
+        influxd.influx_ok(&[&setup[..], &rest[..]].concat());
+        Some(influxd)
+    }
+
+    fn wait_until_it_answers(&self) {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while !self.influx(&["ping"]).status.success() {
+            assert!(Instant::now() < deadline, "influxd does not answer");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Runs the influx CLI against it.
+    pub fn influx(&self, args: &[&str]) -> Output {
+        Command::new(self.bin.join("influx"))
+            .args(args)
+            .env("INFLUX_HOST", &self.url)
+            .env("INFLUX_CONFIGS_PATH", self.folder.path().join("configs"))
+            .output()
+            .unwrap()
+    }
+
+    /// Runs the influx CLI and gives its standard output.
+    pub fn influx_ok(&self, args: &[&str]) -> String {
+        let output = self.influx(args);
+        assert!(output.status.success(), "influx {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Makes another bucket that keeps 24 h.
+    pub fn make_bucket(&self, name: &str) {
+        self.influx_ok(&["bucket", "create", "--name", name, "--retention", "24h", "--shard-group-duration", "1h"]);
+    }
+
+    /// What tickflux needs to use a bucket of it.
+    pub fn settings(&self, bucket: &str) -> InfluxSettings {
+        InfluxSettings {
+            url: self.url.clone(),
+            org: ORG.to_owned(),
+            bucket: bucket.to_owned(),
+            token: Token::new(TOKEN).unwrap(),
+        }
+    }
+
+    /// A store on a bucket of it.
+    pub fn store(&self, bucket: &str, exchange_name: &str) -> Influx {
+        Influx::new(self.settings(bucket), exchange(exchange_name), now).unwrap()
+    }
+}
+
+impl Drop for Influxd {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

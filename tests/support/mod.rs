@@ -1,0 +1,36 @@
+//! What integration tests share: a real influxd, trades, and a plain computation of the answers.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+
+pub mod influxd;
+pub mod oracle;
+
+use tickflux::trade::{Exchange, Price, Quantity, Symbol, Trade, TradeId, TradeTime};
+
+/// A trade from plain values.
+pub fn trade(symbol: &str, id: u64, ms: i64, price: &str) -> Trade {
+    Trade {
+        symbol: symbol.parse::<Symbol>().unwrap(),
+        id: TradeId::new(id).unwrap(),
+        time: TradeTime::from_ms(ms).unwrap(),
+        price: Price::new(price).unwrap(),
+        quantity: Quantity::new("0.10").unwrap(),
+        buyer_is_maker: id.is_multiple_of(2),
+    }
+}
+
+/// An exchange by its name.
+pub fn exchange(name: &str) -> Exchange {
+    name.parse().unwrap()
+}
+
+/// The wall clock in milliseconds.
+pub fn now() -> TradeTime {
+    TradeTime::from_ms(chrono::Utc::now().timestamp_millis()).unwrap()
+}
+
+/// The start of the minute `minutes` ago, in milliseconds.
+pub fn minute_ago(minutes: i64) -> i64 {
+    let minute = 60_000;
+    now().ms() / minute * minute - minutes * minute
+}

@@ -1,0 +1,53 @@
+//! The answers by plain computation over all trades; shares no code with the stores.
+
+use tickflux::store::StoredTrade;
+use tickflux::trade::{AsDecimal, Trade};
+
+type Key = (String, String);
+
+/// The trades of one series.
+pub fn of_series<'a>(all: &'a [StoredTrade], exchange: &str, symbol: &str) -> Vec<&'a Trade> {
+    let is_in = |stored: &&StoredTrade| stored.exchange.as_str() == exchange && stored.trade.symbol.as_str() == symbol;
+    all.iter().filter(is_in).map(|stored| &stored.trade).collect()
+}
+
+/// Every series, sorted.
+pub fn series(all: &[StoredTrade]) -> Vec<Key> {
+    let mut keys: Vec<_> =
+        all.iter().map(|stored| (stored.exchange.to_string(), stored.trade.symbol.to_string())).collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+/// The id with the largest (T, id).
+pub fn latest(trades: &[&Trade]) -> Option<u64> {
+    trades.iter().map(|trade| (trade.time.ms(), trade.id.get())).max().map(|(_, id)| id)
+}
+
+/// The id nearest to a time by the rules of `at`.
+pub fn at(trades: &[&Trade], ms: i64) -> Option<u64> {
+    let rank = |trade: &Trade| {
+        let (distance, id) = (trade.time.ms() - ms, trade.id.get().cast_signed());
+        // Nearest; then the earlier side; then the highest id before, the lowest from there on.
+        (distance.abs(), distance >= 0, if distance < 0 { -id } else { id })
+    };
+    trades.iter().min_by_key(|trade| rank(trade)).map(|trade| trade.id.get())
+}
+
+/// The id with the largest (T, id) at or before a time.
+pub fn as_of(trades: &[&Trade], ms: i64) -> Option<u64> {
+    let past: Vec<_> = trades.iter().copied().filter(|trade| trade.time.ms() <= ms).collect();
+    latest(&past)
+}
+
+/// Trades, missing ids, and the ids of high and low of the minute that begins at `minute`.
+pub fn high_low(trades: &[&Trade], minute: i64) -> Option<(u64, u64, u64, u64)> {
+    let inside: Vec<_> = trades.iter().filter(|trade| (minute..minute + 60_000).contains(&trade.time.ms())).collect();
+    let ids: Vec<_> = inside.iter().map(|trade| trade.id.get()).collect();
+    let price = |trade: &Trade| trade.price.to_decimal();
+    let high = inside.iter().min_by_key(|trade| (-price(trade), trade.id))?.id.get();
+    let low = inside.iter().min_by_key(|trade| (price(trade), trade.id))?.id.get();
+    let span = ids.iter().max()? - ids.iter().min()? + 1;
+    Some((ids.len() as u64, span - ids.len() as u64, high, low))
+}
