@@ -1,0 +1,277 @@
+//! Recorded sessions: a file of lines `recv_ns message`, compressed or not.
+//!
+//! Ids, prices and quantities are kept byte for byte; only `T` and `E` move,
+//! by one constant of whole minutes.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::tape::Print;
+use crate::trade::{Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime};
+
+const MINUTE_MS: i64 = 60_000;
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Why a recording cannot be replayed.
+#[derive(Debug, Error)]
+pub enum ReplayError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The recording.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file ends in the middle of a line or of its compressed data.
+    #[error("{path} is cut off after line {lines}: record it again, or cut it at a line")]
+    Cut {
+        /// The recording.
+        path: PathBuf,
+        /// Whole lines before the cut.
+        lines: usize,
+    },
+    /// A line is none of a recording.
+    #[error("{path} is not a recorded session: line {line}: {why}: expected lines of `recv_ns message`")]
+    Foreign {
+        /// The recording.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The recording holds no trade.
+    #[error("{path} holds no trade")]
+    Empty {
+        /// The recording.
+        path: PathBuf,
+    },
+}
+
+/// A recorded session, checked and ready.
+#[derive(Debug)]
+pub struct Session {
+    /// The trades in the order received, with the time of each from the start in ns.
+    pub prints: Vec<(u64, Print)>,
+    /// The symbols in it.
+    pub symbols: Vec<Symbol>,
+    /// Messages that are not trades.
+    pub passed_over: usize,
+    /// Minutes by which `T` and `E` were moved.
+    pub shift_minutes: i64,
+}
+
+/// The message of a line: combined or raw.
+#[derive(Deserialize)]
+struct Message {
+    data: Option<Event>,
+    #[serde(flatten)]
+    raw: Option<Event>,
+}
+
+#[derive(Deserialize)]
+struct Event {
+    e: String,
+    #[serde(rename = "E")]
+    event_ms: i64,
+    s: String,
+    t: u64,
+    p: String,
+    q: String,
+    #[serde(rename = "T")]
+    time_ms: i64,
+    m: bool,
+}
+
+/// Reads the whole recording at `path` and moves it by `shift` minutes, or so
+/// that its last `T` is the last whole minute that is not after `now`.
+///
+/// # Errors
+///
+/// [`ReplayError`] if it cannot be read, is cut off, or is no recording.
+pub fn load(path: &Path, shift: Option<i64>, now: TradeTime) -> Result<Session, ReplayError> {
+    let mut session = Session { prints: Vec::new(), symbols: Vec::new(), passed_over: 0, shift_minutes: 0 };
+    let mut reader = open(path).map_err(|source| ReplayError::Read { path: path.to_owned(), source })?;
+    let (mut line, mut lines, mut first_ns) = (Vec::new(), 0, None);
+    loop {
+        line.clear();
+        let read = reader.read_until(b'\n', &mut line).map_err(|source| match source.kind() {
+            std::io::ErrorKind::UnexpectedEof => ReplayError::Cut { path: path.to_owned(), lines },
+            _ => ReplayError::Read { path: path.to_owned(), source },
+        })?;
+        if read == 0 {
+            break;
+        }
+        let foreign = |why: String| ReplayError::Foreign { path: path.to_owned(), line: lines + 1, why };
+        let parsed = parse(&line);
+        if line.last() != Some(&b'\n') {
+            // A last line without its line feed is whole only if it parses.
+            parsed.as_ref().map_err(|_| ReplayError::Cut { path: path.to_owned(), lines })?;
+        }
+        let (received_ns, print) = parsed.map_err(foreign)?;
+        let since_start = received_ns.saturating_sub(*first_ns.get_or_insert(received_ns));
+        match print {
+            Some(print) => session.prints.push((since_start, print)),
+            None => session.passed_over += 1,
+        }
+        lines += 1;
+    }
+    let last = session.prints.iter().map(|(_, print)| print.trade.time.ms()).max();
+    let last = last.ok_or_else(|| ReplayError::Empty { path: path.to_owned() })?;
+    session.shift_minutes = shift.unwrap_or_else(|| (now.ms() - last).div_euclid(MINUTE_MS));
+    let foreign = |error: TradeError| ReplayError::Foreign { path: path.to_owned(), line: 0, why: error.to_string() };
+    session.apply_shift().map_err(foreign)?;
+    Ok(session)
+}
+
+impl Session {
+    fn apply_shift(&mut self) -> Result<(), TradeError> {
+        let shift = self.shift_minutes.saturating_mul(MINUTE_MS);
+        for (_, print) in &mut self.prints {
+            print.trade.time = TradeTime::from_ms(print.trade.time.ms().saturating_add(shift))?;
+            print.event_ms = print.event_ms.saturating_add(shift);
+        }
+        let mut symbols: Vec<_> = self.prints.iter().map(|(_, print)| print.trade.symbol.clone()).collect();
+        symbols.sort();
+        symbols.dedup();
+        self.symbols = symbols;
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> std::io::Result<Box<dyn BufRead>> {
+    let mut file = File::open(path)?;
+    let mut magic = Vec::new();
+    Read::by_ref(&mut file).take(2).read_to_end(&mut magic)?;
+    file.rewind()?;
+    if magic == GZIP_MAGIC {
+        Ok(Box::new(BufReader::new(MultiGzDecoder::new(file))))
+    } else {
+        Ok(Box::new(BufReader::new(file)))
+    }
+}
+
+/// A line as its receive time in ns and its trade, if it is one.
+fn parse(line: &[u8]) -> Result<(u64, Option<Print>), String> {
+    let line = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
+    let (received, message) = line.trim_end().split_once(' ').ok_or("no space in it")?;
+    let received = received.parse().map_err(|_| format!("{received:?} is not a time in ns"))?;
+    let is_trade = message.contains(r#""e":"trade""#);
+    let message = match serde_json::from_str::<Message>(message) {
+        Ok(message) => message,
+        Err(error) if is_trade => return Err(error.to_string()),
+        // Anything that the exchange sends may stand in a recording, if it is JSON.
+        Err(_) => {
+            let any = serde_json::from_str::<serde::de::IgnoredAny>(message);
+            return any.map(|_| (received, None)).map_err(|error| error.to_string());
+        }
+    };
+    match message.data.or(message.raw) {
+        Some(event) if event.e == "trade" => Ok((received, Some(print(&event).map_err(|error| error.to_string())?))),
+        None if is_trade => Err("a trade that lacks something".to_owned()),
+        _ => Ok((received, None)),
+    }
+}
+
+fn print(event: &Event) -> Result<Print, TradeError> {
+    let trade = Trade {
+        symbol: event.s.parse()?,
+        id: TradeId::new(event.t)?,
+        time: TradeTime::from_ms(event.time_ms)?,
+        price: Price::new(&event.p)?,
+        quantity: Quantity::new(&event.q)?,
+        buyer_is_maker: event.m,
+    };
+    Ok(Print { trade, event_ms: event.event_ms })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const RAW: &str = r#"{"e":"trade","E":1700000000001,"s":"BTCUSDT","t":41,"p":"37000.10000000","q":"0.00100000","T":1700000000000,"m":true,"M":true}"#;
+
+    fn lines() -> String {
+        let combined =
+            RAW.replace("41", "42").replace("00000001,", "00061001,").replace("1700000000000", "1700000061000");
+        format!(
+            "1700000000100000000 {RAW}\n1700000000200000000 {{\"result\":null,\"id\":1}}\n\
+             1700000061100000000 {{\"stream\":\"btcusdt@trade\",\"data\":{combined}}}\n"
+        )
+    }
+
+    fn loaded(bytes: &[u8], shift: Option<i64>) -> Result<Session, ReplayError> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        load(file.path(), shift, TradeTime::from_ms(1_800_000_000_000).unwrap())
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn a_session_is_kept_but_for_its_times() {
+        for bytes in [lines().into_bytes(), gzip(lines().as_bytes()), lines().trim_end().as_bytes().to_vec()] {
+            let session = loaded(&bytes, None).unwrap();
+            let trades: Vec<_> = session.prints.iter().map(|(_, print)| print.trade.clone()).collect();
+            assert_eq!(trades.iter().map(|trade| trade.id.get()).collect::<Vec<_>>(), [41, 42]);
+            assert_eq!(trades[0].price.as_str(), "37000.10000000");
+            assert_eq!(session.passed_over, 1);
+            assert_eq!(session.prints[1].0, 61_000_000_000, "paced by the receive times");
+            // 1_800_000_000_000 - 1_700_000_061_000 is 1_666_665 whole minutes and 39 s.
+            assert_eq!(session.shift_minutes, 1_666_665);
+            assert_eq!(trades[1].time.ms(), 1_800_000_000_000 - 39_000);
+            assert_eq!(session.prints[0].1.event_ms - trades[0].time.ms(), 1);
+        }
+    }
+
+    #[test]
+    fn a_shift_can_be_given() {
+        assert_eq!(loaded(lines().as_bytes(), Some(-3)).unwrap().prints[0].1.trade.time.ms(), 1_699_999_820_000);
+    }
+
+    #[test]
+    fn a_cut_recording_is_told_apart_from_a_foreign_one() {
+        let whole = gzip(lines().as_bytes());
+        for bytes in [&whole[..whole.len() - 9], &lines().as_bytes()[..lines().len() - 20]] {
+            assert!(matches!(loaded(bytes, None), Err(ReplayError::Cut { .. })));
+        }
+        for (bytes, line) in [("time,price\n1,2\n", 1), ("1 {\"e\":\"trade\"}\n", 1), ("1 {}\n2 x\n", 2)] {
+            match loaded(bytes.as_bytes(), None) {
+                Err(ReplayError::Foreign { line: found, .. }) => assert_eq!(found, line),
+                other => panic!("{bytes:?} gave {other:?}"),
+            }
+        }
+        assert!(matches!(loaded(b"", None), Err(ReplayError::Empty { .. })));
+        assert!(matches!(loaded(b"1 {\"result\":null}\n", None), Err(ReplayError::Empty { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse(&bytes);
+        }
+
+        #[test]
+        fn a_damaged_line_never_panics(at in 0..RAW.len(), byte in any::<u8>()) {
+            let mut line = format!("1 {RAW}").into_bytes();
+            line[at] = byte;
+            let _ = parse(&line);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! REST as Binance's: paths, keys, weights, error codes.
+//!
+//! Source: Binance's `rest-api.md` and `errors.md`.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::sync::{Arc, PoisonError};
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::json;
+
+use super::Shared;
+use super::wire::{aggregate_row, history_row, is_one_aggregate};
+use crate::trade::{Symbol, Trade};
+
+/// Rows in an answer, at most.
+const ROWS_MAX: usize = 1_000;
+const ROWS_DEFAULT: usize = 500;
+
+type Parameters = Query<HashMap<String, String>>;
+type Exchange = State<Arc<Shared>>;
+
+/// An answer that says no, with Binance's code and words.
+#[derive(Debug)]
+struct Refusal {
+    status: StatusCode,
+    code: i32,
+    message: String,
+    retry_after_seconds: Option<i64>,
+}
+
+impl Refusal {
+    fn bad_request(code: i32, message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, code, message: message.into(), retry_after_seconds: None }
+    }
+
+    fn mandatory(name: &str) -> Self {
+        let message = format!("Mandatory parameter '{name}' was not sent, was empty/null, or malformed.");
+        Self::bad_request(-1102, message)
+    }
+
+    fn illegal(name: &str) -> Self {
+        Self::bad_request(-1100, format!("Illegal characters found in parameter '{name}'."))
+    }
+
+    fn invalid_symbol() -> Self {
+        Self::bad_request(-1121, "Invalid symbol.")
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = json!({"code": self.code, "msg": self.message}).to_string();
+        let mut response = (self.status, JSON, body).into_response();
+        if let Some(seconds) = self.retry_after_seconds {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+const JSON: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json;charset=UTF-8")];
+
+pub(super) fn router() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/api/v3/ping", get(ping))
+        .route("/api/v3/time", get(time))
+        .route("/api/v3/exchangeInfo", get(exchange_info))
+        .route("/api/v3/trades", get(trades))
+        .route("/api/v3/historicalTrades", get(historical_trades))
+        .route("/api/v3/aggTrades", get(aggregate_trades))
+        .route("/stats", get(stats))
+}
+
+async fn ping(exchange: Exchange) -> Result<Response, Refusal> {
+    answer(&exchange, 1, "{}".to_owned())
+}
+
+async fn time(exchange: Exchange) -> Result<Response, Refusal> {
+    let now = (exchange.clock)().ms();
+    answer(&exchange, 1, json!({"serverTime": now}).to_string())
+}
+
+async fn exchange_info(exchange: Exchange, Query(parameters): Parameters) -> Result<Response, Refusal> {
+    let asked: Option<Vec<String>> = match (parameters.get("symbol"), parameters.get("symbols")) {
+        (Some(symbol), _) => Some(vec![symbol.clone()]),
+        (None, Some(symbols)) => Some(serde_json::from_str(symbols).map_err(|_| Refusal::illegal("symbols"))?),
+        (None, None) => None,
+    };
+    let all: Vec<_> = exchange.tape.symbols().into_iter().map(|(symbol, ..)| symbol.to_string()).collect();
+    if asked.iter().flatten().any(|symbol| !all.contains(symbol)) {
+        return Err(Refusal::invalid_symbol());
+    }
+    let symbols: Vec<_> =
+        asked.unwrap_or(all).iter().map(|name| json!({"symbol": name, "status": "TRADING"})).collect();
+    let limit = json!({
+        "rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": super::weight::LIMIT
+    });
+    let now = (exchange.clock)().ms();
+    let body = json!({
+        "timezone": "UTC", "serverTime": now, "rateLimits": [limit], "exchangeFilters": [], "symbols": symbols
+    });
+    answer(&exchange, 20, body.to_string())
+}
+
+async fn trades(exchange: Exchange, Query(parameters): Parameters) -> Result<Response, Refusal> {
+    let trades = exchange.tape.history(&symbol(&exchange, &parameters)?, None, limit(&parameters)?);
+    answer(&exchange, 25, rows(trades.iter().map(history_row)))
+}
+
+async fn historical_trades(exchange: Exchange, Query(parameters): Parameters) -> Result<Response, Refusal> {
+    let from_id = number(&parameters, "fromId")?;
+    let trades = exchange.tape.history(&symbol(&exchange, &parameters)?, from_id, limit(&parameters)?);
+    answer(&exchange, 25, rows(trades.iter().map(history_row)))
+}
+
+async fn aggregate_trades(exchange: Exchange, Query(parameters): Parameters) -> Result<Response, Refusal> {
+    let (symbol, limit) = (symbol(&exchange, &parameters)?, limit(&parameters)?);
+    let (from_id, start, end) =
+        (number(&parameters, "fromId")?, number(&parameters, "startTime")?, number::<i64>(&parameters, "endTime")?);
+    let from = match (from_id, start) {
+        (None, Some(start)) => Some(exchange.tape.first_id_from(&symbol, start).unwrap_or(u64::MAX)),
+        (from_id, _) => from_id,
+    };
+    let mut trades = exchange.tape.history(&symbol, from, limit.saturating_mul(16));
+    trades.retain(|trade| end.is_none_or(|end| trade.time.ms() <= end));
+    let groups: Vec<&[Trade]> = trades.chunk_by(is_one_aggregate).collect();
+    // Without a start the newest are meant.
+    let skip = if from.is_none() { groups.len().saturating_sub(limit) } else { 0 };
+    answer(&exchange, 4, rows(groups.into_iter().skip(skip).take(limit).filter_map(aggregate_row)))
+}
+
+/// Ours: what the exchange has done so far.
+async fn stats(State(exchange): Exchange) -> Response {
+    let symbols: serde_json::Map<_, _> = exchange
+        .tape
+        .symbols()
+        .into_iter()
+        .map(|(symbol, span, trades)| {
+            let (first, last) = span.unzip();
+            (symbol.to_string(), json!({"first_id": first, "last_id": last, "trades": trades}))
+        })
+        .collect();
+    let used = exchange.weight.lock().unwrap_or_else(PoisonError::into_inner).used();
+    let body = json!({
+        "shift_minutes": exchange.shift_minutes,
+        "ended": exchange.tape.has_ended(),
+        "subscribers": exchange.tape.subscribers(),
+        "weight_used": used,
+        "symbols": symbols,
+    });
+    (JSON, body.to_string()).into_response()
+}
+
+fn answer(exchange: &Shared, weight: u32, body: String) -> Result<Response, Refusal> {
+    let now = (exchange.clock)().ms();
+    let used = exchange.weight.lock().unwrap_or_else(PoisonError::into_inner).take(weight, now);
+    let used = used.map_err(|over| Refusal {
+        status: StatusCode::TOO_MANY_REQUESTS,
+        code: -1003,
+        message: format!(
+            "Too much request weight used; current limit is {} request weight per 1 MINUTE. Please use WebSocket \
+             Streams for live updates to avoid polling the API.",
+            super::weight::LIMIT
+        ),
+        retry_after_seconds: Some(over.retry_after_seconds),
+    })?;
+    let mut headers = HeaderMap::new();
+    headers.insert("x-mbx-used-weight-1m", HeaderValue::from(used));
+    Ok((headers, JSON, body).into_response())
+}
+
+fn rows(rows: impl Iterator<Item = String>) -> String {
+    format!("[{}]", rows.collect::<Vec<_>>().join(","))
+}
+
+fn symbol(exchange: &Shared, parameters: &HashMap<String, String>) -> Result<Symbol, Refusal> {
+    let text = parameters.get("symbol").filter(|text| !text.is_empty()).ok_or_else(|| Refusal::mandatory("symbol"))?;
+    let symbol: Symbol = text.parse().map_err(|_| Refusal::illegal("symbol"))?;
+    // Binance wants symbols as it writes them.
+    let is_listed = symbol.as_str() == text && exchange.tape.lists(&symbol);
+    if is_listed { Ok(symbol) } else { Err(Refusal::invalid_symbol()) }
+}
+
+fn limit(parameters: &HashMap<String, String>) -> Result<usize, Refusal> {
+    Ok(number(parameters, "limit")?.unwrap_or(ROWS_DEFAULT).min(ROWS_MAX))
+}
+
+fn number<T: FromStr>(parameters: &HashMap<String, String>, name: &str) -> Result<Option<T>, Refusal> {
+    parameters.get(name).map(|text| text.parse().map_err(|_| Refusal::illegal(name))).transpose()
+}

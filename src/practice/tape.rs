@@ -1,0 +1,251 @@
+//! The tape: every trade that the exchange made so far, in order.
+//!
+//! Each subscriber is a cursor into the tape, and REST reads the same trades:
+//! no queue per subscriber, nothing that can lag in silence. The tape is
+//! bounded; a cursor that falls off its start is told so.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::trade::{Symbol, Trade};
+
+/// A trade with the time at which the exchange pushes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Print {
+    /// The trade.
+    pub trade: Trade,
+    /// `E`, in milliseconds since the epoch.
+    pub event_ms: i64,
+}
+
+/// The trades so far, shared by the market, the streams and REST.
+#[derive(Debug)]
+pub struct Tape {
+    inner: Mutex<Inner>,
+    end: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    prints: VecDeque<Print>,
+    /// The position of the first print that is still there.
+    start: u64,
+    limit: usize,
+    /// Per symbol the ids in order, with the position of each.
+    ids: HashMap<Symbol, VecDeque<(u64, u64)>>,
+    /// How far each subscriber has read.
+    cursors: HashMap<u64, u64>,
+    ended: bool,
+}
+
+/// A cursor is no longer on the tape: its reader was too slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FellOff;
+
+impl Tape {
+    /// An empty tape for trades of `symbols` that keeps the newest `limit` prints.
+    pub fn new(symbols: &[Symbol], limit: usize) -> Self {
+        let ids = symbols.iter().map(|symbol| (symbol.clone(), VecDeque::new())).collect();
+        let inner = Inner { prints: VecDeque::new(), start: 0, limit, ids, cursors: HashMap::new(), ended: false };
+        Self { inner: Mutex::new(inner), end: watch::Sender::new(0) }
+    }
+
+    /// Puts prints behind the others and wakes who waits for them.
+    pub fn append(&self, prints: impl IntoIterator<Item = Print>) {
+        let mut inner = self.inner();
+        for print in prints {
+            let position = inner.end();
+            inner.ids.entry(print.trade.symbol.clone()).or_default().push_back((print.trade.id.get(), position));
+            inner.prints.push_back(print);
+            if inner.prints.len() > inner.limit {
+                inner.drop_oldest();
+            }
+        }
+        let end = inner.end();
+        drop(inner);
+        self.end.send_replace(end);
+    }
+
+    /// The position behind the last print, and a way to wait for it to move.
+    pub fn end(&self) -> watch::Receiver<u64> {
+        self.end.subscribe()
+    }
+
+    /// Copies up to `most` prints from `position` on.
+    ///
+    /// # Errors
+    ///
+    /// [`FellOff`] if the tape no longer has that position.
+    pub fn read(&self, position: u64, most: usize, into: &mut Vec<Print>) -> Result<(), FellOff> {
+        let inner = self.inner();
+        let from = position.checked_sub(inner.start).ok_or(FellOff)?;
+        let from = usize::try_from(from).unwrap_or(usize::MAX).min(inner.prints.len());
+        let to = (from + most).min(inner.prints.len());
+        into.clear();
+        into.extend(inner.prints.range(from..to).cloned());
+        Ok(())
+    }
+
+    /// Whether the exchange lists `symbol`.
+    pub fn lists(&self, symbol: &Symbol) -> bool {
+        self.inner().ids.contains_key(symbol)
+    }
+
+    /// Every listed symbol, sorted, with its first and last id, if it has traded.
+    pub fn symbols(&self) -> Vec<(Symbol, Option<(u64, u64)>, usize)> {
+        let inner = self.inner();
+        let span = |ids: &VecDeque<(u64, u64)>| Some((ids.front()?.0, ids.back()?.0));
+        let mut symbols: Vec<_> =
+            inner.ids.iter().map(|(symbol, ids)| (symbol.clone(), span(ids), ids.len())).collect();
+        symbols.sort();
+        symbols
+    }
+
+    /// Up to `most` trades of `symbol` with ids from `from_id` on, or the newest ones.
+    pub fn history(&self, symbol: &Symbol, from_id: Option<u64>, most: usize) -> Vec<Trade> {
+        let inner = self.inner();
+        let Some(ids) = inner.ids.get(symbol) else { return Vec::new() };
+        let first = match from_id {
+            Some(from_id) => ids.partition_point(|(id, _)| *id < from_id),
+            None => ids.len().saturating_sub(most),
+        };
+        ids.range(first..).take(most).filter_map(|(_, position)| inner.trade(*position)).collect()
+    }
+
+    /// The first id of `symbol` with `T` at or after `ms`.
+    pub fn first_id_from(&self, symbol: &Symbol, ms: i64) -> Option<u64> {
+        let inner = self.inner();
+        let ids = inner.ids.get(symbol)?;
+        let time = |position: u64| inner.trade(position).map_or(i64::MIN, |trade| trade.time.ms());
+        ids.get(ids.partition_point(|(_, position)| time(*position) < ms)).map(|(id, _)| *id)
+    }
+
+    /// Notes how far a subscriber has read; `None` when it leaves.
+    pub fn note_cursor(&self, subscriber: u64, position: Option<u64>) {
+        let mut inner = self.inner();
+        match position {
+            Some(position) => inner.cursors.insert(subscriber, position),
+            None => inner.cursors.remove(&subscriber),
+        };
+    }
+
+    /// Prints that the slowest subscriber has not read yet.
+    pub fn backlog(&self) -> u64 {
+        let inner = self.inner();
+        inner.cursors.values().min().map_or(0, |slowest| inner.end().saturating_sub(*slowest))
+    }
+
+    /// Subscribers now.
+    pub fn subscribers(&self) -> usize {
+        self.inner().cursors.len()
+    }
+
+    /// No more prints will come.
+    pub fn set_ended(&self) {
+        self.inner().ended = true;
+    }
+
+    /// Whether no more prints will come.
+    pub fn has_ended(&self) -> bool {
+        self.inner().ended
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn end(&self) -> u64 {
+        self.start + self.prints.len() as u64
+    }
+
+    fn trade(&self, position: u64) -> Option<Trade> {
+        let at = usize::try_from(position.checked_sub(self.start)?).ok()?;
+        self.prints.get(at).map(|print| print.trade.clone())
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.prints.pop_front() {
+            self.start += 1;
+            if let Some(ids) = self.ids.get_mut(&oldest.trade.symbol) {
+                ids.pop_front();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trade::{Price, Quantity, TradeId, TradeTime};
+
+    fn print(symbol: &str, id: u64, ms: i64) -> Print {
+        let trade = Trade {
+            symbol: symbol.parse().unwrap(),
+            id: TradeId::new(id).unwrap(),
+            time: TradeTime::from_ms(ms).unwrap(),
+            price: Price::new("1").unwrap(),
+            quantity: Quantity::new("1").unwrap(),
+            buyer_is_maker: false,
+        };
+        Print { trade, event_ms: ms }
+    }
+
+    fn tape(limit: usize) -> (Tape, Symbol, Symbol) {
+        let (a, b): (Symbol, Symbol) = ("A".parse().unwrap(), "B".parse().unwrap());
+        let tape = Tape::new(&[a.clone(), b.clone()], limit);
+        tape.append([print("A", 7, 10), print("B", 1, 10), print("A", 8, 20), print("A", 9, 20), print("B", 2, 30)]);
+        (tape, a, b)
+    }
+
+    fn ids(trades: &[Trade]) -> Vec<u64> {
+        trades.iter().map(|trade| trade.id.get()).collect()
+    }
+
+    #[test]
+    fn a_cursor_reads_everything_in_order() {
+        let (tape, ..) = tape(100);
+        let mut read = Vec::new();
+        tape.read(3, 10, &mut read).unwrap();
+        assert_eq!(read, [print("A", 9, 20), print("B", 2, 30)]);
+        tape.read(0, 2, &mut read).unwrap();
+        assert_eq!(read.len(), 2);
+        tape.read(99, 2, &mut read).unwrap();
+        assert_eq!(read, []);
+        assert_eq!(*tape.end().borrow(), 5);
+    }
+
+    #[test]
+    fn a_cursor_that_fell_off_is_told_so() {
+        let (tape, a, b) = tape(3);
+        assert_eq!(tape.read(1, 10, &mut Vec::new()), Err(FellOff));
+        assert_eq!(tape.read(2, 10, &mut Vec::new()), Ok(()));
+        assert_eq!(ids(&tape.history(&a, Some(0), 10)), [8, 9], "REST begins later too");
+        assert_eq!(ids(&tape.history(&b, Some(0), 10)), [2]);
+    }
+
+    #[test]
+    fn history_is_by_id_and_bounded() {
+        let (tape, a, _) = tape(100);
+        assert_eq!(ids(&tape.history(&a, Some(8), 10)), [8, 9]);
+        assert_eq!(ids(&tape.history(&a, Some(0), 2)), [7, 8]);
+        assert_eq!(ids(&tape.history(&a, Some(10), 2)), [] as [u64; 0]);
+        assert_eq!(ids(&tape.history(&a, None, 2)), [8, 9]);
+        assert_eq!(tape.first_id_from(&a, 11), Some(8));
+        assert_eq!(tape.first_id_from(&a, 21), None);
+    }
+
+    #[test]
+    fn the_backlog_is_the_slowest_subscribers() {
+        let (tape, ..) = tape(100);
+        assert_eq!(tape.backlog(), 0);
+        tape.note_cursor(1, Some(4));
+        tape.note_cursor(2, Some(1));
+        assert_eq!((tape.backlog(), tape.subscribers()), (4, 2));
+        tape.note_cursor(2, None);
+        assert_eq!(tape.backlog(), 1);
+    }
+}
