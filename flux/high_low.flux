@@ -64,8 +64,12 @@ field = (name) =>
         |> filter(fn: (r) => r._measurement == measurement and r._field == name)
         |> filter(fn: (r) => r.exchange =~ exchangeMatch and r.symbol =~ symbolMatch)
 
-// 1. What the storage engine finds by itself, as a line
-//    "exchange, symbol, trades, lowest id, highest id, highest price, lowest price" a series.
+// 1. The extremes, as a line "exchange, symbol, trades, lowest id, highest id, highest price, lowest price" a series.
+//    Here a source in a variable is right: it is read once, so that the number of trades and their ids agree while
+//    the minute is still being written, and a minute is little.
+ids = field(name: "trade_id")
+prices = field(name: "price_float")
+
 named = (tables=<-, name) =>
     tables
         |> set(key: "_field", value: name)
@@ -74,11 +78,11 @@ named = (tables=<-, name) =>
 series =
     union(
         tables: [
-            field(name: "trade_id") |> count() |> named(name: "trades"),
-            field(name: "trade_id") |> min() |> named(name: "first_id"),
-            field(name: "trade_id") |> max() |> named(name: "last_id"),
-            field(name: "price_float") |> max() |> named(name: "high"),
-            field(name: "price_float") |> min() |> named(name: "low"),
+            ids |> count() |> named(name: "trades"),
+            ids |> min() |> named(name: "first_id"),
+            ids |> max() |> named(name: "last_id"),
+            prices |> max() |> named(name: "high"),
+            prices |> min() |> named(name: "low"),
         ],
     )
         |> pivot(rowKey: ["exchange", "symbol"], columnKey: ["_field"], valueColumn: "_value")
@@ -103,38 +107,47 @@ series =
         )
         |> findColumn(fn: (key) => true, column: "line")
 
-// 2. Of the trades at an extreme price the one with the lowest id, as the same line and "side, time, id". The id follows
-//    from _time, whose nanoseconds are T in ms * 1,000,000 + id mod 1,000,000, as long as the ids of the minute span
-//    less than a million; where they do not (the exchange began to count anew) it is read.
-extreme = (line, side) => {
+// 2. Of the trades at an extreme price the one with the lowest id, as the same line and "side, time, id". The id
+//    follows from _time, whose nanoseconds are T in ms * 1,000,000 + id mod 1,000,000, as long as the ids of the
+//    minute span less than a million; where they do not (the exchange began to count anew) it is read.
+extremesOf = (line) => {
     part = strings.split(v: line, t: "\n")
     exchange = part[0]
     symbol = part[1]
     lowest = int(v: part[3])
     highest = int(v: part[4])
-    price = float(v: if side == "high" then part[5] else part[6])
+    high = float(v: part[5])
+    low = float(v: part[6])
     values = (name) =>
         field(name: name)
             |> filter(fn: (r) => r.exchange == exchange and r.symbol == symbol)
     points =
         if highest - lowest < 1000000 then
             values(name: "price_float")
-                |> filter(fn: (r) => r._value == price)
-                |> map(fn: (r) => ({_time: r._time, trade_id: lowest + (int(v: r._time) - lowest) % 1000000}))
+                |> filter(fn: (r) => r._value == high or r._value == low)
+                |> map(
+                    fn: (r) =>
+                        ({
+                            _time: r._time,
+                            price: r._value,
+                            trade_id: lowest + (int(v: r._time) - lowest) % 1000000,
+                        }),
+                )
         else
             union(tables: [values(name: "price_float"), values(name: "trade_id")])
                 |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
-                |> filter(fn: (r) => r.price_float == price)
-                |> map(fn: (r) => ({_time: r._time, trade_id: r.trade_id}))
-
-    return
+                |> map(fn: (r) => ({_time: r._time, price: r.price_float, trade_id: r.trade_id}))
+    lowestId = (price, side) =>
         points
+            |> filter(fn: (r) => r.price == price)
             |> group()
             |> min(column: "trade_id")
             |> map(
                 fn: (r) =>
                     ({line: strings.joinStr(arr: [line, side, string(v: r._time), string(v: r.trade_id)], v: "\n")}),
             )
+
+    return union(tables: [lowestId(price: high, side: "high"), lowestId(price: low, side: "low")])
 }
 
 // union() wants at least two inputs, also when there is no trade.
@@ -144,10 +157,7 @@ extremes =
     union(
         tables: array.concat(
             arr: [noLine(), noLine()],
-            v: array.concat(
-                arr: array.map(arr: series, fn: (x) => extreme(line: x, side: "high")),
-                v: array.map(arr: series, fn: (x) => extreme(line: x, side: "low")),
-            ),
+            v: array.map(arr: series, fn: (x) => extremesOf(line: x)),
         ),
     )
         |> filter(fn: (r) => r.line != "")
@@ -160,7 +170,6 @@ trades = (exchange, symbol, start, stop) =>
         |> filter(fn: (r) => r._measurement == "trade" and r.exchange == exchange and r.symbol == symbol)
         |> filter(fn: (r) => r._field == "price" or r._field == "quantity" or r._field == "buyer_is_maker")
         |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
-
 
 side = (name) => {
     wanted = array.filter(arr: extremes, fn: (x) => strings.split(v: x, t: "\n")[7] == name)
