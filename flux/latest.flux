@@ -68,6 +68,8 @@ trades = (exchange, symbol, start, stop) =>
                 r._field == "trade_id" or r._field == "price" or r._field == "quantity" or r._field == "buyer_is_maker",
         )
         |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
+        // A point that is being written this moment may show only some of its fields.
+        |> filter(fn: (r) => exists r.trade_id and exists r.price and exists r.quantity and exists r.buyer_is_maker)
 
 newestMillisecond = (line) => {
     part = strings.split(v: line, t: "\n")
