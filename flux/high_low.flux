@@ -1,8 +1,28 @@
+// What were the high and the low of a minute? One row for each exchange and symbol that traded in it.
+//
+//     influx query --file flux/high_low.flux
+//
+// runs it as it is, and so does the Data Explorer's script editor ("View Raw Data": strings do not plot).
+//
+// Parameters:
+//   bucket      the bucket
+//   symbols     the symbols that answer; [] is every one in the bucket
+//   exchanges   the exchanges that answer; [] is every one in the bucket
+//   minute      any instant of the minute, a time or a duration before now
+//
+// Columns: minute; trades, their number; missing, the ids absent between the lowest and the highest; open, whether the
+// minute is still running; the trades with the highest and the lowest price, ties going to the lower id. Prices and
+// quantities are the exchange's own text; the times are the trades' T. Trades older than 24 hours do not count.
+// With --raw, because the table is wide:
+//
+// ,result,table,exchange,symbol,minute,trades,missing,open,high_trade_id,high_time,high_price,high_quantity,high_buyer_is_maker,low_trade_id,low_time,low_price,low_quantity,low_buyer_is_maker
+// ,,0,binance,BTCUSDT,2026-11-23T15:45:00Z,1824,0,false,3735693475,2026-11-23T15:45:10.871Z,61744.37000000,0.00009000,true,3735694770,2026-11-23T15:45:55.329Z,61630.88000000,0.00606000,true
+// ,,0,binance,ETHUSDT,2026-11-23T15:45:00Z,1154,0,false,1520545589,2026-11-23T15:45:20.531Z,2684.39000000,0.00010000,false,1520546176,2026-11-23T15:45:59.797Z,2679.40000000,0.00780000,true
+
 import "array"
 import "date"
 import "regexp"
 import "strings"
-import "universe"
 
 // ---- Parameters: one a line -------------------------------------------------
 bucket = "ticks"
@@ -44,8 +64,12 @@ field = (name) =>
         |> filter(fn: (r) => r._measurement == measurement and r._field == name)
         |> filter(fn: (r) => r.exchange =~ exchangeMatch and r.symbol =~ symbolMatch)
 
-// 1. What the storage engine finds by itself, as a line
-//    "exchange, symbol, trades, lowest id, highest id, highest price, lowest price" a series.
+// 1. The extremes, as a line "exchange, symbol, trades, lowest id, highest id, highest price, lowest price" a series.
+//    Here a source in a variable is right: it is read once, so that the number of trades and their ids agree while
+//    the minute is still being written, and a minute is little.
+ids = field(name: "trade_id")
+prices = field(name: "price_float")
+
 named = (tables=<-, name) =>
     tables
         |> set(key: "_field", value: name)
@@ -54,11 +78,11 @@ named = (tables=<-, name) =>
 series =
     union(
         tables: [
-            field(name: "trade_id") |> count() |> named(name: "trades"),
-            field(name: "trade_id") |> min() |> named(name: "first_id"),
-            field(name: "trade_id") |> max() |> named(name: "last_id"),
-            field(name: "price_float") |> max() |> named(name: "high"),
-            field(name: "price_float") |> min() |> named(name: "low"),
+            ids |> count() |> named(name: "trades"),
+            ids |> min() |> named(name: "first_id"),
+            ids |> max() |> named(name: "last_id"),
+            prices |> max() |> named(name: "high"),
+            prices |> min() |> named(name: "low"),
         ],
     )
         |> pivot(rowKey: ["exchange", "symbol"], columnKey: ["_field"], valueColumn: "_value")
@@ -83,35 +107,47 @@ series =
         )
         |> findColumn(fn: (key) => true, column: "line")
 
-// 2. Of the trades at an extreme price the one with the lowest id, as the same line and "side, time". The id follows
-//    from _time, whose nanoseconds are T in ms * 1,000,000 + id mod 1,000,000, as long as the ids of the minute span
-//    less than a million; where they do not (the exchange began to count anew) it is read.
-extreme = (line, side) => {
+// 2. Of the trades at an extreme price the one with the lowest id, as the same line and "side, time, id". The id
+//    follows from _time, whose nanoseconds are T in ms * 1,000,000 + id mod 1,000,000, as long as the ids of the
+//    minute span less than a million; where they do not (the exchange began to count anew) it is read.
+extremesOf = (line) => {
     part = strings.split(v: line, t: "\n")
     exchange = part[0]
     symbol = part[1]
     lowest = int(v: part[3])
     highest = int(v: part[4])
-    price = float(v: if side == "high" then part[5] else part[6])
+    high = float(v: part[5])
+    low = float(v: part[6])
     values = (name) =>
         field(name: name)
             |> filter(fn: (r) => r.exchange == exchange and r.symbol == symbol)
     points =
         if highest - lowest < 1000000 then
             values(name: "price_float")
-                |> filter(fn: (r) => r._value == price)
-                |> map(fn: (r) => ({_time: r._time, trade_id: lowest + (int(v: r._time) - lowest) % 1000000}))
+                |> filter(fn: (r) => r._value == high or r._value == low)
+                |> map(
+                    fn: (r) =>
+                        ({
+                            _time: r._time,
+                            price: r._value,
+                            trade_id: lowest + (int(v: r._time) - lowest) % 1000000,
+                        }),
+                )
         else
             union(tables: [values(name: "price_float"), values(name: "trade_id")])
                 |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
-                |> filter(fn: (r) => r.price_float == price)
-                |> map(fn: (r) => ({_time: r._time, trade_id: r.trade_id}))
-
-    return
+                |> map(fn: (r) => ({_time: r._time, price: r.price_float, trade_id: r.trade_id}))
+    lowestId = (price, side) =>
         points
+            |> filter(fn: (r) => r.price == price)
             |> group()
             |> min(column: "trade_id")
-            |> map(fn: (r) => ({line: line + "\n" + side + "\n" + string(v: r._time)}))
+            |> map(
+                fn: (r) =>
+                    ({line: strings.joinStr(arr: [line, side, string(v: r._time), string(v: r.trade_id)], v: "\n")}),
+            )
+
+    return union(tables: [lowestId(price: high, side: "high"), lowestId(price: low, side: "low")])
 }
 
 // union() wants at least two inputs, also when there is no trade.
@@ -121,26 +157,19 @@ extremes =
     union(
         tables: array.concat(
             arr: [noLine(), noLine()],
-            v: array.concat(
-                arr: array.map(arr: series, fn: (x) => extreme(line: x, side: "high")),
-                v: array.map(arr: series, fn: (x) => extreme(line: x, side: "low")),
-            ),
+            v: array.map(arr: series, fn: (x) => extremesOf(line: x)),
         ),
     )
         |> filter(fn: (r) => r.line != "")
         |> findColumn(fn: (key) => true, column: "line")
 
-// 3. Those trades. Only the fields that are shown: each costs time.
+// 3. Those trades. Only the fields that are still missing: each costs time.
 trades = (exchange, symbol, start, stop) =>
     from(bucket: bucket)
         |> range(start: start, stop: stop)
         |> filter(fn: (r) => r._measurement == "trade" and r.exchange == exchange and r.symbol == symbol)
-        |> filter(
-            fn: (r) =>
-                r._field == "trade_id" or r._field == "price" or r._field == "quantity" or r._field == "buyer_is_maker",
-        )
+        |> filter(fn: (r) => r._field == "price" or r._field == "quantity" or r._field == "buyer_is_maker")
         |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
-
 
 side = (name) => {
     wanted = array.filter(arr: extremes, fn: (x) => strings.split(v: x, t: "\n")[7] == name)
@@ -149,12 +178,14 @@ side = (name) => {
     none = () => trades(exchange: "\n", symbol: "\n", start: oldest, stop: end)
     trade = (line) => {
         part = strings.split(v: line, t: "\n")
-        at = universe.time(v: part[8])
+        at = time(v: part[8])
         count = int(v: part[2])
+        missing = int(v: part[4]) - int(v: part[3]) + 1 - count
+        id = int(v: part[9])
 
         return
             trades(exchange: part[0], symbol: part[1], start: at, stop: date.add(d: 1ns, to: at))
-                |> map(fn: (r) => ({r with trades: count, missing: int(v: part[4]) - int(v: part[3]) + 1 - count}))
+                |> map(fn: (r) => ({r with trade_id: id, trades: count, missing: missing}))
     }
 
     return

@@ -1,3 +1,22 @@
+// What is the latest price? One row for each exchange and symbol: its newest trade of the last 24 hours.
+//
+//     influx query --file flux/latest.flux
+//
+// runs it as it is, and so does the Data Explorer's script editor ("View Raw Data": strings do not plot).
+//
+// Parameters:
+//   bucket      the bucket
+//   symbols     the symbols that answer; [] is every one in the bucket
+//   exchanges   the exchanges that answer; [] is every one in the bucket
+//
+// Columns: price and quantity are the exchange's own text; time is the trade's T, in whole milliseconds. Newest is
+// the largest (T, trade_id).
+//
+//        exchange:string           symbol:string                trade_id:int                       time:time            price:string         quantity:string  buyer_is_maker:boolean
+// ----------------------  ----------------------  --------------------------  ------------------------------  ----------------------  ----------------------  ----------------------
+//                binance                 BTCUSDT                  3735695339  2026-11-23T15:46:05.803000000Z          61583.48000000              0.00010000                    true
+//                binance                 ETHUSDT                  1520546843  2026-11-23T15:46:05.792000000Z           2676.21000000              0.01070000                   false
+
 import "array"
 import "date"
 import "regexp"
@@ -49,6 +68,8 @@ trades = (exchange, symbol, start, stop) =>
                 r._field == "trade_id" or r._field == "price" or r._field == "quantity" or r._field == "buyer_is_maker",
         )
         |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
+        // A point that is being written this moment may show only some of its fields.
+        |> filter(fn: (r) => exists r.trade_id and exists r.price and exists r.quantity and exists r.buyer_is_maker)
 
 newestMillisecond = (line) => {
     part = strings.split(v: line, t: "\n")

@@ -1,3 +1,27 @@
+// What was the price at a time? One row for each exchange and symbol: the trade nearest to the time, out of the last
+// 24 hours.
+//
+//     influx query --file flux/price_at.flux
+//
+// runs it as it is, and so does the Data Explorer's script editor ("View Raw Data": strings do not plot).
+//
+// Parameters:
+//   bucket      the bucket
+//   symbols     the symbols that answer; [] is every one in the bucket
+//   exchanges   the exchanges that answer; [] is every one in the bucket
+//   time        the time asked for, a time or a duration before now; digits below the millisecond are cut
+//   as_of       true: the last trade up to the time (its millisecond included) instead of the nearest
+//
+// Nearest is the smallest |T - time|; at equal distance the earlier trade. Of several in one millisecond it is the one
+// with the highest trade_id if they came before the time, else the one with the lowest.
+//
+// Columns: price and quantity are the exchange's own text; time is the trade's T; distance_ms is T - time.
+//
+//        exchange:string           symbol:string                trade_id:int                       time:time            price:string         quantity:string  buyer_is_maker:boolean             distance_ms:int
+// ----------------------  ----------------------  --------------------------  ------------------------------  ----------------------  ----------------------  ----------------------  --------------------------
+//                binance                 BTCUSDT                  3735694196  2026-11-23T15:45:35.796000000Z          61692.12000000              0.12379000                    true                          17
+//                binance                 ETHUSDT                  1520545833  2026-11-23T15:45:35.444000000Z           2682.16000000              0.00220000                    true                        -335
+
 import "array"
 import "date"
 import "regexp"
@@ -86,9 +110,12 @@ trades = (exchange, symbol, start, stop) =>
                 r._field == "trade_id" or r._field == "price" or r._field == "quantity" or r._field == "buyer_is_maker",
         )
         |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
+        // A point that is being written this moment may show only some of its fields.
+        |> filter(fn: (r) => exists r.trade_id and exists r.price and exists r.quantity and exists r.buyer_is_maker)
 
 nearestMillisecond = (line) => {
     part = strings.split(v: line, t: "\n")
+    // The function time(): here that name is the parameter's.
     start = millisecond(t: universe.time(v: part[2]))
 
     return trades(exchange: part[0], symbol: part[1], start: start, stop: next(t: start))

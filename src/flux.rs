@@ -109,24 +109,19 @@ pub fn render(question: &Question, selection: &Selection<'_>) -> Result<String, 
         ("exchanges", array(selection.exchanges)),
     ];
     match *question {
-        Question::Latest => {}
+        Question::Latest | Question::HighLow { minute_ms: None } => {}
+        Question::HighLow { minute_ms: Some(ms) } => values.push(("minute", time(ms)?)),
         Question::PriceAt { time_ms, as_of } => {
             if let Some(ms) = time_ms {
                 values.push(("time", time(ms)?));
             }
             values.push(("as_of", as_of.to_string()));
         }
-        Question::HighLow { minute_ms } => {
-            if let Some(ms) = minute_ms {
-                values.push(("minute", time(ms)?));
-            }
-        }
     }
     Ok(assign(question.script().source(), &values))
 }
 
-/// Replaces the lines `name = …` of `source`. Only lines that start with the name count, so a mention in a comment
-/// or inside an expression stays as it is.
+/// Replaces the lines `name = …` of `source`: only those that start with the name, not a mention inside an expression.
 fn assign(source: &str, values: &[(&str, String)]) -> String {
     let mut out = String::with_capacity(source.len() + 128);
     for line in source.lines() {
@@ -147,21 +142,19 @@ fn assigns(line: &str, name: &str) -> bool {
     line.strip_prefix(name).is_some_and(|rest| rest.starts_with(" = "))
 }
 
-/// A Flux string literal on one line. Flux interpolates `${…}` inside strings, so `${` is escaped too; a `$` alone
-/// must not be.
+/// A Flux string literal on one line. `${` would begin an expression, and the scanner fails on a `$` before an escape
+/// (`"$\\"`), so a `$` is always written as its code.
 fn string(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
+    for c in text.chars() {
         match c {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            '$' if rest.peek() == Some(&'{') => out.push_str("\\$"),
-            c if c.is_ascii_control() => {
+            c if c == '$' || c.is_ascii_control() => {
                 let _ = write!(out, "\\x{:02x}", u32::from(c));
             }
             c => out.push(c),
@@ -177,7 +170,7 @@ fn array(items: &[String]) -> String {
 }
 
 fn time(ms: i64) -> Result<String, TimeOutOfRange> {
-    // One whole year inside the limits of 64-bit nanoseconds, so that the scripts can add hours to a time.
+    // Whole years inside the limits of 64-bit nanoseconds, so that the scripts can add to a time.
     const FIRST: i64 = -9_214_560_000_000; // 1678-01-01
     const END: i64 = 9_214_646_400_000; // 2262-01-01
     DateTime::from_timestamp_millis(ms)
@@ -187,7 +180,6 @@ fn time(ms: i64) -> Result<String, TimeOutOfRange> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -224,24 +216,17 @@ mod tests {
     }
 
     #[test]
-    fn every_parameter_has_its_default_line_exactly_once() {
+    fn the_marked_block_holds_every_parameter_exactly_once_and_no_other() {
         for script in Script::ALL {
+            assert_eq!(Script::from_name(script.name()), Some(script));
+            let after = script.source().split_once("// ---- Parameters").unwrap().1;
+            let block = after.split_once("// ---- End of parameters").unwrap().0;
+            let lines = block.lines().filter(|line| !line.starts_with("//"));
+            let found: Vec<_> = lines.filter_map(|line| line.split_once(" = ")).collect();
+            assert_eq!(found, parameters(script), "{}", script.name());
             for (name, default) in parameters(script) {
                 assert_eq!(assigned(script.source(), name), default, "{name} in {}", script.name());
             }
-        }
-    }
-
-    #[test]
-    fn the_marked_block_holds_exactly_the_known_parameters() {
-        for script in Script::ALL {
-            let block = script.source().split("// ----").nth(1).unwrap();
-            let found: Vec<_> = block
-                .lines()
-                .filter(|line| !line.starts_with("//"))
-                .filter_map(|line| line.split_once(" = "))
-                .collect();
-            assert_eq!(found, parameters(script), "{}", script.name());
         }
     }
 
@@ -254,7 +239,6 @@ mod tests {
             for (name, default) in parameters(script) {
                 assert_ne!(assigned(&text, name), default, "{name} in {}", script.name());
             }
-            assert_eq!(text.lines().count(), script.source().lines().count());
             let changed = text.lines().zip(script.source().lines()).filter(|(new, old)| new != old).count();
             assert_eq!(changed, parameters(script).len());
             assert_eq!(assigned(&text, "bucket"), "\"b\"");
@@ -264,8 +248,6 @@ mod tests {
         let text = render(&question(Script::PriceAt), &selection).unwrap();
         assert_eq!(assigned(&text, "time"), "2026-11-23T15:25:04.127Z");
         assert_eq!(assigned(&text, "as_of"), "true");
-        let text = render(&question(Script::HighLow), &selection).unwrap();
-        assert_eq!(assigned(&text, "minute"), "2026-11-23T15:25:04.127Z");
     }
 
     #[test]
@@ -279,27 +261,17 @@ mod tests {
     }
 
     #[test]
-    fn names_lead_back_to_their_scripts() {
-        for script in Script::ALL {
-            assert_eq!(Script::from_name(script.name()), Some(script));
-        }
-        assert_eq!(Script::from_name("latest.flux"), None);
-    }
-
-    #[test]
     fn no_string_can_leave_its_literal() {
         for (text, literal) in [
             ("BTCUSDT", r#""BTCUSDT""#),
             (r#"a"] drop()"#, r#""a\"] drop()""#),
             (r"a\", r#""a\\""#),
             (r#"\""#, r#""\\\"""#),
-            ("${bucket}", r#""\${bucket}""#),
-            (r"\${x}", r#""\\\${x}""#),
-            ("$$", r#""$$""#),
-            ("$${", r#""$\${""#),
+            ("${bucket}", r#""\x24{bucket}""#),
+            (r"$\", r#""\x24\\""#),
+            ("币安人生USDT", "\"币安人生USDT\""),
             ("a\nbucket = \"x\"\r\t", r#""a\nbucket = \"x\"\r\t""#),
             ("\0\u{7f}", r#""\x00\x7f""#),
-            ("", r#""""#),
         ] {
             assert_eq!(string(text), literal);
         }
@@ -318,7 +290,6 @@ mod tests {
 
     #[test]
     fn times_outside_flux_are_refused() {
-        assert_eq!(time(0).unwrap(), "1970-01-01T00:00:00.000Z");
         assert_eq!(time(-9_214_560_000_000).unwrap(), "1678-01-01T00:00:00.000Z");
         assert_eq!(time(9_214_646_399_999).unwrap(), "2261-12-31T23:59:59.999Z");
         for ms in [i64::MIN, -9_214_560_000_001, 9_214_646_400_000, i64::MAX] {
