@@ -5,7 +5,8 @@ shopt -s inherit_errexit
 script_name="$(basename "$0")"
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/tickflux"
-readonly script_name root cache
+influxdb_version=2.9.1 # what is built and tested is what docker-compose.yml runs
+readonly script_name root cache influxdb_version
 
 # Progress goes to standard error: what a script prints on standard output is its answer.
 say() { printf '%s: %s\n' "$script_name" "$*" >&2; }
