@@ -1,4 +1,23 @@
 //! tickflux captures every Binance trade, exactly and exactly once.
+//!
+//! The way of a trade: [`binance`] reads it off the stream, [`capture`] puts
+//! it in sequence and gathers batches, [`store`] keeps it and answers for it,
+//! [`flux`] holds the bundled queries. [`trade`] has the words that all of them
+//! speak; [`practice`] is an exchange to try it all against; [`cli`] is the
+//! command line.
+//!
+//! Dependencies point one way: cli → capture → {binance, store} → trade.
 
+pub mod binance;
+pub mod capture;
 pub mod practice;
+pub mod store;
+pub mod telemetry;
+pub mod tls;
 pub mod trade;
+
+/// An error with all its causes in one line.
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+}

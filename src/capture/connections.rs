@@ -1,0 +1,214 @@
+//! When to open and close stream connections, so that no trade falls between two of them.
+//!
+//! A connection is replaced before the exchange's 24 h limit, on
+//! `serverShutdown`, and when no trade came for the idle timeout. The old one
+//! is kept until its replacement has delivered every symbol, or for 60 s after
+//! the replacement opened; the overlap is dropped by id. Pure: the shell in
+//! [`crate::capture::run`] carries the commands out.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use super::backoff::{AttemptLimit, Backoff};
+use crate::binance::stream::ConnectionId;
+use crate::trade::Symbol;
+
+/// Binance ends a connection after 24 h (`web-socket-streams.md`); ours ends before that.
+const LIFETIME: Duration = Duration::from_secs(23 * 3600 + 50 * 60);
+/// How long an old connection is kept after its replacement opened.
+const OVERLAP_MAX: Duration = Duration::from_secs(60);
+/// Binance allows 300 attempts per 5 minutes and address; other programs need some.
+const ATTEMPTS_MAX: usize = 250;
+const ATTEMPTS_WINDOW: Duration = Duration::from_secs(300);
+const BACKOFF_FIRST: Duration = Duration::from_millis(500);
+const BACKOFF_CAP: Duration = Duration::from_secs(30);
+
+/// What the shell is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Open a connection and call it this.
+    Open(ConnectionId),
+    /// Close this connection.
+    Close(ConnectionId),
+}
+
+/// Why a connection is being replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replacement {
+    /// The exchange's 24 h are nearly over.
+    Lifetime,
+    /// The exchange said that it will close.
+    ServerShutdown,
+    /// No trade at all came for the idle timeout.
+    Idle,
+}
+
+/// The life of every stream connection.
+#[derive(Debug)]
+pub struct Connections {
+    wanted: usize,
+    symbols: usize,
+    idle_timeout: Duration,
+    connections: Vec<Connection>,
+    next_id: ConnectionId,
+    backoff: Backoff,
+    attempts: AttemptLimit,
+    open_not_before: Instant,
+}
+
+#[derive(Debug)]
+struct Connection {
+    id: ConnectionId,
+    opened: Option<Instant>,
+    last_trade: Option<Instant>,
+    delivered: HashSet<Symbol>,
+    /// Being replaced; closed at the latest at the inner time, once that is known.
+    retiring: Option<Option<Instant>>,
+}
+
+impl Connections {
+    /// Keeps `wanted` connections that carry `symbols` symbols each.
+    pub fn new(wanted: usize, symbols: usize, idle_timeout: Duration, now: Instant) -> Self {
+        Self {
+            wanted,
+            symbols,
+            idle_timeout,
+            connections: Vec::new(),
+            next_id: 0,
+            backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_CAP),
+            attempts: AttemptLimit::new(ATTEMPTS_MAX, ATTEMPTS_WINDOW),
+            open_not_before: now,
+        }
+    }
+
+    /// The next thing to do at `now`, if any; call until there is none.
+    pub fn next_command(&mut self, now: Instant) -> Option<Command> {
+        if let Some(at) = self.connections.iter().position(|connection| self.may_close(connection, now)) {
+            return Some(Command::Close(self.connections.remove(at).id));
+        }
+        if self.current().count() < self.wanted && now >= self.next_open(now) {
+            self.attempts.count(now);
+            let id = self.next_id;
+            self.next_id += 1;
+            self.connections.push(Connection {
+                id,
+                opened: None,
+                last_trade: None,
+                delivered: HashSet::new(),
+                retiring: None,
+            });
+            return Some(Command::Open(id));
+        }
+        None
+    }
+
+    /// When to look again, if nothing happens before.
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+        let open = (self.current().count() < self.wanted).then(|| self.next_open(now));
+        let close = self.connections.iter().filter_map(|connection| connection.retiring.flatten());
+        let replace = self.current().filter_map(|connection| self.replace_at(connection)).map(|(at, _)| at);
+        open.into_iter().chain(close).chain(replace).min()
+    }
+
+    /// Starts to replace what must be replaced at `now`, and says what and why.
+    pub fn replace_due(&mut self, now: Instant, rng: &mut fastrand::Rng) -> Vec<(ConnectionId, Replacement)> {
+        let due: Vec<_> = self
+            .current()
+            .filter_map(|connection| self.replace_at(connection).map(|(at, why)| (connection.id, at, why)))
+            .filter(|(_, at, _)| *at <= now)
+            .map(|(id, _, why)| (id, why))
+            .collect();
+        for (id, why) in &due {
+            self.retire(*id);
+            if *why == Replacement::Idle {
+                // During maintenance every new connection is idle too.
+                self.delay_next_open(now, rng);
+            }
+        }
+        due
+    }
+
+    /// The connection is open.
+    pub fn opened(&mut self, id: ConnectionId, now: Instant) {
+        if let Some(connection) = self.get(id) {
+            connection.opened = Some(now);
+        }
+        for connection in &mut self.connections {
+            if let Some(close_at @ None) = &mut connection.retiring {
+                *close_at = Some(now + OVERLAP_MAX);
+            }
+        }
+    }
+
+    /// The connection delivered a trade of `symbol`.
+    pub fn delivered(&mut self, id: ConnectionId, symbol: &Symbol, now: Instant) {
+        let Some(connection) = self.get(id) else { return };
+        connection.last_trade = Some(now);
+        if !connection.delivered.contains(symbol) {
+            connection.delivered.insert(symbol.clone());
+            self.backoff.reset();
+        }
+    }
+
+    /// The exchange announced that it will close the connection.
+    pub fn server_shutdown(&mut self, id: ConnectionId) {
+        self.retire(id);
+    }
+
+    /// The connection ended by itself, or could not be opened.
+    pub fn closed(&mut self, id: ConnectionId, now: Instant, rng: &mut fastrand::Rng) {
+        let Some(at) = self.connections.iter().position(|connection| connection.id == id) else { return };
+        if self.connections.remove(at).retiring.is_none() {
+            self.delay_next_open(now, rng);
+        }
+    }
+
+    /// When the newest trade of any connection came.
+    pub fn last_trade(&self) -> Option<Instant> {
+        self.connections.iter().filter_map(|connection| connection.last_trade).max()
+    }
+
+    /// Connections that are open now.
+    pub fn open_count(&self) -> usize {
+        self.connections.iter().filter(|connection| connection.opened.is_some()).count()
+    }
+
+    fn get(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.connections.iter_mut().find(|connection| connection.id == id)
+    }
+
+    /// Those that are not being replaced.
+    fn current(&self) -> impl Iterator<Item = &Connection> {
+        self.connections.iter().filter(|connection| connection.retiring.is_none())
+    }
+
+    fn retire(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.get(id) {
+            connection.retiring.get_or_insert(None);
+        }
+    }
+
+    fn replace_at(&self, connection: &Connection) -> Option<(Instant, Replacement)> {
+        let opened = connection.opened?;
+        let idle = connection.last_trade.unwrap_or(opened) + self.idle_timeout;
+        let lifetime = opened + LIFETIME;
+        Some(if idle < lifetime { (idle, Replacement::Idle) } else { (lifetime, Replacement::Lifetime) })
+    }
+
+    fn may_close(&self, connection: &Connection, now: Instant) -> bool {
+        let Some(close_at) = connection.retiring else { return false };
+        let taken_over = self.current().filter(|current| current.delivered.len() >= self.symbols).count();
+        taken_over >= self.wanted || close_at.is_some_and(|at| at <= now)
+    }
+
+    fn next_open(&self, now: Instant) -> Instant {
+        self.attempts.next_allowed(now).max(self.open_not_before)
+    }
+
+    fn delay_next_open(&mut self, now: Instant, rng: &mut fastrand::Rng) {
+        self.open_not_before = now + self.backoff.after_failure(rng);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! The sequencer against examples, and against a plain set of ids.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::trade::{Price, Quantity, TradeId};
+
+fn trade(id: u64, ms: i64) -> Trade {
+    Trade {
+        symbol: "BTCUSDT".parse().unwrap(),
+        id: TradeId::new(id).unwrap(),
+        time: TradeTime::from_ms(ms).unwrap(),
+        price: Price::new("1").unwrap(),
+        quantity: Quantity::new("1").unwrap(),
+        buyer_is_maker: false,
+    }
+}
+
+/// Takes ids in this order, each at the time of its number.
+fn taken(ids: &[u64], now: Instant) -> (Sequencer, Vec<Verdict>) {
+    let mut sequencer = Sequencer::default();
+    let verdicts = ids.iter().map(|id| sequencer.take(&trade(*id, id.cast_signed()), now)).collect();
+    (sequencer, verdicts)
+}
+
+fn range(first: u64, last: u64) -> IdRange {
+    IdRange { first, last }
+}
+
+fn missing(sequencer: &Sequencer) -> Vec<IdRange> {
+    sequencer.missing().into_iter().map(|(_, range)| range).collect()
+}
+
+#[test]
+fn contiguous_ids_are_new_and_leave_nothing_missing() {
+    let (sequencer, verdicts) = taken(&[5, 6, 7], Instant::now());
+    assert_eq!(verdicts, [Verdict::New; 3]);
+    assert_eq!(missing(&sequencer), []);
+    assert_eq!(sequencer.next_due(), None);
+    assert_eq!(sequencer.spans().map(|(_, span)| span).collect::<Vec<_>>(), [range(5, 7)]);
+}
+
+#[test]
+fn an_id_delivered_again_is_a_duplicate_wherever_it_is() {
+    let (_, verdicts) = taken(&[5, 6, 9, 5, 6, 9, 8, 8], Instant::now());
+    let duplicates: Vec<_> = verdicts.iter().map(|verdict| *verdict == Verdict::Duplicate).collect();
+    assert_eq!(duplicates, [false, false, false, true, true, true, false, true]);
+}
+
+#[test]
+fn a_hole_is_due_once_after_the_grace_and_only_what_is_still_missing() {
+    let now = Instant::now();
+    let (mut sequencer, _) = taken(&[1, 10, 5, 6], now);
+    assert_eq!(sequencer.next_due(), Some(now + GRACE));
+    assert_eq!(sequencer.due_holes(now + GRACE / 2), []);
+    let due: Vec<_> = sequencer.due_holes(now + GRACE).into_iter().map(|(_, range)| range).collect();
+    assert_eq!(due, [range(2, 4), range(7, 9)]);
+    assert_eq!(sequencer.due_holes(now + GRACE * 9), []);
+    assert_eq!(missing(&sequencer), [range(2, 4), range(7, 9)], "reported is not repaired");
+}
+
+#[test]
+fn a_hole_filled_within_the_grace_is_never_reported() {
+    let now = Instant::now();
+    let (mut sequencer, _) = taken(&[1, 4, 2, 3], now);
+    assert_eq!(sequencer.due_holes(now + GRACE), []);
+}
+
+#[test]
+fn older_trades_that_come_later_are_new() {
+    let (sequencer, verdicts) = taken(&[5_000, 10, 11], Instant::now());
+    assert_eq!(verdicts, [Verdict::New; 3]);
+    assert_eq!(missing(&sequencer), [range(12, 4_999)]);
+}
+
+#[test]
+fn a_restarted_count_is_a_reset_even_where_the_ids_were_seen_before() {
+    for restart_at in [1, 3, 5_000 - LATE - 1] {
+        let mut sequencer = Sequencer::default();
+        let now = Instant::now();
+        for id in 1..=5_000 {
+            sequencer.take(&trade(id, 1_000), now);
+        }
+        assert_eq!(sequencer.take(&trade(restart_at, 1_001), now), Verdict::Reset, "at {restart_at}");
+        assert_eq!(sequencer.take(&trade(restart_at + 1, 1_001), now), Verdict::New);
+        assert_eq!(missing(&sequencer), []);
+    }
+}
+
+#[test]
+fn symbols_have_ids_of_their_own() {
+    let mut sequencer = Sequencer::default();
+    let other = Trade { symbol: "ETHUSDT".parse().unwrap(), ..trade(7, 7) };
+    assert_eq!(sequencer.take(&trade(7, 7), Instant::now()), Verdict::New);
+    assert_eq!(sequencer.take(&other, Instant::now()), Verdict::New);
+}
+
+proptest! {
+    #[test]
+    fn any_order_of_ids_agrees_with_a_plain_set(ids in prop::collection::vec(1u64..60, 1..120)) {
+        let now = Instant::now();
+        let mut sequencer = Sequencer::default();
+        let mut set = BTreeSet::new();
+        for id in ids {
+            // All at one time: nothing here is a restarted count.
+            let expected = if set.insert(id) { Verdict::New } else { Verdict::Duplicate };
+            prop_assert_eq!(sequencer.take(&trade(id, 0), now), expected);
+        }
+        let (first, last) = (*set.first().unwrap(), *set.last().unwrap());
+        let absent = |ranges: Vec<IdRange>| ranges.iter().flat_map(|range| range.first..=range.last).collect::<Vec<_>>();
+        let expected: Vec<_> = (first..=last).filter(|id| !set.contains(id)).collect();
+        prop_assert_eq!(absent(missing(&sequencer)), expected);
+        let seen = &sequencer.symbols.values().next().unwrap().seen;
+        prop_assert!(seen.windows(2).all(|pair| pair[0].last + 1 < pair[1].first), "sorted and apart: {:?}", seen);
+    }
+
+    #[test]
+    fn due_holes_are_what_a_plain_set_lacks_above_the_first_id(ids in prop::collection::vec(2u64..80, 1..60)) {
+        let now = Instant::now();
+        let mut sequencer = Sequencer::default();
+        sequencer.take(&trade(1, 0), now);
+        let mut set = BTreeSet::from([1]);
+        for id in ids {
+            sequencer.take(&trade(id, 0), now);
+            set.insert(id);
+        }
+        let mut due: Vec<_> = sequencer.due_holes(now + GRACE).iter().flat_map(|(_, range)| range.first..=range.last).collect();
+        due.sort_unstable();
+        let expected: Vec<_> = (1..*set.last().unwrap()).filter(|id| !set.contains(id)).collect();
+        prop_assert_eq!(due, expected);
+    }
+}

@@ -1,0 +1,177 @@
+//! What keeps trades and answers for them.
+//!
+//! Two stores, one trait: [`sqlite`], embedded and the default, and
+//! [`influx`]. Both keep [`RETENTION`] and answer the same questions alike.
+
+pub mod influx;
+pub mod sqlite;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use thiserror::Error;
+
+use crate::trade::{Exchange, Symbol, Trade, TradeTime};
+
+/// How long a trade is kept and answered for.
+pub const RETENTION: Duration = Duration::from_secs(24 * 3600);
+
+/// [`RETENTION`] in milliseconds, to reckon with trade times.
+pub const RETENTION_MS: i64 = 24 * 3600 * 1000;
+
+/// A trade as a store gives it back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredTrade {
+    /// The exchange it was captured from.
+    pub exchange: Exchange,
+    /// The trade.
+    pub trade: Trade,
+}
+
+/// The extremes of one minute of one symbol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HighLow {
+    /// The start of the minute.
+    pub minute: TradeTime,
+    /// How many trades it has.
+    pub trades: u64,
+    /// Ids between its lowest and highest that are not stored.
+    pub missing: u64,
+    /// Whether the minute is still running.
+    pub open: bool,
+    /// The trade with the highest price; of several the one with the lowest id.
+    pub high: StoredTrade,
+    /// The trade with the lowest price; of several the one with the lowest id.
+    pub low: StoredTrade,
+}
+
+/// Which series a question is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// These symbols; every symbol if empty.
+    pub symbols: Vec<Symbol>,
+    /// This exchange; every exchange if none.
+    pub exchange: Option<Exchange>,
+}
+
+/// What became of a batch that was written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Trades older than the retention, left out.
+    pub expired: u64,
+    /// Lines that the store refuses for good.
+    pub dead: Vec<DeadLine>,
+}
+
+/// A line that the store refuses, with its reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLine {
+    /// The line, as it was sent.
+    pub line: String,
+    /// The store's words.
+    pub reason: String,
+}
+
+/// Why a batch is not stored yet. Whatever the reason, the batch is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum WriteError {
+    /// It may work the next time.
+    #[error("{why}")]
+    Transient {
+        /// What happened.
+        why: String,
+        /// The store's own wish, from `Retry-After`.
+        wait: Option<Duration>,
+    },
+    /// It works once someone has mended the store or the rights.
+    #[error("{why}")]
+    Held {
+        /// What happened and what to do.
+        why: String,
+    },
+}
+
+/// Why a store cannot be used or did not answer.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The settings cannot work: another URL, token, bucket or path is needed.
+    #[error("{0}")]
+    Settings(String),
+    /// The store cannot be reached or does not work.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// What keeps trades.
+///
+/// Object safe, so that capture and commands do not care which it is.
+pub trait Store: Send + Sync + fmt::Debug {
+    /// Which store this is, in words for people; never with a secret in it.
+    fn describe(&self) -> String;
+
+    /// How many writes it takes at a time.
+    fn slots(&self) -> usize;
+
+    /// Trades in one write, at most.
+    fn batch_max(&self) -> usize;
+
+    /// Whether trades can be written, and what to warn of.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Settings`] for a definite no, [`StoreError::Unusable`] if it does not answer.
+    fn check(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>>;
+
+    /// Tries once to write trades; writing them again changes nothing (P3).
+    ///
+    /// `attempt` counts from 0 the tries with these same trades.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError`] says whether to try again soon or to wait for someone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: what was written is written, and may be written again.
+    fn write<'a>(&'a self, trades: &'a [Trade], attempt: u32) -> BoxFuture<'a, Result<Written, WriteError>>;
+
+    /// Drops what is older than the retention at `now`, where the store does not do so itself.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store cannot be changed.
+    fn expire(&self, now: TradeTime) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// The newest trade of each series: the largest (T, id).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store does not answer.
+    fn latest<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<StoredTrade>, StoreError>>;
+
+    /// The trade nearest to `time`: before it the highest id of its
+    /// millisecond, at or after it the lowest; of two as near, the earlier.
+    /// With `as_of`: the largest (T, id) at or before `time`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store does not answer.
+    fn price_at<'a>(
+        &'a self,
+        scope: &'a Scope,
+        time: TradeTime,
+        as_of: bool,
+    ) -> BoxFuture<'a, Result<Vec<StoredTrade>, StoreError>>;
+
+    /// The extremes of the minute that holds `time`; nothing for a series without a trade in it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store does not answer.
+    fn high_low<'a>(&'a self, scope: &'a Scope, time: TradeTime) -> BoxFuture<'a, Result<Vec<HighLow>, StoreError>>;
+}
+
+/// A store, whichever it is.
+pub type AnyStore = Arc<dyn Store>;

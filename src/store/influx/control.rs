@@ -1,0 +1,213 @@
+//! The control plane: rights, bucket, retention.
+//!
+//! Endpoints as in InfluxDB's v2 API reference: `/health`, `/api/v2/orgs`, `/api/v2/buckets`.
+
+use std::time::Duration;
+
+use reqwest::header::AUTHORIZATION;
+use reqwest::{Method, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::rules::{Answer, Rule, rule};
+use super::{Influx, wanted_retention_seconds};
+use crate::store::StoreError;
+
+/// InfluxDB's default for a bucket that keeps a day; retention drops whole groups.
+const SHARD_GROUP_SECONDS: u64 = 3_600;
+const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A bucket as the API lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Bucket {
+    id: String,
+    #[serde(rename = "retentionRules", default)]
+    rules: Vec<RetentionRule>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RetentionRule {
+    #[serde(rename = "type")]
+    kind: String,
+    every_seconds: u64,
+    #[serde(default)]
+    shard_group_duration_seconds: u64,
+}
+
+impl RetentionRule {
+    fn wanted() -> Self {
+        Self {
+            kind: "expire".to_owned(),
+            every_seconds: wanted_retention_seconds(),
+            shard_group_duration_seconds: SHARD_GROUP_SECONDS,
+        }
+    }
+}
+
+impl Bucket {
+    fn is_as_wanted(&self) -> bool {
+        self.rules == [RetentionRule::wanted()]
+    }
+
+    /// Retention and shard groups in words.
+    fn keeps(&self) -> String {
+        let hours = |seconds: u64| humantime::format_duration(Duration::from_secs(seconds)).to_string();
+        match self.rules.first() {
+            Some(rule) if rule.every_seconds > 0 => {
+                format!("{} in groups of {}", hours(rule.every_seconds), hours(rule.shard_group_duration_seconds))
+            }
+            _ => "everything for ever".to_owned(),
+        }
+    }
+}
+
+/// What provisioning found or did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Provisioned {
+    /// The bucket was made.
+    Created,
+    /// The bucket was as it should be.
+    Unchanged,
+    /// The bucket kept something else, which was changed: what it was.
+    Changed(String),
+}
+
+#[derive(Deserialize)]
+struct Buckets {
+    buckets: Vec<Bucket>,
+}
+
+#[derive(Deserialize)]
+struct Orgs {
+    orgs: Vec<Org>,
+}
+
+#[derive(Deserialize)]
+struct Org {
+    id: String,
+}
+
+impl Influx {
+    /// An empty write tells whether a token may write, a write-only one too.
+    pub(super) async fn check_rights(&self) -> Result<Vec<String>, StoreError> {
+        let (status, body) = self.write_nothing().await.map_err(|error| StoreError::Unusable(error.to_string()))?;
+        match rule(Answer { status, body: &body, retry_after: None }, 0) {
+            Rule::Stored => {}
+            Rule::Hold(advice) => {
+                return Err(StoreError::Settings(format!(
+                    "{} answered {status}: {}: {advice}",
+                    self.base,
+                    body.trim()
+                )));
+            }
+            _ => return Err(StoreError::Unusable(format!("{} answered {status}: {}", self.base, body.trim()))),
+        }
+        // A write-only token may not look at the bucket; then there is nothing to warn of.
+        let bucket = self.find_bucket().await.ok().flatten();
+        Ok(bucket
+            .filter(|bucket| !bucket.is_as_wanted())
+            .map(|bucket| self.retention_warning(&bucket))
+            .into_iter()
+            .collect())
+    }
+
+    fn retention_warning(&self, bucket: &Bucket) -> String {
+        format!(
+            "bucket {} keeps {}, not 24h in groups of 1h: tickflux provision --force changes it",
+            self.bucket,
+            bucket.keeps()
+        )
+    }
+
+    /// Makes the bucket, or corrects it if `force`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Settings`] if the token may not, the organization is missing, or the bucket
+    /// keeps something else and `force` is not given; [`StoreError::Unusable`] if there is no answer.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: run it again.
+    pub async fn provision(&self, force: bool) -> Result<Provisioned, StoreError> {
+        let Some(bucket) = self.find_bucket().await? else {
+            let org: Orgs = self.get("orgs", &[("org", &self.org)]).await?;
+            let Some(org) = org.orgs.first() else {
+                let why =
+                    format!("{} has no organization {}, or the token may not see it: see --org", self.base, self.org);
+                return Err(StoreError::Settings(why));
+            };
+            let body = json!({"orgID": org.id, "name": self.bucket, "retentionRules": [RetentionRule::wanted()]});
+            self.control(Method::POST, "buckets", &[], Some(body)).await?;
+            return Ok(Provisioned::Created);
+        };
+        if bucket.is_as_wanted() {
+            return Ok(Provisioned::Unchanged);
+        }
+        if !force {
+            return Err(StoreError::Settings(self.retention_warning(&bucket)));
+        }
+        let body = json!({"retentionRules": [RetentionRule::wanted()]});
+        self.control(Method::PATCH, &format!("buckets/{}", bucket.id), &[], Some(body)).await?;
+        Ok(Provisioned::Changed(bucket.keeps()))
+    }
+
+    async fn find_bucket(&self) -> Result<Option<Bucket>, StoreError> {
+        let query = [("name", self.bucket.as_str()), ("org", self.org.as_str())];
+        match self.get::<Buckets>("buckets", &query).await {
+            Ok(found) => Ok(found.buckets.into_iter().next()),
+            Err(Refusal { status: 404, .. }) => Ok(None),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    async fn get<T: serde::de::DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, Refusal> {
+        let reply = self.control(Method::GET, path, query, None).await?;
+        reply.json().await.map_err(|error| self.no_reply(&error))
+    }
+
+    async fn control(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<serde_json::Value>,
+    ) -> Result<Response, Refusal> {
+        let mut request = self
+            .http
+            .request(method, format!("{}/api/v2/{path}", self.base))
+            .query(query)
+            .timeout(CONTROL_TIMEOUT)
+            .header(AUTHORIZATION, self.token.header());
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let reply = request.send().await.map_err(|error| self.no_reply(&error))?;
+        let status = reply.status().as_u16();
+        if reply.status().is_success() {
+            return Ok(reply);
+        }
+        let body = reply.text().await.map_err(|error| self.no_reply(&error))?;
+        Err(Refusal { status, why: format!("{} answered {status}: {}", self.base, body.trim()) })
+    }
+
+    fn no_reply(&self, error: &reqwest::Error) -> Refusal {
+        Refusal { status: 0, why: format!("{} does not answer: {}", self.base, crate::error_chain(error)) }
+    }
+}
+
+/// An answer other than success; status 0 for no answer at all.
+struct Refusal {
+    status: u16,
+    why: String,
+}
+
+impl From<Refusal> for StoreError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal.status {
+            400..=499 => Self::Settings(format!("{}: see --org, --bucket and the token", refusal.why)),
+            _ => Self::Unusable(refusal.why),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The three questions, each answered by walking the table's key.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use thiserror::Error;
+
+use crate::store::{HighLow, Scope, StoredTrade};
+use crate::trade::{AsDecimal, Exchange, Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime};
+
+/// A minute in milliseconds.
+const MINUTE_MS: i64 = 60_000;
+
+/// Why the file gave no answer.
+#[derive(Debug, Error)]
+pub(super) enum QuestionError {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("a row is not a trade: {0}")]
+    Row(#[from] TradeError),
+}
+
+type Series = (Exchange, Symbol);
+type Answer<T> = Result<T, QuestionError>;
+
+/// Columns that [`stored_trade`] reads, in its order.
+const COLUMNS: &str = "time, trade_id, price, quantity, buyer_is_maker";
+
+pub(super) fn latest(connection: &Connection, scope: &Scope, bound: i64) -> Answer<Vec<StoredTrade>> {
+    each_series(connection, scope, |series| last_before(connection, series, bound, i64::MAX))
+}
+
+pub(super) fn price_at(
+    connection: &Connection,
+    scope: &Scope,
+    time: TradeTime,
+    as_of: bool,
+    bound: i64,
+) -> Answer<Vec<StoredTrade>> {
+    let time = time.ms();
+    each_series(connection, scope, |series| {
+        if as_of {
+            return last_before(connection, series, bound, time + 1);
+        }
+        let before = last_before(connection, series, bound, time)?;
+        let after = first_from(connection, series, time.max(bound))?;
+        Ok(match (before, after) {
+            (Some(before), Some(after)) => {
+                let before_is_nearer = time - before.trade.time.ms() <= after.trade.time.ms() - time;
+                Some(if before_is_nearer { before } else { after })
+            }
+            (before, after) => before.or(after),
+        })
+    })
+}
+
+pub(super) fn high_low(
+    connection: &Connection,
+    scope: &Scope,
+    time: TradeTime,
+    bound: i64,
+    now: TradeTime,
+) -> Answer<Vec<HighLow>> {
+    let minute = time.ms() - time.ms() % MINUTE_MS;
+    let open = now.ms() < minute + MINUTE_MS;
+    let minute_time = TradeTime::from_ms(minute)?;
+    each_series(connection, scope, |series| {
+        let mut statement = connection.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 AND time < ?4"
+        ))?;
+        let mut rows =
+            statement.query(params![series.0.as_str(), series.1.as_str(), minute.max(bound), minute + MINUTE_MS])?;
+        let mut found: Option<(HighLow, u64, u64)> = None;
+        while let Some(row) = rows.next()? {
+            let stored = stored_trade(row, series)?;
+            found = Some(match found {
+                None => first_of_minute(minute_time, open, stored),
+                Some(so_far) => joined(so_far, stored),
+            });
+        }
+        Ok(found.map(|(answer, first, last)| HighLow { missing: last - first + 1 - answer.trades, ..answer }))
+    })
+}
+
+/// An answer that knows one trade, with the lowest and highest id.
+fn first_of_minute(minute: TradeTime, open: bool, only: StoredTrade) -> (HighLow, u64, u64) {
+    let id = only.trade.id.get();
+    (HighLow { minute, trades: 1, missing: 0, open, high: only.clone(), low: only }, id, id)
+}
+
+fn joined((mut answer, first, last): (HighLow, u64, u64), stored: StoredTrade) -> (HighLow, u64, u64) {
+    let id = stored.trade.id;
+    let price = |stored: &StoredTrade| stored.trade.price.to_decimal();
+    // Rank by price, then by the lower id; the key's order by time is not the order of ids.
+    if (price(&stored), answer.high.trade.id) > (price(&answer.high), id) {
+        answer.high = stored.clone();
+    }
+    if (price(&stored), id) < (price(&answer.low), answer.low.trade.id) {
+        answer.low = stored;
+    }
+    answer.trades += 1;
+    (answer, first.min(id.get()), last.max(id.get()))
+}
+
+/// Every series in scope, by steps from key to key: as quick with many trades as with few.
+pub(super) fn series(connection: &Connection, scope: &Scope) -> rusqlite::Result<Vec<(String, String)>> {
+    let mut next = connection.prepare_cached(
+        "SELECT exchange, symbol FROM trade WHERE (exchange, symbol) > (?1, ?2) ORDER BY exchange, symbol LIMIT 1",
+    )?;
+    let mut key = (String::new(), String::new());
+    let mut all = Vec::new();
+    while let Some(found) = next.query_row(params![key.0, key.1], |row| Ok((row.get(0)?, row.get(1)?))).optional()? {
+        key = found;
+        let in_exchange = scope.exchange.as_ref().is_none_or(|exchange| exchange.as_str() == key.0);
+        let in_symbols = scope.symbols.is_empty() || scope.symbols.iter().any(|symbol| symbol.as_str() == key.1);
+        if in_exchange && in_symbols {
+            all.push(key.clone());
+        }
+    }
+    Ok(all)
+}
+
+/// The oldest trade time of a series, in ms.
+pub(super) fn oldest_time(connection: &Connection, key: (&str, &str)) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached("SELECT min(time) FROM trade WHERE exchange = ?1 AND symbol = ?2")?
+        .query_row(params![key.0, key.1], |row| row.get(0))
+}
+
+fn each_series<T>(
+    connection: &Connection,
+    scope: &Scope,
+    mut answer: impl FnMut(&Series) -> Answer<Option<T>>,
+) -> Answer<Vec<T>> {
+    let mut answers = Vec::new();
+    for (exchange, symbol) in series(connection, scope)? {
+        answers.extend(answer(&(exchange.parse()?, symbol.parse()?))?);
+    }
+    Ok(answers)
+}
+
+/// The largest (T, id) with `from <= T < before`.
+fn last_before(connection: &Connection, series: &Series, from: i64, before: i64) -> Answer<Option<StoredTrade>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 AND time < ?4 \
+         ORDER BY time DESC, trade_id DESC LIMIT 1"
+    );
+    one(connection, &sql, series, from, before)
+}
+
+/// The smallest (T, id) with `from <= T`.
+fn first_from(connection: &Connection, series: &Series, from: i64) -> Answer<Option<StoredTrade>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 AND time < ?4 \
+         ORDER BY time, trade_id LIMIT 1"
+    );
+    one(connection, &sql, series, from, i64::MAX)
+}
+
+fn one(connection: &Connection, sql: &str, series: &Series, from: i64, before: i64) -> Answer<Option<StoredTrade>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![series.0.as_str(), series.1.as_str(), from, before])?;
+    rows.next()?.map(|row| stored_trade(row, series)).transpose()
+}
+
+fn stored_trade(row: &Row<'_>, (exchange, symbol): &Series) -> Answer<StoredTrade> {
+    let id: i64 = row.get(1)?;
+    let trade = Trade {
+        symbol: symbol.clone(),
+        id: TradeId::new(id.cast_unsigned())?,
+        time: TradeTime::from_ms(row.get(0)?)?,
+        price: Price::new(row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?)?,
+        quantity: Quantity::new(row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?)?,
+        buyer_is_maker: row.get(4)?,
+    };
+    Ok(StoredTrade { exchange: exchange.clone(), trade })
+}

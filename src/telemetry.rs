@@ -1,0 +1,137 @@
+//! What happened, said once: an event is logged and counted in one place (P7).
+
+pub mod health;
+
+use tracing::{info, warn};
+
+use crate::binance::stream::{ConnectionId, StreamError};
+use crate::capture::connections::Replacement;
+use crate::capture::sequencer::IdRange;
+use crate::trade::Symbol;
+
+/// A fact of the capture that someone may want to know.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A stream connection is open.
+    ConnectionOpened(ConnectionId),
+    /// A stream connection ended or could not be opened.
+    ConnectionClosed(ConnectionId, &'a StreamError),
+    /// A stream connection is being replaced while it still runs.
+    ConnectionReplaced(ConnectionId, Replacement),
+    /// The exchange refused a request on a stream, in its words.
+    RequestRefused(&'a str),
+    /// A message could not be taken; it is kept as a dead letter.
+    MessageRefused {
+        /// Why.
+        why: &'a str,
+    },
+    /// A trade that was seen before was dropped.
+    Duplicate,
+    /// Ids are missing that did not come by themselves.
+    HoleFound(&'a Symbol, IdRange),
+    /// The exchange restarted a symbol's count of trades.
+    CountRestarted(&'a Symbol, u64),
+    /// A batch was acknowledged, with as many trades stored.
+    BatchStored(u64),
+    /// A batch could not be stored yet.
+    WriteFailed {
+        /// Why.
+        why: &'a str,
+        /// Whether it waits for someone to mend the store.
+        held: bool,
+        /// Tries so far.
+        tries: u32,
+    },
+    /// Writing works again.
+    WriteRecovered,
+    /// Trades older than the retention were left out.
+    Expired(u64),
+    /// The store refuses a line for good; it is kept as a dead letter.
+    LineRefused {
+        /// The store's words.
+        why: &'a str,
+    },
+    /// A dead letter could not be kept.
+    DeadLetterLost {
+        /// Why.
+        why: &'a str,
+    },
+    /// The memory for unstored trades is used up: nothing is read.
+    ReadingPaused,
+    /// There is memory again.
+    ReadingResumed,
+    /// Something beside the way of a trade failed and is tried again later.
+    ChoreFailed {
+        /// What and why.
+        why: &'a str,
+    },
+}
+
+/// How often each fact happened in this run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Trades that the store acknowledged.
+    pub trades: u64,
+    /// Batches that the store acknowledged.
+    pub batches: u64,
+    /// Writes that had to be tried again.
+    pub retries: u64,
+    /// Trades that were seen before.
+    pub duplicates: u64,
+    /// Runs of missing ids.
+    pub holes_found: u64,
+    /// Trades older than the retention.
+    pub expired: u64,
+    /// Messages and lines that were refused.
+    pub dead_letters: u64,
+}
+
+impl Tally {
+    /// Logs and counts `event`.
+    pub fn note(&mut self, event: &Event<'_>) {
+        match event {
+            Event::ConnectionOpened(id) => info!(connection = id, "Stream connection opened."),
+            Event::ConnectionClosed(id, why) => warn!(connection = id, %why, "Stream connection closed."),
+            Event::ConnectionReplaced(id, why) => info!(connection = id, ?why, "Stream connection is being replaced."),
+            Event::RequestRefused(answer) => warn!(%answer, "The exchange refused a request."),
+            Event::MessageRefused { why } => {
+                self.dead_letters += 1;
+                warn!(%why, "A message was refused and kept as a dead letter.");
+            }
+            Event::Duplicate => self.duplicates += 1,
+            Event::HoleFound(symbol, range) => {
+                self.holes_found += 1;
+                warn!(%symbol, from_id = range.first, to_id = range.last, trades = range.count(), "Trades are missing.");
+            }
+            Event::CountRestarted(symbol, id) => {
+                warn!(%symbol, id, "The exchange restarted its count of trades.");
+            }
+            Event::BatchStored(trades) => {
+                self.batches += 1;
+                self.trades += trades;
+            }
+            Event::WriteFailed { why, held, tries } => {
+                self.retries += 1;
+                // The first try of an outage, then ever fewer.
+                if tries.is_power_of_two() {
+                    warn!(%why, held, tries, "A batch could not be stored; it is kept and tried again.");
+                }
+            }
+            Event::WriteRecovered => info!("The store takes batches again."),
+            Event::Expired(trades) => {
+                self.expired += trades;
+                warn!(trades, "Trades older than the retention were left out.");
+            }
+            Event::LineRefused { why } => {
+                self.dead_letters += 1;
+                warn!(%why, "The store refused a line; it is kept as a dead letter.");
+            }
+            Event::DeadLetterLost { why } => warn!(%why, "A dead letter could not be kept."),
+            Event::ReadingPaused => {
+                warn!("The memory for unstored trades is used up: reading stops until the store takes some.")
+            }
+            Event::ReadingResumed => info!("Reading goes on."),
+            Event::ChoreFailed { why } => warn!(%why, "A chore failed; it is tried again."),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Whether the capture does its job, for people and container health checks.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+/// A part of the capture that can fail by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Trades come from the exchange.
+    Stream,
+    /// The store takes batches.
+    Store,
+    /// There is memory for what is read.
+    Memory,
+}
+
+/// What fails now, with the reason.
+#[derive(Debug, Default)]
+pub struct Health(Mutex<BTreeMap<Part, String>>);
+
+impl Health {
+    /// `part` does not work, because of `why`.
+    pub fn failing(&self, part: Part, why: impl Into<String>) {
+        self.parts().insert(part, why.into());
+    }
+
+    /// `part` works.
+    pub fn working(&self, part: Part) {
+        self.parts().remove(&part);
+    }
+
+    /// Every reason why the capture is not well.
+    pub fn reasons(&self) -> Vec<String> {
+        self.parts().iter().map(|(part, why)| format!("{part:?}: {why}").to_lowercase()).collect()
+    }
+
+    fn parts(&self) -> std::sync::MutexGuard<'_, BTreeMap<Part, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Serves `/healthz` at `address` for as long as the program runs: 200 `ok`,
+/// or 503 with one reason a line. Gives the address that it listens on.
+///
+/// # Errors
+///
+/// If the address cannot be listened on.
+///
+/// # Cancel safety
+///
+/// Dropped before it ends, nothing is served.
+pub async fn serve(address: SocketAddr, health: Arc<Health>) -> std::io::Result<SocketAddr> {
+    let listener = TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    let router = Router::new().route("/healthz", get(healthz)).with_state(health);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok(address)
+}
+
+async fn healthz(State(health): State<Arc<Health>>) -> (StatusCode, String) {
+    let reasons = health.reasons();
+    if reasons.is_empty() {
+        (StatusCode::OK, "ok\n".to_owned())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n")
+    }
+}
