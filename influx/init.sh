@@ -141,8 +141,9 @@ find_authorizations() {
 store() {
     local owner=()
     [ "$(id -u)" != 0 ] || owner=(-o "$token_uid")
-    install "${owner[@]}" -m 0400 /dev/stdin "$1.new" && mv -f "$1.new" "$1" ||
+    if ! { install "${owner[@]}" -m 0400 /dev/stdin "$1.new" && mv -f "$1.new" "$1"; }; then
         die "cannot write $1: make the directory writable, or set TICKFLUX_TOKEN_DIR to another one."
+    fi
 }
 
 # prepare_token NAME FLAG…: makes sure that NAME.token holds a working token with the rights of FLAG….
