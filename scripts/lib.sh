@@ -6,6 +6,7 @@ script_name="$(basename "$0")"
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/tickflux"
 influxdb_version=2.9.1 # what is built and tested is what docker-compose.yml runs
+# shellcheck disable=SC2034 # used by the scripts that source this
 readonly script_name root cache influxdb_version
 
 # Progress goes to standard error: what a script prints on standard output is its answer.
@@ -28,7 +29,9 @@ have() {
 # need COMMAND PACKAGE: the command, installed from Debian's package if it is missing and that is possible.
 need() {
     have "$1" && return
-    have apt-get && [ "$(id -u)" = 0 ] || die "$1 is missing and cannot be installed from here: install it (Debian: apt-get install $2)."
+    if ! have apt-get || [ "$(id -u)" != 0 ]; then
+        die "$1 is missing and cannot be installed from here: install it (Debian: apt-get install $2)."
+    fi
     say "installing $2"
     {
         DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$2" ||
