@@ -1,0 +1,24 @@
+# syntax=docker/dockerfile:1
+
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked && \
+    install target/release/tickflux /usr/local/bin/tickflux
+
+FROM debian:bookworm-slim
+RUN apt-get update && \
+    apt-get install -y --no-install-recommends ca-certificates && \
+    rm -rf /var/lib/apt/lists/* && \
+    groupadd --gid 10001 tickflux && \
+    useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/tickflux tickflux && \
+    install -d -o 10001 -g 10001 -m 0700 /var/lib/tickflux
+COPY --from=build /usr/local/bin/tickflux /usr/local/bin/tickflux
+
+# A volume mounted here starts out with this owner. With a plain `docker run` the SQLite store lands here too.
+WORKDIR /var/lib/tickflux
+USER 10001:10001
+ENTRYPOINT ["tickflux"]
+CMD ["capture"]

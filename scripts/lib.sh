@@ -1,0 +1,49 @@
+# What several scripts share. To be sourced, from anywhere, after `set -euo pipefail`.
+
+shopt -s inherit_errexit
+
+script_name="$(basename "$0")"
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/tickflux"
+influxdb_version=2.9.1 # what is built and tested is what docker-compose.yml runs
+# shellcheck disable=SC2034 # used by the scripts that source this
+readonly script_name root cache influxdb_version
+
+# Progress goes to standard error: what a script prints on standard output is its answer.
+say() { printf '%s: %s\n' "$script_name" "$*" >&2; }
+
+# One line: what, why, what to do.
+die() {
+    say "$*"
+    exit 1
+}
+
+# have COMMAND…: are they all on PATH?
+have() {
+    local name
+    for name in "$@"; do
+        command -v "$name" >/dev/null || return 1
+    done
+}
+
+# need COMMAND PACKAGE: the command, installed from Debian's package if it is missing and that is possible.
+need() {
+    have "$1" && return
+    if ! have apt-get || [ "$(id -u)" != 0 ]; then
+        die "$1 is missing and cannot be installed from here: install it (Debian: apt-get install $2)."
+    fi
+    say "installing $2"
+    {
+        DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$2" ||
+            { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$2"; }
+    } >&2 || die "apt-get could not install $2: install it by hand, then run this again."
+}
+
+# lock NAME: waits until no other process builds NAME. Held until the script ends.
+lock() {
+    mkdir -p "$cache"
+    exec {lock_fd}>"$cache/$1.lock"
+    flock --nonblock "$lock_fd" && return
+    say "another process is building $1: waiting for it"
+    flock "$lock_fd"
+}
