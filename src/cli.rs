@@ -14,6 +14,7 @@ mod latest;
 mod provision;
 mod report;
 mod settings;
+mod signals;
 mod time;
 
 use std::fmt;

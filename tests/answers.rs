@@ -1,6 +1,8 @@
 //! The three questions: one suite, run against both stores, with hand-made cases and with random trades
 //! whose answers a plain computation gives.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail so")]
+
 mod support;
 
 use support::influxd::Influxd;

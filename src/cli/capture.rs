@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::warn;
 
 use super::report::{FormatArgs, print_one};
 use super::settings::{DEFAULT_EXCHANGE, Purpose, StoreArgs, now};
+use super::signals::stop_on_signals;
 use super::{Answer, Failure, start_logs};
 use crate::binance::rest::Rest;
 use crate::binance::{DEFAULT_REST_URL, DEFAULT_STREAM_URL};
@@ -98,7 +98,7 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
         clock: now,
     };
     let (to_progress, progress) = watch::channel(Progress::default());
-    let stop = stop_on_signals().map_err(|error| Failure::Unusable(format!("cannot handle signals: {error}")))?;
+    let stop = stop_on_signals()?;
     let shown = tokio::spawn(show(status.clone(), progress));
     let summary = run_capture(settings, AnyStore::clone(&store), health, stop, to_progress).await;
     shown.abort();
@@ -143,25 +143,6 @@ fn check_url(url: &str, schemes: &[&str], flag: &str) -> Result<(), Failure> {
     let parsed = reqwest::Url::parse(url).ok().filter(|parsed| parsed.has_host() && schemes.contains(&parsed.scheme()));
     let wanted = schemes.join(":// or ");
     parsed.map(drop).ok_or_else(|| Failure::Usage(format!("{flag} {url} is not a URL that begins with {wanted}://")))
-}
-
-/// The first SIGINT or SIGTERM asks for an end, the second one ends.
-fn stop_on_signals() -> std::io::Result<watch::Receiver<bool>> {
-    async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    }
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let (to_stop, stop) = watch::channel(false);
-    tokio::spawn(async move {
-        either(&mut interrupt, &mut terminate).await;
-        to_stop.send_replace(true);
-        either(&mut interrupt, &mut terminate).await;
-        std::process::exit(130);
-    });
-    Ok(stop)
 }
 
 /// Only drawn on a terminal.

@@ -1,13 +1,191 @@
-//! `tickflux demo`: the practice exchange.
+//! `tickflux demo`: all of it, offline, in seconds, leaving nothing behind.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
+use tokio::sync::watch;
 
-use super::{Answer, Failure};
+use super::report::{Format, HighLowRow, TradeRow, print};
+use super::settings::now;
+use super::signals::stop_on_signals;
+use super::{Answer, Failure, start_logs};
+use crate::capture::run::{Progress, Settings, run as run_capture};
+use crate::practice::{self, Config, Running, Source, Speed};
+use crate::store::sqlite::Sqlite;
+use crate::store::{AnyStore, HighLow, Scope, StoredTrade};
+use crate::trade::{AsDecimal, Exchange, Symbol, Trade, TradeTime};
 
-/// stub
+/// Enough for every symbol to have some minutes.
+const TRADES: u64 = 20_000;
+const TRADES_PER_SECOND: f64 = 100.0;
+/// The demo ends in any case.
+const DURATION_MAX: Duration = Duration::from_secs(25);
+const MINUTE_MS: i64 = 60_000;
+
+/// What to show.
 #[derive(Debug, Args)]
-pub(super) struct DemoArgs {}
+pub(super) struct DemoArgs {
+    /// The same seed gives the same market
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
 
-pub(super) async fn run(_args: DemoArgs) -> Result<Answer, Failure> {
-    Ok(Answer::Done)
+pub(super) async fn run(args: DemoArgs) -> Result<Answer, Failure> {
+    start_logs("tickflux=warn", indicatif::ProgressBar::hidden());
+    let folder = Folder::create()?;
+    let demo = Demo::start(args.seed).await?;
+    let store = demo.capture(folder.path()).await?;
+    let answer = demo.ask(&store).await;
+    demo.exchange.shutdown().await;
+    answer
+}
+
+struct Demo {
+    exchange: Running,
+    name: Exchange,
+    symbols: Vec<Symbol>,
+}
+
+impl Demo {
+    async fn start(seed: u64) -> Result<Self, Failure> {
+        let name = |text: &str| text.parse().map_err(|error| Failure::Usage(format!("{error}")));
+        let symbols = ["BTCUSDT", "ETHUSDT"].map(name).into_iter().collect::<Result<Vec<Symbol>, _>>()?;
+        let source = Source::Market {
+            symbols: symbols.clone(),
+            seed,
+            trades_per_second: TRADES_PER_SECOND,
+            trades: Some(TRADES),
+            speed: Speed::Max,
+        };
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let exchange = practice::start(listen, Config::new(source, now)).await.map_err(super::exchange::failure)?;
+        let practice = "practice".parse().map_err(|error| Failure::Usage(format!("{error}")))?;
+        Ok(Self { exchange, name: practice, symbols })
+    }
+
+    /// Captures everything that the exchange trades into an SQLite file in `folder`.
+    async fn capture(&self, folder: &Path) -> Result<AnyStore, Failure> {
+        let address = self.exchange.address();
+        println!("A practice exchange trades at {address}. Capturing {TRADES} trades into SQLite ...");
+        let store: AnyStore = Arc::new(Sqlite::create(&folder.join("demo.db"), self.name.clone(), now)?);
+        let tls = crate::tls::client_config();
+        let tls = tls.map_err(|error| Failure::Unusable(format!("cannot set up TLS: {error}")))?;
+        let settings = Settings {
+            symbols: self.symbols.clone(),
+            stream_url: format!("ws://{address}"),
+            tls: Arc::new(tls),
+            connections: 1,
+            idle_timeout: DURATION_MAX,
+            outbox: folder.to_owned(),
+            count: Some(TRADES),
+            duration: Some(DURATION_MAX),
+            record: None,
+            clock: now,
+        };
+        let (progress, _) = watch::channel(Progress::default());
+        let capturing = run_capture(settings, AnyStore::clone(&store), Arc::default(), stop_on_signals()?, progress);
+        let summary = capturing.await.map_err(|error| Failure::Unusable(error.to_string()))?;
+        println!("{} trades stored in {:.1} s.", summary.trades, summary.seconds);
+        if summary.trades != TRADES || summary.holes_open > 0 || summary.dead_letters > 0 {
+            return Err(Failure::Unusable(format!("the demo should have stored {TRADES} trades without a hole")));
+        }
+        Ok(store)
+    }
+
+    /// Asks the three questions, and checks each answer against the exchange's own list.
+    async fn ask(&self, store: &AnyStore) -> Result<Answer, Failure> {
+        let scope = Scope::default();
+        let lists: Vec<_> = self.symbols.iter().map(|symbol| self.exchange.trades(symbol)).collect();
+        let middle = lists.first().and_then(|list| list.get(list.len() / 2)).map_or_else(now, |trade| trade.time);
+
+        println!("\nThe latest price:   tickflux latest");
+        let latest = store.latest(&scope).await?;
+        print_trades(&latest, None)?;
+        self.check(&latest, |list| list.iter().max_by_key(|trade| (trade.time, trade.id)).cloned(), &lists)?;
+
+        println!("\nThe price at a second:   tickflux at BTCUSDT {middle}");
+        let at = store.price_at(&scope, middle, false).await?;
+        print_trades(&at, Some(middle))?;
+        self.check(&at, |list| nearest(list, middle), &lists)?;
+
+        println!("\nHigh and low of a minute:   tickflux high-low BTCUSDT {middle}");
+        let extremes = store.high_low(&scope, middle).await?;
+        let rows: Vec<_> = extremes.iter().map(|answer| HighLowRow::new(answer, now())).collect();
+        print(&rows, Format::Table)?;
+        let highs: Vec<_> = extremes.iter().map(|HighLow { high, .. }| high.clone()).collect();
+        let lows: Vec<_> = extremes.into_iter().map(|HighLow { low, .. }| low).collect();
+        let price = |trade: &&Trade| trade.price.to_decimal();
+        self.check(
+            &highs,
+            |list| in_minute(list, middle).min_by_key(|trade| (-price(trade), trade.id)).cloned(),
+            &lists,
+        )?;
+        self.check(
+            &lows,
+            |list| in_minute(list, middle).min_by_key(|trade| (price(trade), trade.id)).cloned(),
+            &lists,
+        )?;
+
+        println!("\nEvery answer is the one that the exchange's own list gives.");
+        Ok(Answer::Done)
+    }
+
+    fn check(
+        &self,
+        answers: &[StoredTrade],
+        expected: impl Fn(&[Trade]) -> Option<Trade>,
+        lists: &[Vec<Trade>],
+    ) -> Result<(), Failure> {
+        let expected: Vec<_> = lists.iter().filter_map(|list| expected(list)).collect();
+        let is_right = answers.iter().map(|stored| &stored.trade).eq(&expected);
+        if is_right && !answers.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::Unusable(format!("the exchange's own list gives another answer: {expected:?}")))
+        }
+    }
+}
+
+/// By plain computation: the smallest distance; before it the highest id, else the lowest; the earlier of two.
+fn nearest(list: &[Trade], time: TradeTime) -> Option<Trade> {
+    let rank = |trade: &&Trade| {
+        let (distance, id) = (trade.time.ms() - time.ms(), trade.id.get().cast_signed());
+        (distance.abs(), distance >= 0, if distance < 0 { -id } else { id })
+    };
+    list.iter().min_by_key(rank).cloned()
+}
+
+fn in_minute(list: &[Trade], time: TradeTime) -> impl Iterator<Item = &Trade> {
+    list.iter().filter(move |trade| trade.time.ms() / MINUTE_MS == time.ms() / MINUTE_MS)
+}
+
+fn print_trades(trades: &[StoredTrade], asked: Option<TradeTime>) -> Result<(), Failure> {
+    let rows: Vec<_> = trades.iter().map(|trade| TradeRow::new(trade, now(), asked)).collect();
+    print(&rows, Format::Table)
+}
+
+/// A folder of its own, gone with its owner.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn create() -> Result<Self, Failure> {
+        let path = std::env::temp_dir().join(format!("tickflux-demo-{}", std::process::id()));
+        std::fs::create_dir(&path)
+            .map_err(|error| Failure::Unusable(format!("cannot make the folder {}: {error}", path.display())))?;
+        Ok(Self(path))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Nothing of worth is in it.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }

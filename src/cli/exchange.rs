@@ -1,13 +1,94 @@
 //! `tickflux exchange`: the practice exchange.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
 use clap::Args;
 
-use super::{Answer, Failure};
+use super::settings::now;
+use super::signals::stop_on_signals;
+use super::{Answer, Failure, start_logs};
+use crate::practice::{self, Config, ExchangeError, Source, Speed};
+use crate::trade::Symbol;
 
-/// stub
+/// What to trade, or what to replay.
 #[derive(Debug, Args)]
-pub(super) struct ExchangeArgs {}
+pub(super) struct ExchangeArgs {
+    /// Address to listen on
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9100")]
+    listen: SocketAddr,
+    /// Symbols to trade, with commas between them
+    #[arg(long, value_delimiter = ',', default_value = "BTCUSDT,ETHUSDT", conflicts_with = "replay")]
+    symbols: Vec<Symbol>,
+    /// The same seed gives the same market
+    #[arg(long, default_value_t = 1, conflicts_with = "replay")]
+    seed: u64,
+    /// Trades a second in the mean, over all symbols
+    #[arg(long, default_value = "100", value_parser = positive, conflicts_with = "replay")]
+    rate: f64,
+    /// Stop trading after so many
+    #[arg(long, value_name = "N", conflicts_with = "replay")]
+    trades: Option<u64>,
+    /// Replay a recorded session: lines of `recv_ns message`, compressed or not
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
+    /// How many times as fast as it happened, or max
+    #[arg(long, value_name = "N|max", default_value = "1")]
+    speed: Speed,
+    /// Move a recording's times by so many minutes, instead of as close to now as whole minutes allow
+    #[arg(long, value_name = "MINUTES", requires = "replay", allow_hyphen_values = true)]
+    shift: Option<i64>,
+    /// Trades to keep for REST and slow readers
+    #[arg(long, value_name = "N", default_value_t = 2_000_000)]
+    history: usize,
+}
 
-pub(super) async fn run(_args: ExchangeArgs) -> Result<Answer, Failure> {
+impl FromStr for Speed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "max" { Ok(Self::Max) } else { positive(text).map(Self::Times) }
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| *number > 0.0 && number.is_finite());
+    number.ok_or_else(|| "expected a number above zero".to_owned())
+}
+
+pub(super) async fn run(args: ExchangeArgs) -> Result<Answer, Failure> {
+    start_logs("tickflux=info", indicatif::ProgressBar::hidden());
+    let source = match args.replay {
+        Some(path) => Source::Replay { path, speed: args.speed, shift_minutes: args.shift },
+        None => Source::Market {
+            symbols: args.symbols,
+            seed: args.seed,
+            trades_per_second: args.rate,
+            trades: args.trades,
+            speed: args.speed,
+        },
+    };
+    let is_replay = matches!(source, Source::Replay { .. });
+    let config = Config { history: args.history, ..Config::new(source, now) };
+    let mut stop = stop_on_signals()?;
+    let running = practice::start(args.listen, config).await.map_err(failure)?;
+    let address = running.address();
+    println!("listening on {address}: --stream-url ws://{address} --rest-url http://{address}");
+    if is_replay {
+        println!("times are moved by {} minutes", running.shift_minutes());
+    }
+    // Ends with the signal; its sender lives as long as the program.
+    let _ = stop.wait_for(|stop| *stop).await;
+    running.shutdown().await;
     Ok(Answer::Done)
+}
+
+pub(super) fn failure(error: ExchangeError) -> Failure {
+    match error {
+        ExchangeError::Listen { .. } | ExchangeError::Replay(_) => Failure::Unusable(error.to_string()),
+        ExchangeError::Market(_) | ExchangeError::Endless | ExchangeError::History { .. } => {
+            Failure::Usage(error.to_string())
+        }
+    }
 }

@@ -191,7 +191,7 @@ fn write_rows<R: TableRow>(out: &mut impl Write, rows: &[R], format: Format) -> 
 fn write_table<R: TableRow>(out: &mut impl Write, rows: &[R]) -> io::Result<()> {
     let Some(first) = rows.first() else { return Ok(()) };
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::ASCII_MARKDOWN);
     table.set_header(first.columns().iter().map(|(name, _)| *name));
     table.add_rows(rows.iter().map(TableRow::cells));
     for (at, (_, is_number)) in first.columns().iter().enumerate() {

@@ -14,6 +14,7 @@ use axum::routing::get;
 use serde_json::json;
 
 use super::Shared;
+use super::tape::Listed;
 use super::wire::{aggregate_row, history_row, is_one_aggregate};
 use crate::trade::{Symbol, Trade};
 
@@ -91,7 +92,7 @@ async fn exchange_info(exchange: Exchange, Query(parameters): Parameters) -> Res
         (None, Some(symbols)) => Some(serde_json::from_str(symbols).map_err(|_| Refusal::illegal("symbols"))?),
         (None, None) => None,
     };
-    let all: Vec<_> = exchange.tape.symbols().into_iter().map(|(symbol, ..)| symbol.to_string()).collect();
+    let all: Vec<_> = exchange.tape.listed().iter().map(|listed| listed.symbol.to_string()).collect();
     if asked.iter().flatten().any(|symbol| !all.contains(symbol)) {
         return Err(Refusal::invalid_symbol());
     }
@@ -136,15 +137,11 @@ async fn aggregate_trades(exchange: Exchange, Query(parameters): Parameters) -> 
 
 /// Ours: what the exchange has done so far.
 async fn stats(State(exchange): Exchange) -> Response {
-    let symbols: serde_json::Map<_, _> = exchange
-        .tape
-        .symbols()
-        .into_iter()
-        .map(|(symbol, span, trades)| {
-            let (first, last) = span.unzip();
-            (symbol.to_string(), json!({"first_id": first, "last_id": last, "trades": trades}))
-        })
-        .collect();
+    let numbers =
+        |listed: &Listed| json!({"first_id": listed.first_id, "last_id": listed.last_id, "trades": listed.trades});
+    let listed = exchange.tape.listed();
+    let symbols: serde_json::Map<_, _> =
+        listed.iter().map(|listed| (listed.symbol.to_string(), numbers(listed))).collect();
     let used = exchange.weight.lock().unwrap_or_else(PoisonError::into_inner).used();
     let body = json!({
         "shift_minutes": exchange.shift_minutes,

@@ -40,6 +40,19 @@ struct Inner {
     ended: bool,
 }
 
+/// A symbol of the exchange and the trades of it that the tape has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The symbol.
+    pub symbol: Symbol,
+    /// The lowest id, if it has traded.
+    pub first_id: Option<u64>,
+    /// The highest id, if it has traded.
+    pub last_id: Option<u64>,
+    /// How many trades.
+    pub trades: usize,
+}
+
 /// A cursor is no longer on the tape: its reader was too slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FellOff;
@@ -93,14 +106,18 @@ impl Tape {
         self.inner().ids.contains_key(symbol)
     }
 
-    /// Every listed symbol, sorted, with its first and last id, if it has traded.
-    pub fn symbols(&self) -> Vec<(Symbol, Option<(u64, u64)>, usize)> {
+    /// Every listed symbol, sorted.
+    pub fn listed(&self) -> Vec<Listed> {
         let inner = self.inner();
-        let span = |ids: &VecDeque<(u64, u64)>| Some((ids.front()?.0, ids.back()?.0));
-        let mut symbols: Vec<_> =
-            inner.ids.iter().map(|(symbol, ids)| (symbol.clone(), span(ids), ids.len())).collect();
-        symbols.sort();
-        symbols
+        let listed = |(symbol, ids): (&Symbol, &VecDeque<(u64, u64)>)| Listed {
+            symbol: symbol.clone(),
+            first_id: ids.front().map(|(id, _)| *id),
+            last_id: ids.back().map(|(id, _)| *id),
+            trades: ids.len(),
+        };
+        let mut all: Vec<_> = inner.ids.iter().map(listed).collect();
+        all.sort_by(|one, other| one.symbol.cmp(&other.symbol));
+        all
     }
 
     /// Up to `most` trades of `symbol` with ids from `from_id` on, or the newest ones.

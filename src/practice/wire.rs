@@ -9,11 +9,6 @@ use std::fmt::Write as _;
 use super::tape::Print;
 use crate::trade::Trade;
 
-/// `btcusdt@trade`.
-pub(super) fn stream_name(trade: &Trade) -> String {
-    format!("{}@trade", trade.symbol.as_str().to_lowercase())
-}
-
 /// A trade event, bare or wrapped with the name of its stream.
 pub(super) fn event(print: &Print, combined: Option<&str>) -> String {
     let Print { trade, event_ms } = print;
@@ -96,7 +91,7 @@ mod tests {
         let raw = r#"{"e":"trade","E":1700000000001,"s":"BTCUSDT","t":42,"p":"37000.10000000","q":"0.00200000","T":1700000000000,"m":true,"M":true}"#;
         assert_eq!(event(&print(), None), raw);
         let combined = format!(r#"{{"stream":"btcusdt@trade","data":{raw}}}"#);
-        assert_eq!(event(&print(), Some(&stream_name(&print().trade))), combined);
+        assert_eq!(event(&print(), Some("btcusdt@trade")), combined);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What integration tests share: a real influxd, trades, and a plain computation of the answers.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail so")]
 
 pub mod influxd;
 pub mod oracle;
