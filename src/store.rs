@@ -121,7 +121,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Settings`] for a definite no, [`StoreError::Unusable`] if it does not answer.
+    /// [`StoreError::Settings`] for a definite no, [`StoreError::Unusable`] for a file that cannot be written.
     fn check(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>>;
 
     /// Tries once to write trades; writing them again changes nothing (P3).

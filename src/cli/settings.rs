@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Failure;
-use crate::store::influx::{Influx, InfluxSettings, Token};
+use crate::store::influx::{Credentials, Influx, InfluxSettings, Token};
 use crate::store::sqlite::Sqlite;
 use crate::store::{AnyStore, StoreError};
 use crate::trade::{Exchange, TradeTime};
@@ -68,21 +68,18 @@ impl StoreArgs {
             url: url.to_owned(),
             org: self.org.clone(),
             bucket: self.bucket.clone(),
-            token: self.token()?,
+            credentials: self.credentials()?,
         };
         Ok(Influx::new(settings, exchange, now)?)
     }
 
-    fn token(&self) -> Result<Token, Failure> {
-        if let Some(path) = &self.token_file {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                Failure::Usage(format!("cannot read the token file {}: {error}: see --token-file", path.display()))
-            })?;
-            return Ok(Token::new(&text)?);
-        }
-        match env::var("INFLUX_TOKEN") {
-            Ok(text) => Ok(Token::new(&text)?),
-            Err(_) => Err(Failure::Usage("no InfluxDB token: set INFLUX_TOKEN, or give --token-file".to_owned())),
+    fn credentials(&self) -> Result<Credentials, Failure> {
+        match (&self.token_file, env::var("INFLUX_TOKEN")) {
+            (Some(path), _) => Ok(Credentials::from_file(path)?),
+            (None, Ok(text)) => Ok(Credentials::fixed(Token::new(&text)?)),
+            (None, Err(_)) => {
+                Err(Failure::Usage("no InfluxDB token: set INFLUX_TOKEN, or give --token-file".to_owned()))
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod flux_csv;
 pub mod line;
 mod questions;
 pub mod rules;
+mod token;
 mod write;
 
 use std::fmt;
@@ -13,9 +14,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use reqwest::Url;
-use reqwest::header::HeaderValue;
 
 pub use self::control::{Bucket, Provisioned};
+pub use self::token::{Credentials, Token};
 use super::{HighLow, RETENTION, Scope, Store, StoreError, StoredTrade, WriteError, Written};
 use crate::trade::{Exchange, Trade, TradeTime};
 
@@ -27,40 +28,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// InfluxDB closes an idle connection after 3 minutes; ours are gone before that.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// An InfluxDB token; never printed.
-#[derive(Clone)]
-pub struct Token(HeaderValue);
-
-impl Token {
-    /// A token from its text, white space around it cut off.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Settings`] if it is empty or cannot stand in an HTTP header.
-    pub fn new(text: &str) -> Result<Self, StoreError> {
-        let text = text.trim();
-        if text.is_empty() {
-            return Err(StoreError::Settings("the InfluxDB token is empty".to_owned()));
-        }
-        let mut value = HeaderValue::from_str(&format!("Token {text}"))
-            .map_err(|_| StoreError::Settings("the InfluxDB token has characters that no token has".to_owned()))?;
-        value.set_sensitive(true);
-        Ok(Self(value))
-    }
-
-    fn header(&self) -> HeaderValue {
-        self.0.clone()
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(secret)")
-    }
-}
-
 /// Where an InfluxDB is and what to use there.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct InfluxSettings {
     /// `http(s)://HOST:PORT`, perhaps with a path before `/api/v2`.
     pub url: String,
@@ -69,7 +38,7 @@ pub struct InfluxSettings {
     /// The bucket's name.
     pub bucket: String,
     /// What to authenticate with.
-    pub token: Token,
+    pub credentials: Credentials,
 }
 
 /// Trades in an InfluxDB bucket.
@@ -80,7 +49,7 @@ pub struct Influx {
     write_url: String,
     org: String,
     bucket: String,
-    token: Token,
+    credentials: Credentials,
     exchange: Exchange,
     compress: bool,
     clock: fn() -> TradeTime,
@@ -93,7 +62,7 @@ impl Influx {
     ///
     /// [`StoreError::Settings`] if the URL is none or HTTP cannot be set up.
     pub fn new(settings: InfluxSettings, exchange: Exchange, clock: fn() -> TradeTime) -> Result<Self, StoreError> {
-        let InfluxSettings { url, org, bucket, token } = settings;
+        let InfluxSettings { url, org, bucket, credentials } = settings;
         let unusable = |why: &dyn fmt::Display| StoreError::Settings(format!("cannot use --store {url}: {why}"));
         let parsed = Url::parse(&url).map_err(|error| unusable(&error))?;
         let host = parsed.host_str().ok_or_else(|| unusable(&"it names no host"))?;
@@ -114,7 +83,7 @@ impl Influx {
             .append_pair("bucket", &bucket)
             .append_pair("precision", "ns");
         let compress = !is_loopback(host);
-        Ok(Self { http, base, write_url: write_url.into(), org, bucket, token, exchange, compress, clock })
+        Ok(Self { http, base, write_url: write_url.into(), org, bucket, credentials, exchange, compress, clock })
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tickflux::store::influx::{Influx, InfluxSettings, Token};
+use tickflux::store::influx::{Credentials, Influx, InfluxSettings, Token};
 
 use super::{exchange, now};
 
@@ -91,7 +91,7 @@ impl Influxd {
             url: self.url.clone(),
             org: ORG.to_owned(),
             bucket: bucket.to_owned(),
-            token: Token::new(TOKEN).unwrap(),
+            credentials: Credentials::fixed(Token::new(TOKEN).unwrap()),
         }
     }
 

@@ -5,8 +5,24 @@
 
 pub mod influxd;
 pub mod oracle;
+pub mod practice;
+pub mod server;
+
+use std::path::Path;
+use std::process::{Command, Output};
 
 use tickflux::trade::{Exchange, Price, Quantity, Symbol, Trade, TradeId, TradeTime};
+
+/// Runs `tickflux` in `folder`, with the example token and nothing of the caller's settings.
+pub fn tickflux(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tickflux"))
+        .args(args)
+        .current_dir(folder)
+        .env_clear()
+        .env("INFLUX_TOKEN", influxd::TOKEN)
+        .output()
+        .unwrap()
+}
 
 /// A trade from plain values.
 pub fn trade(symbol: &str, id: u64, ms: i64, price: &str) -> Trade {

@@ -89,9 +89,14 @@ struct Org {
 }
 
 impl Influx {
-    /// An empty write tells whether a token may write, a write-only one too.
+    /// An empty write tells whether a token may write, a write-only one too. No definite answer is a warning:
+    /// InfluxDB may come up later.
     pub(super) async fn check_rights(&self) -> Result<Vec<String>, StoreError> {
-        let (status, body) = self.write_nothing().await.map_err(|error| StoreError::Unusable(error.to_string()))?;
+        let later = |why: String| Ok(vec![format!("{why}: trades are kept in memory until it takes them")]);
+        let (status, body) = match self.write_nothing().await {
+            Ok(answer) => answer,
+            Err(error) => return later(error.to_string()),
+        };
         match rule(Answer { status, body: &body, retry_after: None }, 0) {
             Rule::Stored => {}
             Rule::Hold(advice) => {
@@ -101,7 +106,7 @@ impl Influx {
                     body.trim()
                 )));
             }
-            _ => return Err(StoreError::Unusable(format!("{} answered {status}: {}", self.base, body.trim()))),
+            _ => return later(format!("{} answered {status}: {}", self.base, body.trim())),
         }
         // A write-only token may not look at the bucket; then there is nothing to warn of.
         let bucket = self.find_bucket().await.ok().flatten();
@@ -179,7 +184,7 @@ impl Influx {
             .request(method, format!("{}/api/v2/{path}", self.base))
             .query(query)
             .timeout(CONTROL_TIMEOUT)
-            .header(AUTHORIZATION, self.token.header());
+            .header(AUTHORIZATION, self.credentials.header());
         if let Some(body) = body {
             request = request.json(&body);
         }

@@ -62,7 +62,7 @@ impl Influx {
             .post(format!("{}/api/v2/query", self.base))
             .query(&[("org", &self.org)])
             .timeout(QUERY_TIMEOUT)
-            .header(AUTHORIZATION, self.token.header())
+            .header(AUTHORIZATION, self.credentials.header())
             .header(CONTENT_TYPE, "application/vnd.flux")
             .header(ACCEPT, "application/csv")
             .body(script)
@@ -74,8 +74,9 @@ impl Influx {
         let said = format!("{} answered {}: {}", self.base, status.as_u16(), body.trim());
         match status.as_u16() {
             200 => Ok(body),
-            // A missing bucket is a 404, and so is one that the token may not read.
-            401 | 403 | 404 => {
+            // A missing bucket is a 404, and so is one that the token may not read; an unknown organization is a 400.
+            400 if !body.contains("organization") => Err(StoreError::Unusable(said)),
+            400 | 401 | 403 | 404 => {
                 Err(StoreError::Settings(format!("{said}: see --org, --bucket and a token that may read")))
             }
             _ => Err(StoreError::Unusable(said)),

@@ -76,6 +76,8 @@ impl Influx {
                         return Err(WriteError::Held { why });
                     }
                 }
+                // Tokens are replaced while captures run.
+                Rule::Hold(_) if reply.status == 401 && self.credentials.reload() => left.push((range, attempt)),
                 Rule::Hold(advice) => return Err(WriteError::Held { why: format!("{}: {advice}", said()) }),
                 Rule::Retry(wait) => return Err(WriteError::Transient { why: said(), wait }),
             }
@@ -108,7 +110,7 @@ impl Influx {
             .http
             .post(&self.write_url)
             .timeout(WRITE_TIMEOUT)
-            .header(AUTHORIZATION, self.token.header())
+            .header(AUTHORIZATION, self.credentials.header())
             .header(CONTENT_TYPE, "text/plain; charset=utf-8");
         // On loopback compression costs more than it saves; an empty gzip body is a 500.
         let body = if self.compress && !lines.is_empty() {

@@ -1,9 +1,9 @@
 //! The file: ours or not, made or only opened.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::store::StoreError;
 
@@ -13,6 +13,7 @@ const APPLICATION_ID: i64 = 0x746b_6678;
 const SCHEMA_VERSION: i64 = 1;
 /// How long to wait for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// `time` is the exchange's `T` in ms. The key is the order in which every question reads.
 const SCHEMA: &str = "
@@ -30,28 +31,39 @@ const SCHEMA: &str = "
 
 /// Opens `path` for writing; an absent or empty file becomes a store.
 pub(super) fn create(path: &Path) -> Result<Connection, StoreError> {
-    let prepare = || {
-        let mut connection = Connection::open(path)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        if is_empty(&connection)? {
-            connection.pragma_update(None, "page_size", 8192)?;
-            connection.pragma_update(None, "journal_mode", "WAL")?;
-            let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            // Another process may have been first.
-            if is_empty(&transaction)? {
-                transaction.execute_batch(SCHEMA)?;
-                transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-                transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-            }
-            transaction.commit()?;
-        }
-        Ok(connection)
-    };
-    let connection = prepare().map_err(|error| cannot_use(path, &error))?;
+    let started = Instant::now();
+    let mut prepared = prepare(path);
+    // SQLite does not wait by itself while another process turns the write-ahead log on.
+    while started.elapsed() < BUSY_TIMEOUT && prepared.as_ref().is_err_and(is_busy) {
+        std::thread::sleep(BUSY_PAUSE);
+        prepared = prepare(path);
+    }
+    let connection = prepared.map_err(|error| cannot_use(path, &error))?;
     check_ours(&connection, path)?;
-    connection.pragma_update(None, "journal_mode", "WAL").map_err(|error| cannot_use(path, &error))?;
-    connection.pragma_update(None, "synchronous", "NORMAL").map_err(|error| cannot_use(path, &error))?;
     Ok(connection)
+}
+
+fn prepare(path: &Path) -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    if is_empty(&connection)? {
+        connection.pragma_update(None, "page_size", 8192)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Another process may have been first.
+        if is_empty(&transaction)? {
+            transaction.execute_batch(SCHEMA)?;
+            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        }
+        transaction.commit()?;
+    }
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    Ok(connection)
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }
 
 /// Opens `path` for reading.
@@ -103,10 +115,8 @@ fn check_ours(connection: &Connection, path: &Path) -> Result<(), StoreError> {
 
 fn cannot_use(path: &Path, error: &rusqlite::Error) -> StoreError {
     let advice = match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::NotADatabase) => {
-            "it is not an SQLite file; name another path with --store sqlite:PATH"
-        }
-        Some(rusqlite::ErrorCode::DatabaseBusy) => "another process keeps it locked; end that one or name another path",
+        Some(ErrorCode::NotADatabase) => "it is not an SQLite file; name another path with --store sqlite:PATH",
+        Some(ErrorCode::DatabaseBusy) => "another process keeps it locked; end that one or name another path",
         _ => "check that its directory exists and may be written, or name another path with --store sqlite:PATH",
     };
     StoreError::Unusable(format!("cannot use {}: {error}: {advice}", path.display()))

@@ -1,0 +1,307 @@
+//! The main job end to end: from the practice exchange's stream into each store, by the real binary.
+//!
+//! Expected trades come from the exchange's own list.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail so")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::Value;
+use support::influxd::{BUCKET, Influxd, ORG, TOKEN};
+use support::{minute_ago, practice, tickflux, trade};
+use tickflux::practice::Running;
+use tickflux::trade::Trade;
+
+fn capture(folder: &Path, exchange: &Running, store: &str, more: &[&str]) -> Output {
+    let (stream, rest) = (format!("ws://{}", exchange.address()), format!("http://{}", exchange.address()));
+    let args = ["capture", "--store", store, "--stream-url", &stream, "--rest-url", &rest, "--format", "json"];
+    tickflux(folder, &[&args[..], more].concat())
+}
+
+fn summary(output: &Output) -> Value {
+    let stdout = String::from_utf8(output.stdout.clone()).unwrap();
+    let last = stdout.lines().last().unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    serde_json::from_str(last).unwrap()
+}
+
+/// What a trade is, by symbol and id.
+type Trades = BTreeMap<(String, u64), (i64, String, String, bool)>;
+
+fn exchanges_list(exchange: &Running) -> Trades {
+    let lists = ["BTCUSDT", "ETHUSDT"].map(|symbol| exchange.trades(&symbol.parse().unwrap()));
+    let entry = |trade: Trade| {
+        let value = (trade.time.ms(), trade.price.to_string(), trade.quantity.to_string(), trade.buyer_is_maker);
+        ((trade.symbol.to_string(), trade.id.get()), value)
+    };
+    lists.into_iter().flatten().map(entry).collect()
+}
+
+/// Every row of an SQLite store, read with plain SQL.
+fn sqlite_trades(path: &Path) -> Trades {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let mut statement =
+        connection.prepare("SELECT symbol, trade_id, time, price, quantity, buyer_is_maker FROM trade").unwrap();
+    let rows = statement.query_map([], |row| {
+        Ok(((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()), (row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?)))
+    });
+    rows.unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+/// Every point of a bucket, read with a plain query through the influx CLI.
+fn influx_trades(influxd: &Influxd) -> Trades {
+    let query = format!(
+        "from(bucket: \"{BUCKET}\") |> range(start: -24h, stop: 1h) |> filter(fn: (r) => r._measurement == \"trade\") \
+         |> pivot(rowKey: [\"_time\"], columnKey: [\"_field\"], valueColumn: \"_value\") |> group() \
+         |> map(fn: (r) => ({{r with ns: int(v: r._time)}}))"
+    );
+    let csv = influxd.influx_ok(&["query", "--raw", &query]);
+    let rows = tickflux::store::influx::flux_csv::rows(&without_annotations(&csv)).unwrap();
+    let mut trades = Trades::new();
+    for row in &rows {
+        let text = |column| row.text(column).unwrap().to_owned();
+        let (ns, id): (i64, u64) = (text("ns").parse().unwrap(), text("trade_id").parse().unwrap());
+        assert_eq!(ns.unsigned_abs() % 1_000_000, id % 1_000_000, "the id is in the point's time");
+        for (exact, float) in [("price", "price_float"), ("quantity", "quantity_float")] {
+            assert_eq!(text(exact).parse::<f64>(), text(float).parse::<f64>(), "the database read the same number");
+        }
+        let value = (ns / 1_000_000, text("price"), text("quantity"), text("buyer_is_maker") == "true");
+        assert!(trades.insert((text("symbol"), id), value).is_none(), "id {id} twice");
+    }
+    trades
+}
+
+fn without_annotations(csv: &str) -> String {
+    csv.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect()
+}
+
+fn assert_clean(output: &Output, trades: u64) {
+    let summary = summary(output);
+    assert_eq!(output.status.code(), Some(0), "{summary} {}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(summary["trades"], trades, "{summary}");
+    for zero in ["duplicates", "holes_found", "holes_open", "expired", "dead_letters", "outbox_left", "retries"] {
+        assert_eq!(summary[zero], 0, "{zero} in {summary}");
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
+}
+
+#[test]
+fn a_market_is_captured_completely_and_exactly_into_sqlite() {
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let exchange = runtime.block_on(practice::start(practice::market(11, 20_000)));
+    let output = capture(folder.path(), &exchange, "sqlite:trades.db", &["--count", "20000"]);
+    assert_clean(&output, 20_000);
+    assert_eq!(sqlite_trades(&folder.path().join("trades.db")), exchanges_list(&exchange));
+    // The summary's ids are the list's.
+    let list = exchanges_list(&exchange);
+    for symbol in ["BTCUSDT", "ETHUSDT"] {
+        let ids: Vec<_> = list.keys().filter(|(name, _)| name == symbol).map(|(_, id)| *id).collect();
+        let span = &summary(&output)["symbols"][symbol];
+        assert_eq!((span["first_id"].as_u64(), span["last_id"].as_u64()), (ids.first().copied(), ids.last().copied()));
+    }
+}
+
+#[test]
+fn a_market_is_captured_completely_and_exactly_into_influxdb() {
+    let Some(influxd) = Influxd::start() else { return };
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let exchange = runtime.block_on(practice::start(practice::market(12, 20_000)));
+    assert_clean(&capture(folder.path(), &exchange, &influxd.url, &["--count", "20000"]), 20_000);
+    assert_eq!(influx_trades(&influxd), exchanges_list(&exchange));
+
+    // The pack's files run as they are, and say what tickflux says.
+    for (file, args) in
+        [("flux/latest.flux", vec!["latest"]), ("flux/price_at.flux", vec![]), ("flux/high_low.flux", vec![])]
+    {
+        let csv = influxd.influx_ok(&["query", "--raw", "--file", file]);
+        let rows = tickflux::store::influx::flux_csv::rows(&without_annotations(&csv)).unwrap();
+        for row in rows.iter().filter(|_| !args.is_empty()) {
+            let symbol = row.text("symbol").unwrap();
+            let answer = tickflux(folder.path(), &["latest", symbol, "--store", &influxd.url, "--format", "json"]);
+            let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
+            assert_eq!(answer["trade_id"].to_string(), row.text("trade_id").unwrap());
+            assert_eq!(answer["price"], row.text("price").unwrap());
+        }
+        assert!(args.is_empty() || rows.len() == 2, "{csv}");
+    }
+}
+
+#[test]
+fn a_recording_replayed_is_the_file_with_its_times_moved() {
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let start = minute_ago(100_000);
+    let mut trades: Vec<_> =
+        (0..3_000).map(|at| trade("BTCUSDT", 999_000 + at, start + at.cast_signed() / 9, "5.10")).collect();
+    trades.extend((0..2_000).map(|at| trade("ETHUSDT", 77 + at, start + at.cast_signed() / 9, "0.00000001")));
+    let messages: Vec<_> = trades.iter().map(practice::message).collect();
+    let file = practice::recording(messages.iter().map(String::as_str));
+    let exchange = runtime.block_on(practice::start(practice::replay(file.path())));
+    assert_clean(&capture(folder.path(), &exchange, "sqlite:trades.db", &["--count", "5000"]), 5_000);
+    let shift = exchange.shift_minutes() * 60_000;
+    let expected: Trades = trades
+        .iter()
+        .map(|trade| {
+            let value =
+                (trade.time.ms() + shift, trade.price.to_string(), trade.quantity.to_string(), trade.buyer_is_maker);
+            ((trade.symbol.to_string(), trade.id.get()), value)
+        })
+        .collect();
+    assert_eq!(sqlite_trades(&folder.path().join("trades.db")), expected);
+}
+
+#[test]
+fn a_session_that_was_recorded_replays_as_it_was() {
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    for name in ["session.txt", "session.txt.gz"] {
+        let exchange = runtime.block_on(practice::start(practice::market(13, 4_000)));
+        let store = format!("sqlite:{name}.db");
+        assert_clean(&capture(folder.path(), &exchange, &store, &["--count", "4000", "--record", name]), 4_000);
+        let again = runtime.block_on(practice::start(practice::replay(&folder.path().join(name))));
+        assert_clean(&capture(folder.path(), &again, "sqlite:again.db", &["--count", "4000"]), 4_000);
+        let ids = |trades: Trades| trades.into_iter().map(|(key, value)| (key, value.1, value.2)).collect::<Vec<_>>();
+        assert_eq!(ids(exchanges_list(&again)), ids(exchanges_list(&exchange)));
+        std::fs::remove_file(folder.path().join("again.db")).unwrap();
+        let output = capture(folder.path(), &exchange, &store, &["--record", name, "--duration", "1s"]);
+        assert_eq!(output.status.code(), Some(2), "a recording is never overwritten");
+    }
+}
+
+#[test]
+fn two_captures_of_the_same_symbols_store_each_trade_once() {
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let exchange = runtime.block_on(practice::start(practice::live_market(14, 5_000.0)));
+    let outputs = std::thread::scope(|scope| {
+        let run = || capture(folder.path(), &exchange, "sqlite:trades.db", &["--duration", "3s"]);
+        let both = [scope.spawn(run), scope.spawn(run)];
+        both.map(|run| run.join().unwrap())
+    });
+    let mut list = exchanges_list(&exchange);
+    for symbol in ["BTCUSDT", "ETHUSDT"] {
+        let id = |output: &Output, key: &str| summary(output)["symbols"][symbol][key].as_u64().unwrap();
+        let first = outputs.iter().map(|output| id(output, "first_id")).min().unwrap();
+        let last = outputs.iter().map(|output| id(output, "last_id")).max().unwrap();
+        list.retain(|(name, id), _| name != symbol || (first..=last).contains(id));
+    }
+    assert!(outputs.iter().all(|output| output.status.success()));
+    assert_eq!(sqlite_trades(&folder.path().join("trades.db")), list);
+}
+
+#[test]
+fn messages_that_are_no_trades_are_kept_and_never_fatal() {
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    // The practice exchange replays only what is well-formed, so a plain server sends these.
+    let start = minute_ago(2);
+    let good =
+        [practice::message(&trade("BTCUSDT", 1, start, "5")), practice::message(&trade("BTCUSDT", 2, start, "6"))];
+    let bad = [
+        good[0].replace("\"5\"", "\"5,0\""),
+        good[0].replace("\"p\":\"5\"", "\"p\":5"),
+        "{\"stream\":".to_owned(),
+        "hello".to_owned(),
+    ];
+    let fine = ["{\"result\":null,\"id\":1}", "{\"e\":\"kline\",\"p\":1}"].map(str::to_owned);
+    let messages = [&good[..1], &bad[..], &fine[..], &good[..1], &good[1..]].concat();
+    let address = runtime.block_on(support::server::send_once(messages));
+    let stream = format!("ws://{address}");
+    let args =
+        ["capture", "--stream-url", &stream, "--rest-url", "http://127.0.0.1:9", "--count", "2", "--format", "json"];
+    let output = tickflux(folder.path(), &args);
+    let summary = summary(&output);
+    assert_eq!(output.status.code(), Some(1), "dead letters: the answer is no");
+    assert_eq!(
+        (&summary["trades"], &summary["dead_letters"], &summary["duplicates"]),
+        (&2.into(), &4.into(), &1.into())
+    );
+    let kept = std::fs::read_to_string(folder.path().join("tickflux-outbox/dead-letters/messages.txt")).unwrap();
+    for message in &bad {
+        assert!(kept.contains(message), "{message} is not in {kept}");
+    }
+}
+
+#[test]
+fn a_hole_is_reported_and_the_answer_is_no() {
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let start = minute_ago(2);
+    let messages: Vec<_> =
+        [1, 2, 6, 7, 4].iter().map(|id| practice::message(&trade("BTCUSDT", *id, start, "5"))).collect();
+    let address = runtime.block_on(support::server::send_once(messages));
+    let stream = format!("ws://{address}");
+    let args =
+        ["capture", "--stream-url", &stream, "--rest-url", "http://127.0.0.1:9", "--count", "5", "--format", "json"];
+    let output = tickflux(folder.path(), &args);
+    let summary = summary(&output);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!((&summary["holes_found"], &summary["holes_open"]), (&2.into(), &2.into()));
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(log.contains("from_id=3 to_id=3") && log.contains("from_id=5 to_id=5"), "{log}");
+}
+
+#[test]
+fn trades_held_while_the_store_is_away_are_stored_when_it_comes_back() {
+    let Some(influxd) = Influxd::start() else { return };
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let exchange = runtime.block_on(practice::start(practice::market(15, 20_000)));
+    // A port that refuses connections until the gate opens; then everything goes to influxd.
+    let gate = support::server::Gate::closed(&influxd.url);
+    let url = gate.url();
+    let output = std::thread::scope(|scope| {
+        let running = scope.spawn(|| capture(folder.path(), &exchange, &url, &["--count", "20000"]));
+        gate.open_after_refusals(3);
+        running.join().unwrap()
+    });
+    let summary = summary(&output);
+    assert_eq!(output.status.code(), Some(0), "{summary} {}", String::from_utf8_lossy(&output.stderr));
+    assert!(summary["retries"].as_u64() > Some(0), "{summary}");
+    assert_eq!(influx_trades(&influxd), exchanges_list(&exchange));
+}
+
+#[test]
+fn an_unrelated_client_reads_what_tickflux_wrote_and_the_pack_reads_what_it_wrote() {
+    let Some(influxd) = Influxd::start() else { return };
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let exchange = runtime.block_on(practice::start(practice::market(16, 1_000)));
+    assert_clean(&capture(folder.path(), &exchange, &influxd.url, &["--count", "1000"]), 1_000);
+    let client = influxdb2::Client::new(&influxd.url, ORG, TOKEN);
+    let query = influxdb2::models::Query::new(format!(
+        "from(bucket: \"{BUCKET}\") |> range(start: -24h, stop: 1h) |> filter(fn: (r) => r._field == \"price\")"
+    ));
+    let records = runtime.block_on(client.query_raw(Some(query))).unwrap();
+    let prices: Vec<_> = records
+        .iter()
+        .map(|record| match &record.values["_value"] {
+            influxdb2_structmap::value::Value::String(text) => text.clone(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let mut expected: Vec<_> = exchanges_list(&exchange).into_values().map(|trade| trade.1).collect();
+    let mut found = prices;
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+
+    let ms = minute_ago(1);
+    let point = influxdb2::models::DataPoint::builder("trade")
+        .tag("exchange", "witness")
+        .tag("symbol", "BTCUSDT")
+        .field("price", "61837.63000000")
+        .field("price_float", 61837.63)
+        .field("quantity", "0.02000000")
+        .field("quantity_float", 0.02)
+        .field("trade_id", 3_735_683_259_i64)
+        .field("buyer_is_maker", true)
+        .timestamp(ms * 1_000_000 + 683_259)
+        .build()
+        .unwrap();
+    runtime.block_on(client.write(BUCKET, futures_util::stream::iter([point]))).unwrap();
+    let args = ["latest", "--exchange", "witness", "--store", &influxd.url, "--format", "json"];
+    let answer: Value = serde_json::from_slice(&tickflux(folder.path(), &args).stdout).unwrap();
+    assert_eq!(answer["trade_id"], 3_735_683_259_u64);
+    assert_eq!(answer["price"], "61837.63000000");
+    assert_eq!(answer["quantity"], "0.02000000");
+}
