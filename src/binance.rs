@@ -5,6 +5,7 @@
 pub mod message;
 pub mod rest;
 pub mod stream;
+pub mod weight;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 

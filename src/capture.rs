@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! connections ─▶ intake ─▶ sequencer ─▶ batcher ─▶ writes ─▶ store
+//!                   ▲         │ holes
+//!                   └─ repair ◀┘
 //! ```
 //!
 //! [`run`] is the thin async shell; what it asks decides without waiting:
 //! [`connections`] when to open and close, [`sequencer`] what is new and what
-//! is missing, [`batcher`] when to send how much, [`backoff`] how long to wait.
+//! is missing, [`repair`] what to ask the exchange for again, [`batcher`] when to send how much, [`backoff`] how long to wait.
 
 pub mod backoff;
 pub mod batcher;
@@ -14,6 +16,7 @@ pub mod connections;
 pub mod dead_letters;
 pub mod intake;
 pub mod record;
+pub mod repair;
 pub mod run;
 pub mod sequencer;
 pub mod summary;

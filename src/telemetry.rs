@@ -6,6 +6,7 @@ use tracing::{info, warn};
 
 use crate::binance::stream::{ConnectionId, StreamError};
 use crate::capture::connections::Replacement;
+use crate::capture::repair::End;
 use crate::capture::sequencer::IdRange;
 use crate::trade::Symbol;
 
@@ -29,6 +30,13 @@ pub enum Event<'a> {
     Duplicate,
     /// Ids are missing that did not come by themselves.
     HoleFound(&'a Symbol, IdRange),
+    /// The story of missing ids is over.
+    HoleEnded(&'a Symbol, IdRange, End),
+    /// The exchange's history could not be asked.
+    HistoryFailed {
+        /// Why.
+        why: &'a str,
+    },
     /// The exchange restarted a symbol's count of trades.
     CountRestarted(&'a Symbol, u64),
     /// A batch was acknowledged, with as many trades stored.
@@ -80,6 +88,8 @@ pub struct Tally {
     pub duplicates: u64,
     /// Runs of missing ids.
     pub holes_found: u64,
+    /// Runs of missing ids that the exchange's history gave.
+    pub holes_repaired: u64,
     /// Trades older than the retention.
     pub expired: u64,
     /// Messages and lines that were refused.
@@ -103,6 +113,14 @@ impl Tally {
                 self.holes_found += 1;
                 warn!(%symbol, from_id = range.first, to_id = range.last, trades = range.count(), "Trades are missing.");
             }
+            Event::HoleEnded(symbol, range, End::Repaired) => {
+                self.holes_repaired += 1;
+                info!(%symbol, from_id = range.first, to_id = range.last, "A hole was repaired.");
+            }
+            Event::HoleEnded(symbol, range, end) => {
+                warn!(%symbol, from_id = range.first, to_id = range.last, reason = end.reason(), "A hole stays.");
+            }
+            Event::HistoryFailed { why } => warn!(%why, "The exchange's history does not answer; it is asked again."),
             Event::CountRestarted(symbol, id) => {
                 warn!(%symbol, id, "The exchange restarted its count of trades.");
             }

@@ -1,19 +1,22 @@
-//! REST: which symbols the exchange lists.
+//! REST: which symbols the exchange lists, and its history of trades.
 //!
-//! Trade history (`historicalTrades`) joins here with the repair of holes.
+//! Source: Binance's `rest-api.md` and `errors.md`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::header::RETRY_AFTER;
 use serde::Deserialize;
 use thiserror::Error;
 
 use super::url_word;
-use crate::trade::Symbol;
+use crate::trade::{Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime};
 
+/// Rows in one page of history, at most.
+pub const PAGE_MAX: u64 = 1_000;
 /// How long one REST request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// Binance's code for a symbol that it does not list (`errors.md`).
+/// Binance's code for a symbol that it does not list.
 const INVALID_SYMBOL: i64 = -1121;
 
 /// Why a REST request gave no answer that can be used.
@@ -22,7 +25,7 @@ pub enum RestError {
     /// The HTTP client could not be set up.
     #[error("cannot set up HTTP: {0}")]
     Setup(#[source] reqwest::Error),
-    /// No usable answer.
+    /// No usable answer; it may come the next time.
     #[error("{url} does not answer: {source}")]
     Unreachable {
         /// The address asked.
@@ -30,7 +33,27 @@ pub enum RestError {
         /// What reqwest says.
         source: reqwest::Error,
     },
-    /// An answer that says no.
+    /// The limits of the address are reached (429, 418).
+    #[error("{url} asks to wait {} s: {body}", wait.as_secs())]
+    Limited {
+        /// The address asked.
+        url: String,
+        /// `Retry-After`, or a minute.
+        wait: Duration,
+        /// The exchange's words.
+        body: String,
+    },
+    /// Binance does not serve this place or this host (451, 403).
+    #[error("{url} answered {status}, it is not to be used from here: give another --rest-url: {body}")]
+    NotFromHere {
+        /// The address asked.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// The exchange's words.
+        body: String,
+    },
+    /// Another answer that says no.
     #[error("{url} answered {status}: {body}")]
     Refused {
         /// The address asked.
@@ -40,6 +63,25 @@ pub enum RestError {
         /// The exchange's words.
         body: String,
     },
+    /// A page of history that is none.
+    #[error("{url} answered with what is no page of trades: {source}")]
+    Page {
+        /// The address asked.
+        url: String,
+        /// What is wrong with it.
+        source: PageError,
+    },
+}
+
+/// Why a text is not a page of history.
+#[derive(Debug, Error)]
+pub enum PageError {
+    /// Not JSON, or rows without the documented keys.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// A row whose values are not a trade's.
+    #[error(transparent)]
+    Trade(#[from] TradeError),
 }
 
 /// A client for the exchange's REST.
@@ -52,6 +94,37 @@ pub struct Rest {
 #[derive(Deserialize)]
 struct ErrorBody {
     code: i64,
+}
+
+/// A row of `historicalTrades`; numbers come as text.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Row<'a> {
+    id: u64,
+    price: &'a str,
+    qty: &'a str,
+    time: i64,
+    is_buyer_maker: bool,
+}
+
+/// Reads a page of `historicalTrades` of `symbol`.
+///
+/// # Errors
+///
+/// [`PageError`] if it is not an array of documented rows.
+pub fn read_page(symbol: &Symbol, text: &str) -> Result<Vec<Trade>, PageError> {
+    let rows: Vec<Row<'_>> = serde_json::from_str(text)?;
+    let trade = |row: &Row<'_>| {
+        Ok(Trade {
+            symbol: symbol.clone(),
+            id: TradeId::new(row.id)?,
+            time: TradeTime::from_ms(row.time)?,
+            price: Price::new(row.price)?,
+            quantity: Quantity::new(row.qty)?,
+            buyer_is_maker: row.is_buyer_maker,
+        })
+    };
+    rows.iter().map(trade).collect()
 }
 
 impl Rest {
@@ -79,17 +152,81 @@ impl Rest {
     ///
     /// Safe: it only reads.
     pub async fn lists(&self, symbol: &Symbol) -> Result<bool, RestError> {
-        let url = format!("{}/api/v3/exchangeInfo?symbol={}", self.base, url_word(symbol.as_str()));
+        match self.get("exchangeInfo", symbol, "").await {
+            Ok(_) => Ok(true),
+            Err(RestError::Refused { body, .. }) if code(&body) == Some(INVALID_SYMBOL) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Up to `limit` trades of `symbol` with ids from `from_id` on (`historicalTrades`, weight 25).
+    ///
+    /// # Errors
+    ///
+    /// [`RestError`] if the exchange cannot be asked or its answer is no page.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it only reads.
+    pub async fn history(&self, symbol: &Symbol, from_id: u64, limit: u64) -> Result<Vec<Trade>, RestError> {
+        let (url, body) = self.get("historicalTrades", symbol, &format!("&fromId={from_id}&limit={limit}")).await?;
+        read_page(symbol, &body).map_err(|source| RestError::Page { url, source })
+    }
+
+    /// Gives the address and the body of a successful answer.
+    async fn get(&self, path: &str, symbol: &Symbol, more: &str) -> Result<(String, String), RestError> {
+        let url = format!("{}/api/v3/{path}?symbol={}{more}", self.base, url_word(symbol.as_str()));
         let unreachable = |source| RestError::Unreachable { url: url.clone(), source };
         let answer = self.http.get(&url).send().await.map_err(unreachable)?;
         let status = answer.status();
-        if status.is_success() {
-            return Ok(true);
-        }
+        let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let body = answer.text().await.map_err(unreachable)?;
-        match serde_json::from_str(&body) {
-            Ok(ErrorBody { code: INVALID_SYMBOL }) => Ok(false),
-            _ => Err(RestError::Refused { url, status: status.as_u16(), body }),
+        match status.as_u16() {
+            200..=299 => Ok((url, body)),
+            418 | 429 => Err(RestError::Limited { url, wait: Duration::from_secs(retry_after.unwrap_or(60)), body }),
+            status @ (403 | 451) => Err(RestError::NotFromHere { url, status, body }),
+            status => Err(RestError::Refused { url, status, body }),
+        }
+    }
+}
+
+fn code(body: &str) -> Option<i64> {
+    serde_json::from_str(body).ok().map(|ErrorBody { code }| code)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn page(text: &str) -> Result<Vec<Trade>, PageError> {
+        read_page(&"BTCUSDT".parse().unwrap(), text)
+    }
+
+    #[test]
+    fn a_page_keeps_every_value() {
+        let row = r#"{"id":42,"price":"37000.10000000","qty":"0.00200000","quoteQty":"74.00020000","time":1700000000000,"isBuyerMaker":true,"isBestMatch":true}"#;
+        let trades = page(&format!("[{row}]")).unwrap();
+        assert_eq!((trades[0].id.get(), trades[0].time.ms()), (42, 1_700_000_000_000));
+        assert_eq!((trades[0].price.as_str(), trades[0].quantity.as_str()), ("37000.10000000", "0.00200000"));
+        assert!(trades[0].buyer_is_maker);
+        assert_eq!(page("[]").unwrap(), []);
+    }
+
+    #[test]
+    fn what_is_no_page_is_refused() {
+        for text in ["", "{}", r#"{"code":-1121,"msg":"Invalid symbol."}"#, r#"[{"id":1}]"#, "[1]"] {
+            assert!(matches!(page(text), Err(PageError::Json(_))), "{text}");
+        }
+        let zero = r#"[{"id":42,"price":"0","qty":"1","time":1,"isBuyerMaker":true}]"#;
+        assert!(matches!(page(zero), Err(PageError::Trade(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_text_never_panics(text in ".*") {
+            let _ = page(&text);
         }
     }
 }

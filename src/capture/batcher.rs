@@ -21,7 +21,7 @@ const HELD_BYTES_PER_TRADE: usize = size_of::<Trade>() + 256;
 pub struct Batch {
     /// The trades, in order of arrival.
     pub trades: Vec<Trade>,
-    /// When they were read, with how many each time; for latencies.
+    /// When the live ones were read, with how many each time; for latencies.
     pub arrivals: Vec<(Instant, u32)>,
 }
 
@@ -41,8 +41,8 @@ impl Batcher {
         Self { waiting: VecDeque::new(), held: 0, in_flight: 0, slots, batch_max }
     }
 
-    /// Takes a trade that was read at `received`.
-    pub fn push(&mut self, trade: Trade, received: Instant) {
+    /// Takes a trade that was read at `received`, if it came live.
+    pub fn push(&mut self, trade: Trade, received: Option<Instant>) {
         self.held += 1;
         match self.waiting.back_mut() {
             Some(batch) if batch.trades.len() < self.batch_max => batch.push(trade, received),
@@ -91,8 +91,9 @@ impl Batcher {
 }
 
 impl Batch {
-    fn push(&mut self, trade: Trade, received: Instant) {
+    fn push(&mut self, trade: Trade, received: Option<Instant>) {
         self.trades.push(trade);
+        let Some(received) = received else { return };
         match self.arrivals.last_mut() {
             Some((at, count)) if *at == received => *count += 1,
             _ => self.arrivals.push((received, 1)),
@@ -120,7 +121,7 @@ mod tests {
 
     fn filled(slots: usize, batch_max: usize, trades: u64) -> Batcher {
         let mut batcher = Batcher::new(slots, batch_max);
-        (0..trades).for_each(|id| batcher.push(trade(id), Instant::now()));
+        (0..trades).for_each(|id| batcher.push(trade(id), Some(Instant::now())));
         batcher
     }
 
@@ -151,9 +152,9 @@ mod tests {
     fn the_stated_memory_is_the_limit_for_what_waits_and_what_flies() {
         let most = HELD_BYTES_MAX.div_ceil(HELD_BYTES_PER_TRADE);
         let mut batcher = Batcher::new(1, most);
-        (1..most).for_each(|id| batcher.push(trade(id as u64), Instant::now()));
+        (1..most).for_each(|id| batcher.push(trade(id as u64), Some(Instant::now())));
         assert!(!batcher.is_full());
-        batcher.push(trade(0), Instant::now());
+        batcher.push(trade(0), Some(Instant::now()));
         assert!(batcher.next(true).is_some());
         assert!(batcher.is_full(), "a batch on its way is still held");
         batcher.finished(most);
@@ -164,7 +165,7 @@ mod tests {
     fn arrivals_count_every_trade() {
         let mut batcher = Batcher::new(1, 100);
         let (first, second) = (Instant::now(), Instant::now() + std::time::Duration::from_millis(1));
-        [first, first, second].into_iter().for_each(|at| batcher.push(trade(1), at));
+        [first, first, second].into_iter().for_each(|at| batcher.push(trade(1), Some(at)));
         assert_eq!(batcher.next(true).unwrap().arrivals, [(first, 2), (second, 1)]);
     }
 
@@ -181,7 +182,7 @@ mod tests {
             };
             for (step, drained) in steps {
                 match step {
-                    0 => (0..5).for_each(|_| { batcher.push(trade(pushed), Instant::now()); pushed += 1; }),
+                    0 => (0..5).for_each(|_| { batcher.push(trade(pushed), Some(Instant::now())); pushed += 1; }),
                     1 => take(&mut batcher, &mut flying, drained),
                     _ => if let Some(trades) = flying.pop_front() { batcher.finished(trades) },
                 }

@@ -9,7 +9,7 @@ use super::sequencer::{Sequencer, Verdict};
 use crate::binance::message::{Message, SymbolTable, decode};
 use crate::binance::stream::Group;
 use crate::telemetry::{Event, Tally};
-use crate::trade::Symbol;
+use crate::trade::{Symbol, Trade};
 
 /// From text to trades, in order.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl Intake {
                             continue;
                         }
                     }
-                    self.batcher.push(trade, group.received);
+                    self.batcher.push(trade, Some(group.received));
                 }
                 Ok(Message::ServerShutdown) => heard.server_shutdown = true,
                 Ok(Message::Refusal(answer)) => tally.note(&Event::RequestRefused(&answer)),
@@ -78,6 +78,15 @@ impl Intake {
             }
         }
         heard
+    }
+
+    /// Takes trades that the exchange's history gave; ids that came live meanwhile are dropped.
+    pub fn take_repaired(&mut self, trades: Vec<Trade>, now: Instant) {
+        for trade in trades {
+            if self.sequencer.take(&trade, now) == Verdict::New {
+                self.batcher.push(trade, None);
+            }
+        }
     }
 
     /// Keeps a line that the store refused.

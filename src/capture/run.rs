@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
 use super::batcher::Batcher;
@@ -14,15 +15,17 @@ use super::connections::{Command, Connections};
 use super::dead_letters::DeadLetters;
 use super::intake::Intake;
 use super::record::Recorder;
-use super::sequencer::GRACE;
+use super::repair::{Brought, End, Repairs};
+use super::sequencer::{GRACE, IdRange};
 use super::summary::{Ids, Latencies, Summary, process_usage};
 use super::writes::{Tried, Writes};
 use crate::binance::combined_stream_url;
+use crate::binance::rest::{Rest, RestError};
 use crate::binance::stream::{self, ConnectionId, Group, StreamEvent};
 use crate::store::{AnyStore, WriteError};
 use crate::telemetry::health::{Health, Part};
 use crate::telemetry::{Event, Tally};
-use crate::trade::{Symbol, TradeTime};
+use crate::trade::{Symbol, Trade, TradeTime};
 
 /// Groups of messages between the connections and the loop; with a group's own bound this bounds memory (P6).
 const GROUPS_MAX: usize = 16;
@@ -41,6 +44,8 @@ pub struct Settings {
     pub stream_url: String,
     /// TLS for the stream.
     pub tls: Arc<rustls::ClientConfig>,
+    /// The exchange's history to repair holes with, if they are to be repaired.
+    pub history: Option<Rest>,
     /// Stream connections to keep.
     pub connections: usize,
     /// A connection without any trade for so long is replaced.
@@ -119,6 +124,9 @@ pub async fn run(
             Some(tried) = capture.writes.next() => {
                 capture.tried(tried.map_err(|error| CaptureError::Internal(error.to_string()))?);
             }
+            Some(answer) = capture.asking.join_next() => {
+                capture.history(answer.map_err(|error| CaptureError::Internal(error.to_string()))?);
+            }
             event = capture.events.recv(), if capture.reads() => match event {
                 Some((id, event)) => capture.stream_event(id, event),
                 None => capture.drained = true,
@@ -138,6 +146,9 @@ struct Capture {
     intake: Intake,
     connections: Connections,
     writes: Writes,
+    repairs: Repairs,
+    /// The page of history that is awaited.
+    asking: JoinSet<Result<Vec<Trade>, RestError>>,
     latencies: Latencies,
     events: mpsc::Receiver<(ConnectionId, StreamEvent)>,
     /// `None` once the capture stops: the channel ends with the last connection.
@@ -174,6 +185,8 @@ impl Capture {
             intake: Intake::new(&settings.symbols, batcher, dead_letters, recorder.transpose()?),
             connections: Connections::new(settings.connections, settings.symbols.len(), settings.idle_timeout, now),
             writes: Writes::new(AnyStore::clone(&store)),
+            repairs: Repairs::new(now),
+            asking: JoinSet::new(),
             latencies: Latencies::new().map_err(|error| CaptureError::Internal(error.to_string()))?,
             settings,
             store,
@@ -205,9 +218,7 @@ impl Capture {
         if !self.is_stopping() {
             self.tend_connections(now);
         }
-        for (symbol, hole) in self.intake.sequencer.due_holes(now) {
-            self.tally.note(&Event::HoleFound(&symbol, hole));
-        }
+        self.tend_holes(now);
         self.send_batches();
         self.note_pause();
         if now >= self.next_expire {
@@ -238,6 +249,48 @@ impl Capture {
         let url = combined_stream_url(&self.settings.stream_url, &self.settings.symbols);
         tokio::spawn(stream::run(url, Arc::clone(&self.settings.tls), id, events, closed));
         self.open.insert(id, closer);
+    }
+
+    /// Reports holes whose grace is over, and asks the exchange for what they lack.
+    fn tend_holes(&mut self, now: Instant) {
+        for hole in self.intake.sequencer.due_holes(now) {
+            self.tally.note(&Event::HoleFound(&hole.symbol, hole.range));
+            if self.settings.history.is_some()
+                && let Some(ended) = self.repairs.add(hole, now)
+            {
+                self.note_ended(&ended);
+            }
+        }
+        if !self.may_ask() {
+            return;
+        }
+        let Some(history) = &self.settings.history else { return };
+        if let Some(request) = self.repairs.next_request(now) {
+            let history = history.clone();
+            self.asking.spawn(async move { history.history(&request.symbol, request.from_id, request.limit).await });
+        }
+    }
+
+    fn history(&mut self, answer: Result<Vec<Trade>, RestError>) {
+        let now = Instant::now();
+        match answer {
+            Ok(page) => {
+                let Brought { trades, ended } = self.repairs.page(page, now, &mut self.rng);
+                self.intake.take_repaired(trades, now);
+                if let Some(ended) = ended {
+                    self.note_ended(&ended);
+                }
+            }
+            Err(error) => {
+                let why = crate::error_chain(&error);
+                self.tally.note(&Event::HistoryFailed { why: &why });
+                self.repairs.failed(&error, now, &mut self.rng);
+            }
+        }
+    }
+
+    fn note_ended(&mut self, (symbol, range, end): &(Symbol, IdRange, End)) {
+        self.tally.note(&Event::HoleEnded(symbol, *range, *end));
     }
 
     /// Sends what may go; while more is ready to be read, only full batches.
@@ -321,7 +374,10 @@ impl Capture {
         self.paused = is_full;
     }
 
-    fn expire(&self) {
+    fn expire(&mut self) {
+        for ended in self.repairs.expire((self.settings.clock)()) {
+            self.note_ended(&ended);
+        }
         let (store, now) = (AnyStore::clone(&self.store), (self.settings.clock)());
         tokio::spawn(async move {
             if let Err(error) = store.expire(now).await {
@@ -351,6 +407,11 @@ impl Capture {
         !self.drained && !self.intake.batcher.is_full()
     }
 
+    /// What the store cannot take now, the exchange's history keeps.
+    fn may_ask(&self) -> bool {
+        !self.is_stopping() && !self.intake.batcher.is_full()
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping_since.is_some()
     }
@@ -372,13 +433,14 @@ impl Capture {
         let drain_end = self.stopping_since.map(|since| since + DRAIN_MAX);
         let connections = self.connections.deadline(now).filter(|_| !self.is_stopping());
         let holes = self.intake.sequencer.next_due();
-        let others = [end, drain_end, connections, holes, Some(self.next_expire)];
+        let repair = self.repairs.next_due(now).filter(|_| self.may_ask());
+        let others = [end, drain_end, connections, holes, repair, Some(self.next_expire)];
         others.into_iter().flatten().fold(self.next_progress, Instant::min)
     }
 
     fn finish(mut self) -> Result<Summary, CaptureError> {
-        for (symbol, hole) in self.intake.sequencer.due_holes(Instant::now() + GRACE) {
-            self.tally.note(&Event::HoleFound(&symbol, hole));
+        for hole in self.intake.sequencer.due_holes(Instant::now() + GRACE) {
+            self.tally.note(&Event::HoleFound(&hole.symbol, hole.range));
         }
         self.intake.finish_recording().map_err(|source| CaptureError::Record {
             path: self.settings.record.clone().unwrap_or_default(),
@@ -390,7 +452,7 @@ impl Capture {
             _ => 0.0,
         };
         let (cpu, peak_rss_bytes) = process_usage();
-        let ids = |range: super::sequencer::IdRange| Ids { first_id: range.first, last_id: range.last };
+        let ids = |range: IdRange| Ids { first_id: range.first, last_id: range.last };
         Ok(Summary {
             trades: tally.trades,
             seconds,
@@ -401,7 +463,7 @@ impl Capture {
             retries: tally.retries,
             duplicates: tally.duplicates,
             holes_found: tally.holes_found,
-            holes_repaired: 0,
+            holes_repaired: tally.holes_repaired,
             holes_open: intake.sequencer.missing().len() as u64,
             expired: tally.expired,
             dead_letters: tally.dead_letters,

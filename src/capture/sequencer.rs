@@ -33,6 +33,17 @@ impl IdRange {
     }
 }
 
+/// Ids of one symbol that are missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hole {
+    /// Whose trades.
+    pub symbol: Symbol,
+    /// Which ids.
+    pub range: IdRange,
+    /// When the trade happened that showed the hole.
+    pub time: TradeTime,
+}
+
 /// What a trade's id says about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -56,7 +67,15 @@ struct Ids {
     seen: Vec<IdRange>,
     newest_time: TradeTime,
     /// Missing ids that are still within the grace, oldest first.
-    fresh: Vec<(Instant, IdRange)>,
+    fresh: Vec<Fresh>,
+}
+
+/// Ids that were missing when a later one came.
+#[derive(Debug, Clone, Copy)]
+struct Fresh {
+    since: Instant,
+    range: IdRange,
+    time: TradeTime,
 }
 
 impl Sequencer {
@@ -71,21 +90,21 @@ impl Sequencer {
     }
 
     /// The holes whose grace is over at `now`; each is given once.
-    pub fn due_holes(&mut self, now: Instant) -> Vec<(Symbol, IdRange)> {
+    pub fn due_holes(&mut self, now: Instant) -> Vec<Hole> {
         let mut due = Vec::new();
         for (symbol, ids) in &mut self.symbols {
-            let over = ids.fresh.iter().take_while(|(since, _)| now.duration_since(*since) >= GRACE).count();
-            let candidates: Vec<_> = ids.fresh.drain(..over).collect();
-            due.extend(
-                candidates.iter().flat_map(|(_, range)| ids.missing_in(*range)).map(|hole| (symbol.clone(), hole)),
-            );
+            let over = ids.fresh.iter().take_while(|fresh| now.duration_since(fresh.since) >= GRACE).count();
+            for Fresh { range, time, .. } in ids.fresh.drain(..over).collect::<Vec<_>>() {
+                let hole = |range| Hole { symbol: symbol.clone(), range, time };
+                due.extend(ids.missing_in(range).into_iter().map(hole));
+            }
         }
         due
     }
 
     /// When the next grace ends, if any id is missing that is not reported yet.
     pub fn next_due(&self) -> Option<Instant> {
-        self.symbols.values().filter_map(|ids| ids.fresh.first()).map(|(since, _)| *since + GRACE).min()
+        self.symbols.values().filter_map(|ids| ids.fresh.first()).map(|fresh| fresh.since + GRACE).min()
     }
 
     /// Every run of ids that is missing now, reported or not.
@@ -110,7 +129,7 @@ impl Ids {
         if id == newest + 1 {
             self.extend_newest(id);
         } else if id > newest {
-            self.fresh.push((now, IdRange { first: newest + 1, last: id - 1 }));
+            self.fresh.push(Fresh { since: now, range: IdRange { first: newest + 1, last: id - 1 }, time });
             self.seen.push(IdRange { first: id, last: id });
         } else {
             // A trade delivered again is never later than the newest: such a one is another trade.

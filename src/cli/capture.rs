@@ -55,6 +55,9 @@ pub(super) struct CaptureArgs {
     /// Stop after so long, such as 30s
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
+    /// Report holes without repairing them from the exchange's history
+    #[arg(long)]
+    no_repair: bool,
     /// Record the session's messages in a new file; compressed if it ends in .gz
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -89,6 +92,7 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
         symbols,
         stream_url: args.stream_url,
         tls,
+        history: (!args.no_repair).then_some(rest),
         connections: args.connections.into(),
         idle_timeout: args.idle_timeout,
         outbox: args.outbox,
@@ -166,12 +170,13 @@ fn words(summary: &Summary) -> String {
     let ids: Vec<_> =
         summary.symbols.iter().map(|(symbol, ids)| format!("{symbol} {} to {}", ids.first_id, ids.last_id)).collect();
     format!(
-        "{} trades in {:.1} s ({:.0}/s), {} duplicates, {} holes open, {} dead letters, {} not stored, latency p50 {} ms \
+        "{} trades in {:.1} s ({:.0}/s), {} duplicates, {} holes repaired, {} open, {} dead letters, {} not stored, latency p50 {} ms \
          p99 {} ms: {}",
         summary.trades,
         summary.seconds,
         summary.trades_per_second,
         summary.duplicates,
+        summary.holes_repaired,
         summary.holes_open,
         summary.dead_letters,
         summary.outbox_left,

@@ -77,6 +77,7 @@ impl Demo {
             symbols: self.symbols.clone(),
             stream_url: format!("ws://{address}"),
             tls: Arc::new(tls),
+            history: None,
             connections: 1,
             idle_timeout: DURATION_MAX,
             outbox: folder.to_owned(),

@@ -55,7 +55,7 @@ fn a_hole_is_due_once_after_the_grace_and_only_what_is_still_missing() {
     let (mut sequencer, _) = taken(&[1, 10, 5, 6], now);
     assert_eq!(sequencer.next_due(), Some(now + GRACE));
     assert_eq!(sequencer.due_holes(now + GRACE / 2), []);
-    let due: Vec<_> = sequencer.due_holes(now + GRACE).into_iter().map(|(_, range)| range).collect();
+    let due: Vec<_> = sequencer.due_holes(now + GRACE).into_iter().map(|hole| hole.range).collect();
     assert_eq!(due, [range(2, 4), range(7, 9)]);
     assert_eq!(sequencer.due_holes(now + GRACE * 9), []);
     assert_eq!(missing(&sequencer), [range(2, 4), range(7, 9)], "reported is not repaired");
@@ -126,7 +126,7 @@ proptest! {
             sequencer.take(&trade(id, 0), now);
             set.insert(id);
         }
-        let mut due: Vec<_> = sequencer.due_holes(now + GRACE).iter().flat_map(|(_, range)| range.first..=range.last).collect();
+        let mut due: Vec<_> = sequencer.due_holes(now + GRACE).iter().flat_map(|hole| hole.range.first..=hole.range.last).collect();
         due.sort_unstable();
         let expected: Vec<_> = (1..*set.last().unwrap()).filter(|id| !set.contains(id)).collect();
         prop_assert_eq!(due, expected);
