@@ -6,18 +6,21 @@
 
 pub mod market;
 pub mod replay;
+mod request;
 mod rest;
 pub mod tape;
 mod weight;
 mod wire;
 mod ws;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::serve::ListenerExt as _;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -35,6 +38,10 @@ const BACKLOG_MAX: u64 = 100_000;
 const CHUNK: usize = 10_000;
 /// How often the market moves.
 const TICK: Duration = Duration::from_millis(5);
+/// How long clients may take to go when the exchange ends.
+const SHUTDOWN_WAIT: Duration = Duration::from_secs(2);
+/// Later than any exchange runs.
+const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 
 /// Where the trades come from.
 #[derive(Debug, Clone)]
@@ -79,9 +86,9 @@ pub struct Config {
     pub source: Source,
     /// How often streams are pinged; Binance: 20 s.
     pub ping_interval: Duration,
-    /// A stream without a pong for so long is closed; Binance: 60 s.
+    /// A stream whose ping has had no pong for so long is closed; Binance: 60 s.
     pub ping_timeout: Duration,
-    /// Trades kept for REST and slow subscribers.
+    /// Trades kept for REST and slow subscribers, one at least.
     pub history: usize,
     /// The wall clock.
     pub clock: fn() -> TradeTime,
@@ -134,6 +141,8 @@ pub enum ExchangeError {
 #[derive(Debug)]
 struct Shared {
     tape: Tape,
+    /// The streams that carry something: `btcusdt@trade` and its symbol.
+    streams: HashMap<String, Symbol>,
     weight: Mutex<Weight>,
     next_subscriber: AtomicU64,
     /// Whether anyone has subscribed yet.
@@ -157,7 +166,7 @@ pub struct Running {
 enum Feed {
     Live { market: Market, left: Option<u64> },
     Timed { prints: Vec<(u64, Print)>, times: f64 },
-    AtOnce { prints: Vec<Print> },
+    AtOnce { prints: Box<dyn Iterator<Item = Print> + Send>, history: usize },
 }
 
 /// Starts an exchange on `listen`; port 0 takes any.
@@ -170,12 +179,16 @@ enum Feed {
 ///
 /// Safe: nothing runs before it returns.
 pub async fn start(listen: SocketAddr, config: Config) -> Result<Running, ExchangeError> {
+    let config = Config { history: config.history.max(1), ..config };
     let (feed, symbols, shift_minutes) = prepare(&config)?;
     let failed = |source| ExchangeError::Listen { address: listen, source };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
+    // A trade must not wait until the client has acknowledged the one before.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     let shared = Arc::new(Shared {
         tape: Tape::new(&symbols, config.history),
+        streams: symbols.iter().map(|symbol| (symbol.stream_name(), symbol.clone())).collect(),
         weight: Mutex::default(),
         next_subscriber: AtomicU64::new(0),
         subscribed: watch::Sender::new(false),
@@ -212,15 +225,21 @@ impl Running {
         self.shared.tape.history(symbol, Some(0), usize::MAX)
     }
 
-    /// Closes every connection and ends.
+    /// Closes every connection, and ends when the clients have gone or after two seconds.
     ///
     /// # Cancel safety
     ///
     /// Safe: it goes on ending by itself.
     pub async fn shutdown(mut self) {
         self.shared.stop.send_replace(true);
-        // Whether serving ended well no longer matters.
-        let _ = (&mut self.server).await;
+        let ending = async {
+            // Whether serving ended well no longer matters.
+            let _ = (&mut self.server).await;
+            // Every stream holds a receiver until it is closed.
+            self.shared.stop.closed().await;
+        };
+        // Who has not gone by then is cut off.
+        let _ = tokio::time::timeout(SHUTDOWN_WAIT, ending).await;
     }
 }
 
@@ -232,55 +251,70 @@ impl Drop for Running {
 }
 
 fn prepare(config: &Config) -> Result<(Feed, Vec<Symbol>, i64), ExchangeError> {
-    let now = (config.clock)();
+    let (now, history) = ((config.clock)(), config.history);
     match &config.source {
-        Source::Market { symbols, seed, trades_per_second, trades, speed: Speed::Times(times) } => {
-            let market = Market::new(symbols, *seed, trades_per_second * times, now);
-            Ok((Feed::Live { market, left: *trades }, symbols.clone(), 0))
-        }
-        Source::Market { symbols, seed, trades_per_second, trades, speed: Speed::Max } => {
-            let trades = trades.ok_or(ExchangeError::Endless)?;
-            let prints = past(symbols, *seed, *trades_per_second, trades, now)?;
-            Ok((Feed::AtOnce { prints }, symbols.clone(), 0))
+        Source::Market { symbols, seed, trades_per_second, trades, speed } => {
+            let mut symbols = symbols.clone();
+            symbols.sort();
+            symbols.dedup();
+            let feed = match speed {
+                Speed::Times(times) => {
+                    let market = Market::new(&symbols, *seed, trades_per_second * times, now);
+                    Feed::Live { market, left: *trades }
+                }
+                Speed::Max => {
+                    let trades = trades.ok_or(ExchangeError::Endless)?;
+                    let prints = past(&symbols, *seed, *trades_per_second, trades, now)?;
+                    Feed::AtOnce { prints: Box::new(prints), history }
+                }
+            };
+            Ok((feed, symbols, 0))
         }
         Source::Replay { path, speed, shift_minutes } => {
             let Session { prints, symbols, shift_minutes, .. } = load(path, *shift_minutes, now)?;
-            if prints.len() > config.history {
-                return Err(ExchangeError::History { trades: prints.len(), history: config.history });
+            if prints.len() > history {
+                return Err(ExchangeError::History { trades: prints.len(), history });
             }
             let feed = match speed {
                 Speed::Times(times) => Feed::Timed { prints, times: *times },
-                Speed::Max => Feed::AtOnce { prints: prints.into_iter().map(|(_, print)| print).collect() },
+                Speed::Max => Feed::AtOnce { prints: Box::new(prints.into_iter().map(|(_, print)| print)), history },
             };
-            Ok((feed, symbols, shift_minutes))
+            Ok((feed, symbols.into_iter().collect(), shift_minutes))
         }
     }
 }
 
-/// The last `trades` of a market whose past ends at about `now`.
+/// The first `trades` of a market that began so long ago that they end now.
+///
+/// A market tells its end only by running, so it runs twice: memory does not
+/// grow with `trades`.
 fn past(
     symbols: &[Symbol],
     seed: u64,
     trades_per_second: f64,
     trades: u64,
     now: TradeTime,
-) -> Result<Vec<Print>, TradeError> {
+) -> Result<impl Iterator<Item = Print> + Send + use<>, TradeError> {
     let trades = usize::try_from(trades).unwrap_or(usize::MAX);
-    // Quiet spells make a market slower than its mean: begin early enough, and move it to now.
-    let span_ms = (trades as f64 / trades_per_second * 1_000.0) as i64;
-    let mut market = Market::new(symbols, seed, trades_per_second, TradeTime::EPOCH);
-    let (mut prints, mut until) = (Vec::new(), span_ms.max(1_000));
-    while prints.len() < trades {
-        prints.extend(market.until(TradeTime::from_ms(until)?)?);
-        until += span_ms.max(1_000) / 8 + 1_000;
+    let market = || Market::new(symbols, seed, trades_per_second, TradeTime::EPOCH);
+    let step_ms = (CHUNK as f64 / trades_per_second * 1_000.0).max(1.0) as i64;
+    let (mut rehearsal, mut made, mut last_ms, mut steps) = (market(), 0, 0, Vec::new());
+    while made < trades && !symbols.is_empty() {
+        let until = TradeTime::from_ms(step_ms.saturating_mul(steps.len() as i64 + 1))?;
+        let prints = rehearsal.until(until)?;
+        last_ms = prints.iter().take(trades - made).next_back().map_or(last_ms, |print| print.event_ms);
+        made += prints.len();
+        steps.push(until);
     }
-    prints.truncate(trades);
-    let last = prints.last().map_or(0, |print: &Print| print.event_ms);
-    for print in &mut prints {
-        print.trade.time = TradeTime::from_ms(print.trade.time.ms() + now.ms() - last)?;
-        print.event_ms += now.ms() - last;
-    }
-    Ok(prints)
+    let mut market = market();
+    let shift_ms = TradeTime::from_ms(now.ms() - last_ms)?.ms();
+    // What went well once goes well again, and no time is later than now.
+    let steps = steps.into_iter().map_while(move |until| market.until(until).ok());
+    Ok(steps.flatten().take(trades).filter_map(move |mut print| {
+        print.trade.time = TradeTime::from_ms(print.trade.time.ms() + shift_ms).ok()?;
+        print.event_ms += shift_ms;
+        Some(print)
+    }))
 }
 
 async fn run_feed(feed: Feed, shared: Arc<Shared>) {
@@ -289,7 +323,7 @@ async fn run_feed(feed: Feed, shared: Arc<Shared>) {
         match feed {
             Feed::Live { market, left } => live(market, left, &shared).await,
             Feed::Timed { prints, times } => timed(prints, times, &shared).await,
-            Feed::AtOnce { prints } => at_once(prints, &shared).await,
+            Feed::AtOnce { prints, history } => at_once(prints, history, &shared).await,
         }
         shared.tape.set_ended();
     };
@@ -317,10 +351,10 @@ async fn live(mut market: Market, mut left: Option<u64>, shared: &Shared) {
 async fn timed(prints: Vec<(u64, Print)>, times: f64, shared: &Shared) {
     first_subscriber(shared).await;
     let start = tokio::time::Instant::now();
-    let due = |since_start_ns: u64| start + Duration::from_nanos(since_start_ns).div_f64(times);
     for (since_start_ns, print) in prints {
+        let after = Duration::try_from_secs_f64(since_start_ns as f64 / 1e9 / times).unwrap_or(FAR).min(FAR);
         // Sleeping costs a millisecond at least; what is due by then goes now.
-        let at = due(since_start_ns);
+        let at = start + after;
         if at > tokio::time::Instant::now() {
             tokio::time::sleep_until(at).await;
         }
@@ -328,14 +362,20 @@ async fn timed(prints: Vec<(u64, Print)>, times: f64, shared: &Shared) {
     }
 }
 
-async fn at_once(prints: Vec<Print>, shared: &Shared) {
+/// Runs ahead of the slowest subscriber by no more than is kept, so that none falls off the tape.
+async fn at_once(mut prints: Box<dyn Iterator<Item = Print> + Send>, history: usize, shared: &Shared) {
     first_subscriber(shared).await;
-    let mut prints = prints.into_iter();
-    while prints.len() > 0 {
-        while shared.tape.backlog() > BACKLOG_MAX {
+    let chunk = CHUNK.min(history.div_ceil(2));
+    let ahead = BACKLOG_MAX.min(history as u64) - chunk as u64;
+    loop {
+        while shared.tape.backlog() > ahead {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        shared.tape.append(prints.by_ref().take(CHUNK));
+        let chunk: Vec<_> = prints.by_ref().take(chunk).collect();
+        if chunk.is_empty() {
+            return;
+        }
+        shared.tape.append(chunk);
         tokio::task::yield_now().await;
     }
 }

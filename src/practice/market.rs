@@ -17,6 +17,8 @@ const SWEEP_MEAN: f64 = 4.0;
 /// A quiet spell comes about once a minute and lasts up to 4 s.
 const QUIET_EVERY_MS: f64 = 60_000.0;
 const QUIET_MAX_MS: f64 = 4_000.0;
+/// At most a million trades a second and symbol.
+const WAIT_MIN_MS: f64 = SWEEP_MEAN / 1_000.0;
 /// Prices stay within these many ticks of 0.01.
 const TICKS: std::ops::RangeInclusive<u64> = 1_000..=99_999_999;
 
@@ -36,13 +38,17 @@ struct SymbolMarket {
     wait_ms: f64,
     /// When the next taker comes.
     next_ms: f64,
+    /// `E` of the last trades; it never falls.
+    event_ms: i64,
 }
 
 impl Market {
     /// A market of `symbols` that begins at `start` and makes
-    /// `trades_per_second` in the mean, over all symbols.
+    /// `trades_per_second` in the mean, over all symbols; a million a symbol at most.
     pub fn new(symbols: &[Symbol], seed: u64, trades_per_second: f64, start: TradeTime) -> Self {
         let wait_ms = SWEEP_MEAN * 1_000.0 * symbols.len() as f64 / trades_per_second;
+        // Without a wait, or with none that is a number, time would stand still.
+        let wait_ms = wait_ms.max(WAIT_MIN_MS);
         let markets = symbols.iter().enumerate().map(|(at, symbol)| {
             let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(at as u64));
             // Ids of today's size, shortly before a multiple of a million.
@@ -52,7 +58,15 @@ impl Market {
                 "ETHUSDT" => 290_000,
                 _ => rng.u64(10_000..5_000_000),
             };
-            SymbolMarket { symbol: symbol.clone(), rng, next_id, ticks, wait_ms, next_ms: start.ms() as f64 }
+            SymbolMarket {
+                symbol: symbol.clone(),
+                rng,
+                next_id,
+                ticks,
+                wait_ms,
+                next_ms: start.ms() as f64,
+                event_ms: 0,
+            }
         });
         Self { symbols: markets.collect() }
     }
@@ -69,7 +83,8 @@ impl Market {
                 symbol.sweep(&mut prints)?;
             }
         }
-        prints.sort_by_key(|print| (print.trade.time, print.event_ms));
+        // Stable: a symbol's trades of one millisecond stay in order.
+        prints.sort_by_key(|print| print.trade.time);
         Ok(prints)
     }
 }
@@ -80,7 +95,7 @@ impl SymbolMarket {
         let time = TradeTime::from_ms(self.next_ms as i64)?;
         let fills = (1.0 - self.rng.f64()).powf(-SWEEP_TAIL).min(SWEEP_MAX) as u64;
         let buyer_is_maker = self.rng.bool();
-        let event_ms = time.ms() + self.rng.i64(0..3);
+        self.event_ms = self.event_ms.max(time.ms() + self.rng.i64(0..3));
         for _ in 0..fills {
             // A seller walks down the book, a buyer up.
             let step = self.rng.u64(0..2) * self.rng.u64(1..4);
@@ -95,7 +110,7 @@ impl SymbolMarket {
                 buyer_is_maker,
             };
             self.next_id += 1;
-            into.push(Print { trade, event_ms });
+            into.push(Print { trade, event_ms: self.event_ms });
         }
         self.next_ms += self.wait();
         Ok(())
@@ -139,7 +154,7 @@ mod tests {
         let mut stepwise = market(7);
         let mut steps: Vec<_> =
             (0..=180).flat_map(|s| stepwise.until(TradeTime::from_ms(s * 1_000).unwrap()).unwrap()).collect();
-        steps.sort_by_key(|print| (print.trade.time, print.event_ms));
+        steps.sort_by_key(|print| print.trade.time);
         assert_eq!(whole.len(), steps.len());
         for symbol in ["BTCUSDT", "ETHUSDT"] {
             let of = |prints: &[Print]| {
@@ -152,10 +167,11 @@ mod tests {
 
     #[test]
     fn ids_are_contiguous_times_never_fall_and_a_million_is_crossed_early() {
-        let prints = minutes(&mut market(7), 30);
+        let prints = minutes(&mut market(7), 60);
         for symbol in ["BTCUSDT", "ETHUSDT"] {
-            let trades: Vec<_> =
-                prints.iter().map(|print| &print.trade).filter(|t| t.symbol.as_str() == symbol).collect();
+            let prints: Vec<_> = prints.iter().filter(|print| print.trade.symbol.as_str() == symbol).collect();
+            assert!(prints.windows(2).all(|pair| pair[0].event_ms <= pair[1].event_ms));
+            let trades: Vec<_> = prints.iter().map(|print| &print.trade).collect();
             assert!(trades.windows(2).all(|pair| pair[0].id.get() + 1 == pair[1].id.get()));
             assert!(trades.windows(2).all(|pair| pair[0].time <= pair[1].time));
             let (first, last) = (trades[0].id.get(), trades[trades.len() - 1].id.get());
@@ -181,6 +197,16 @@ mod tests {
         times.dedup();
         assert!(times.windows(2).any(|pair| pair[1] - pair[0] > 500), "no quiet spell");
         assert!(prints.iter().all(|print| print.trade.price.as_str().ends_with("000000")));
+    }
+
+    #[test]
+    fn no_rate_stops_its_time() {
+        for rate in [f64::INFINITY, f64::NAN, 0.0, -1.0, 1e300, f64::MIN_POSITIVE] {
+            let start = TradeTime::from_ms(1_800_000_000_000).unwrap();
+            let mut market = Market::new(&["BTCUSDT".parse().unwrap()], 7, rate, start);
+            let prints = market.until(TradeTime::from_ms(start.ms() + 10).unwrap()).unwrap();
+            assert!((1..100_000).contains(&prints.len()), "{rate} made {}", prints.len());
+        }
     }
 
     #[test]

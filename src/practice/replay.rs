@@ -3,6 +3,7 @@
 //! Ids, prices and quantities are kept byte for byte; only `T` and `E` move,
 //! by one constant of whole minutes.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,8 @@ use super::tape::Print;
 use crate::trade::{Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime};
 
 const MINUTE_MS: i64 = 60_000;
+/// A longer line is none of a recording.
+const LINE_BYTES_MAX: u64 = 1 << 20;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Why a recording cannot be replayed.
@@ -46,6 +49,16 @@ pub enum ReplayError {
         /// What is wrong with it.
         why: String,
     },
+    /// The times cannot be moved so far.
+    #[error("cannot move the times of {path} by {minutes} minutes: {source}: give another --shift")]
+    Shift {
+        /// The recording.
+        path: PathBuf,
+        /// How far.
+        minutes: i64,
+        /// What a time would become.
+        source: TradeError,
+    },
     /// The recording holds no trade.
     #[error("{path} holds no trade")]
     Empty {
@@ -55,14 +68,16 @@ pub enum ReplayError {
 }
 
 /// A recorded session, checked and ready.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Session {
-    /// The trades in the order received, with the time of each from the start in ns.
+    /// The trades, each once and each symbol's in order, with the time of each from the start in ns.
     pub prints: Vec<(u64, Print)>,
     /// The symbols in it.
-    pub symbols: Vec<Symbol>,
+    pub symbols: BTreeSet<Symbol>,
     /// Messages that are not trades.
     pub passed_over: usize,
+    /// Trades that were there before: a recording of two connections has many.
+    pub repeated: usize,
     /// Minutes by which `T` and `E` were moved.
     pub shift_minutes: i64,
 }
@@ -96,12 +111,14 @@ struct Event {
 ///
 /// [`ReplayError`] if it cannot be read, is cut off, or is no recording.
 pub fn load(path: &Path, shift: Option<i64>, now: TradeTime) -> Result<Session, ReplayError> {
-    let mut session = Session { prints: Vec::new(), symbols: Vec::new(), passed_over: 0, shift_minutes: 0 };
+    let mut session = Session::default();
     let mut reader = open(path).map_err(|source| ReplayError::Read { path: path.to_owned(), source })?;
     let (mut line, mut lines, mut first_ns) = (Vec::new(), 0, None);
     loop {
         line.clear();
-        let read = reader.read_until(b'\n', &mut line).map_err(|source| match source.kind() {
+        let read = reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line).map_err(|source| match source
+            .kind()
+        {
             std::io::ErrorKind::UnexpectedEof => ReplayError::Cut { path: path.to_owned(), lines },
             _ => ReplayError::Read { path: path.to_owned(), source },
         })?;
@@ -110,6 +127,9 @@ pub fn load(path: &Path, shift: Option<i64>, now: TradeTime) -> Result<Session, 
         }
         let foreign = |why: String| ReplayError::Foreign { path: path.to_owned(), line: lines + 1, why };
         let parsed = parse(&line);
+        if line.len() as u64 == LINE_BYTES_MAX {
+            return Err(foreign("too long".to_owned()));
+        }
         if line.last() != Some(&b'\n') {
             // A last line without its line feed is whole only if it parses.
             parsed.as_ref().map_err(|_| ReplayError::Cut { path: path.to_owned(), lines })?;
@@ -117,32 +137,74 @@ pub fn load(path: &Path, shift: Option<i64>, now: TradeTime) -> Result<Session, 
         let (received_ns, print) = parsed.map_err(foreign)?;
         let since_start = received_ns.saturating_sub(*first_ns.get_or_insert(received_ns));
         match print {
-            Some(print) => session.prints.push((since_start, print)),
+            Some(print) => session.push(since_start, print),
             None => session.passed_over += 1,
         }
         lines += 1;
     }
     let last = session.prints.iter().map(|(_, print)| print.trade.time.ms()).max();
     let last = last.ok_or_else(|| ReplayError::Empty { path: path.to_owned() })?;
-    session.shift_minutes = shift.unwrap_or_else(|| (now.ms() - last).div_euclid(MINUTE_MS));
-    let foreign = |error: TradeError| ReplayError::Foreign { path: path.to_owned(), line: 0, why: error.to_string() };
-    session.apply_shift().map_err(foreign)?;
+    session.put_in_order();
+    let minutes = shift.unwrap_or_else(|| (now.ms() - last).div_euclid(MINUTE_MS));
+    session.shift(minutes).map_err(|source| ReplayError::Shift { path: path.to_owned(), minutes, source })?;
     Ok(session)
 }
 
 impl Session {
-    fn apply_shift(&mut self) -> Result<(), TradeError> {
-        let shift = self.shift_minutes.saturating_mul(MINUTE_MS);
+    fn push(&mut self, since_start_ns: u64, mut print: Print) {
+        // One text for all of a symbol's trades.
+        match self.symbols.get(&print.trade.symbol) {
+            Some(symbol) => print.trade.symbol = symbol.clone(),
+            None => drop(self.symbols.insert(print.trade.symbol.clone())),
+        }
+        self.prints.push((since_start_ns, print));
+    }
+
+    /// Leaves each trade once, and each symbol's in the exchange's order.
+    ///
+    /// Two connections that are recorded at once deliver twice and out of order;
+    /// the exchange itself does neither.
+    fn put_in_order(&mut self) {
+        let mut last = BTreeMap::new();
+        let is_in_order = self.prints.iter().all(|(_, print)| {
+            let before = last.insert(&print.trade.symbol, order(print));
+            before.is_none_or(|before| before < order(print))
+        });
+        if is_in_order {
+            return;
+        }
+        let mut orders: BTreeMap<Symbol, BTreeMap<_, Print>> = BTreeMap::new();
+        let recorded = self.prints.len();
+        self.prints.retain(|(_, print)| {
+            let in_order = orders.entry(print.trade.symbol.clone()).or_default();
+            let is_new = !in_order.contains_key(&order(print));
+            if is_new {
+                in_order.insert(order(print), print.clone());
+            }
+            is_new
+        });
+        self.repeated = recorded - self.prints.len();
+        for (_, print) in &mut self.prints {
+            if let Some((_, next)) = orders.get_mut(&print.trade.symbol).and_then(BTreeMap::pop_first) {
+                *print = next;
+            }
+        }
+    }
+
+    fn shift(&mut self, minutes: i64) -> Result<(), TradeError> {
+        self.shift_minutes = minutes;
+        let shift = minutes.saturating_mul(MINUTE_MS);
         for (_, print) in &mut self.prints {
             print.trade.time = TradeTime::from_ms(print.trade.time.ms().saturating_add(shift))?;
             print.event_ms = print.event_ms.saturating_add(shift);
         }
-        let mut symbols: Vec<_> = self.prints.iter().map(|(_, print)| print.trade.symbol.clone()).collect();
-        symbols.sort();
-        symbols.dedup();
-        self.symbols = symbols;
         Ok(())
     }
+}
+
+/// The exchange's order of a symbol's trades; ids alone begin again where a testnet was reset.
+fn order(print: &Print) -> (TradeTime, TradeId) {
+    (print.trade.time, print.trade.id)
 }
 
 fn open(path: &Path) -> std::io::Result<Box<dyn BufRead>> {
@@ -243,6 +305,18 @@ mod tests {
     #[test]
     fn a_shift_can_be_given() {
         assert_eq!(loaded(lines().as_bytes(), Some(-3)).unwrap().prints[0].1.trade.time.ms(), 1_699_999_820_000);
+        for minutes in [i64::MIN, i64::MAX] {
+            assert!(matches!(loaded(lines().as_bytes(), Some(minutes)), Err(ReplayError::Shift { .. })));
+        }
+    }
+
+    #[test]
+    fn what_two_connections_delivered_becomes_one_order() {
+        let line = |id: u64| format!("{id} {}\n", RAW.replace("41", &id.to_string()));
+        let session = loaded([44, 42, 43, 42, 44, 45].map(line).concat().as_bytes(), None).unwrap();
+        let prints: Vec<_> = session.prints.iter().map(|(at, print)| (*at, print.trade.id.get())).collect();
+        assert_eq!(prints, [(0, 42), (0, 43), (0, 44), (1, 45)]);
+        assert_eq!(session.repeated, 2);
     }
 
     #[test]
@@ -257,6 +331,8 @@ mod tests {
                 other => panic!("{bytes:?} gave {other:?}"),
             }
         }
+        let endless = vec![b'1'; LINE_BYTES_MAX as usize + 1];
+        assert!(matches!(loaded(&endless, None), Err(ReplayError::Foreign { line: 1, .. })));
         assert!(matches!(loaded(b"", None), Err(ReplayError::Empty { .. })));
         assert!(matches!(loaded(b"1 {\"result\":null}\n", None), Err(ReplayError::Empty { .. })));
     }

@@ -8,15 +8,16 @@ use std::sync::{Arc, PoisonError};
 
 use axum::Router;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
 
 use super::Shared;
 use super::tape::Listed;
-use super::wire::{aggregate_row, history_row, is_one_aggregate};
-use crate::trade::{Symbol, Trade};
+use super::weight::OverLimit;
+use super::wire::{aggregate_row, are_one_aggregate, history_row};
+use crate::trade::Symbol;
 
 /// Rows in an answer, at most.
 const ROWS_MAX: usize = 1_000;
@@ -51,6 +52,16 @@ impl Refusal {
     fn invalid_symbol() -> Self {
         Self::bad_request(-1121, "Invalid symbol.")
     }
+
+    fn over_limit(OverLimit { retry_after_seconds }: OverLimit) -> Self {
+        let message = format!(
+            "Too much request weight used; current limit is {} request weight per 1 MINUTE. Please use WebSocket \
+             Streams for live updates to avoid polling the API.",
+            super::weight::LIMIT
+        );
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        Self { status, code: -1003, message, retry_after_seconds: Some(retry_after_seconds) }
+    }
 }
 
 impl IntoResponse for Refusal {
@@ -77,16 +88,19 @@ pub(super) fn router() -> Router<Arc<Shared>> {
         .route("/stats", get(stats))
 }
 
-async fn ping(exchange: Exchange) -> Result<Response, Refusal> {
-    answer(&exchange, 1, "{}".to_owned())
+async fn ping(exchange: Exchange) -> Response {
+    weighed(&exchange, 1, || Ok("{}".to_owned()))
 }
 
-async fn time(exchange: Exchange) -> Result<Response, Refusal> {
-    let now = (exchange.clock)().ms();
-    answer(&exchange, 1, json!({"serverTime": now}).to_string())
+async fn time(exchange: Exchange) -> Response {
+    weighed(&exchange, 1, || Ok(json!({"serverTime": (exchange.clock)().ms()}).to_string()))
 }
 
-async fn exchange_info(exchange: Exchange, Query(parameters): Parameters) -> Result<Response, Refusal> {
+async fn exchange_info(exchange: Exchange, Query(parameters): Parameters) -> Response {
+    weighed(&exchange, 20, || info(&exchange, &parameters))
+}
+
+fn info(exchange: &Shared, parameters: &HashMap<String, String>) -> Result<String, Refusal> {
     let asked: Option<Vec<String>> = match (parameters.get("symbol"), parameters.get("symbols")) {
         (Some(symbol), _) => Some(vec![symbol.clone()]),
         (None, Some(symbols)) => Some(serde_json::from_str(symbols).map_err(|_| Refusal::illegal("symbols"))?),
@@ -105,34 +119,35 @@ async fn exchange_info(exchange: Exchange, Query(parameters): Parameters) -> Res
     let body = json!({
         "timezone": "UTC", "serverTime": now, "rateLimits": [limit], "exchangeFilters": [], "symbols": symbols
     });
-    answer(&exchange, 20, body.to_string())
+    Ok(body.to_string())
 }
 
-async fn trades(exchange: Exchange, Query(parameters): Parameters) -> Result<Response, Refusal> {
-    let trades = exchange.tape.history(&symbol(&exchange, &parameters)?, None, limit(&parameters)?);
-    answer(&exchange, 25, rows(trades.iter().map(history_row)))
+async fn trades(exchange: Exchange, Query(parameters): Parameters) -> Response {
+    weighed(&exchange, 25, || {
+        let trades = exchange.tape.history(&symbol(&exchange, &parameters)?, None, limit(&parameters)?);
+        Ok(rows(trades.iter().map(history_row)))
+    })
 }
 
-async fn historical_trades(exchange: Exchange, Query(parameters): Parameters) -> Result<Response, Refusal> {
-    let from_id = number(&parameters, "fromId")?;
-    let trades = exchange.tape.history(&symbol(&exchange, &parameters)?, from_id, limit(&parameters)?);
-    answer(&exchange, 25, rows(trades.iter().map(history_row)))
+async fn historical_trades(exchange: Exchange, Query(parameters): Parameters) -> Response {
+    weighed(&exchange, 25, || {
+        let from_id = number(&parameters, "fromId")?;
+        let trades = exchange.tape.history(&symbol(&exchange, &parameters)?, from_id, limit(&parameters)?);
+        Ok(rows(trades.iter().map(history_row)))
+    })
 }
 
-async fn aggregate_trades(exchange: Exchange, Query(parameters): Parameters) -> Result<Response, Refusal> {
-    let (symbol, limit) = (symbol(&exchange, &parameters)?, limit(&parameters)?);
-    let (from_id, start, end) =
-        (number(&parameters, "fromId")?, number(&parameters, "startTime")?, number::<i64>(&parameters, "endTime")?);
-    let from = match (from_id, start) {
-        (None, Some(start)) => Some(exchange.tape.first_id_from(&symbol, start).unwrap_or(u64::MAX)),
-        (from_id, _) => from_id,
-    };
-    let mut trades = exchange.tape.history(&symbol, from, limit.saturating_mul(16));
-    trades.retain(|trade| end.is_none_or(|end| trade.time.ms() <= end));
-    let groups: Vec<&[Trade]> = trades.chunk_by(is_one_aggregate).collect();
-    // Without a start the newest are meant.
-    let skip = if from.is_none() { groups.len().saturating_sub(limit) } else { 0 };
-    answer(&exchange, 4, rows(groups.into_iter().skip(skip).take(limit).filter_map(aggregate_row)))
+async fn aggregate_trades(exchange: Exchange, Query(parameters): Parameters) -> Response {
+    weighed(&exchange, 4, || {
+        let (symbol, limit) = (symbol(&exchange, &parameters)?, limit(&parameters)?);
+        let until = number(&parameters, "endTime")?.unwrap_or(i64::MAX);
+        let from_id = match (number(&parameters, "fromId")?, number(&parameters, "startTime")?) {
+            (None, Some(start)) => Some(exchange.tape.first_id_from(&symbol, start).unwrap_or(u64::MAX)),
+            (from_id, _) => from_id,
+        };
+        let groups = exchange.tape.groups(&symbol, from_id, until, limit, are_one_aggregate);
+        Ok(rows(groups.iter().filter_map(|group| aggregate_row(group))))
+    })
 }
 
 /// Ours: what the exchange has done so far.
@@ -153,22 +168,17 @@ async fn stats(State(exchange): Exchange) -> Response {
     (JSON, body.to_string()).into_response()
 }
 
-fn answer(exchange: &Shared, weight: u32, body: String) -> Result<Response, Refusal> {
+/// An answer that costs `weight`, also if it says no.
+fn weighed(exchange: &Shared, weight: u32, answer: impl FnOnce() -> Result<String, Refusal>) -> Response {
     let now = (exchange.clock)().ms();
-    let used = exchange.weight.lock().unwrap_or_else(PoisonError::into_inner).take(weight, now);
-    let used = used.map_err(|over| Refusal {
-        status: StatusCode::TOO_MANY_REQUESTS,
-        code: -1003,
-        message: format!(
-            "Too much request weight used; current limit is {} request weight per 1 MINUTE. Please use WebSocket \
-             Streams for live updates to avoid polling the API.",
-            super::weight::LIMIT
-        ),
-        retry_after_seconds: Some(over.retry_after_seconds),
-    })?;
-    let mut headers = HeaderMap::new();
-    headers.insert("x-mbx-used-weight-1m", HeaderValue::from(used));
-    Ok((headers, JSON, body).into_response())
+    let (taken, used) = {
+        let mut weights = exchange.weight.lock().unwrap_or_else(PoisonError::into_inner);
+        (weights.take(weight, now), weights.used())
+    };
+    let answered = taken.map_err(Refusal::over_limit).and_then(|()| answer());
+    let mut response = answered.map(|body| (JSON, body)).into_response();
+    response.headers_mut().insert("x-mbx-used-weight-1m", HeaderValue::from(used));
+    response
 }
 
 fn rows(rows: impl Iterator<Item = String>) -> String {

@@ -33,7 +33,7 @@ struct Inner {
     /// The position of the first print that is still there.
     start: u64,
     limit: usize,
-    /// Per symbol the ids in order, with the position of each.
+    /// Per symbol the ids, rising, with the position of each.
     ids: HashMap<Symbol, VecDeque<(u64, u64)>>,
     /// How far each subscriber has read.
     cursors: HashMap<u64, u64>,
@@ -66,11 +66,18 @@ impl Tape {
     }
 
     /// Puts prints behind the others and wakes who waits for them.
+    ///
+    /// An id that does not rise begins the symbol anew, as a testnet's reset
+    /// does: streams still have what was before, REST no longer.
     pub fn append(&self, prints: impl IntoIterator<Item = Print>) {
         let mut inner = self.inner();
         for print in prints {
-            let position = inner.end();
-            inner.ids.entry(print.trade.symbol.clone()).or_default().push_back((print.trade.id.get(), position));
+            let (position, id) = (inner.end(), print.trade.id.get());
+            let ids = inner.ids.entry(print.trade.symbol.clone()).or_default();
+            if ids.back().is_some_and(|(last, _)| *last >= id) {
+                ids.clear();
+            }
+            ids.push_back((id, position));
             inner.prints.push_back(print);
             if inner.prints.len() > inner.limit {
                 inner.drop_oldest();
@@ -128,15 +135,52 @@ impl Tape {
             Some(from_id) => ids.partition_point(|(id, _)| *id < from_id),
             None => ids.len().saturating_sub(most),
         };
-        ids.range(first..).take(most).filter_map(|(_, position)| inner.trade(*position)).collect()
+        ids.range(first..).take(most).filter_map(|(_, position)| Some(inner.print(*position)?.trade.clone())).collect()
+    }
+
+    /// Up to `most` groups of neighbours that `are_one` holds together, none of
+    /// them cut: those that begin at `from_id` or later, or the newest, and none
+    /// that begins after `until_ms`.
+    pub fn groups(
+        &self,
+        symbol: &Symbol,
+        from_id: Option<u64>,
+        until_ms: i64,
+        most: usize,
+        are_one: fn(&Trade, &Trade) -> bool,
+    ) -> Vec<Vec<Trade>> {
+        let inner = self.inner();
+        let Some(ids) = inner.ids.get(symbol) else { return Vec::new() };
+        let trade = |at: usize| ids.get(at).and_then(|(_, position)| inner.print(*position)).map(|print| &print.trade);
+        let begins = |at: &usize| match (at.checked_sub(1).and_then(trade), trade(*at)) {
+            (Some(before), Some(this)) => !are_one(before, this),
+            _ => true,
+        };
+        let end = ids.partition_point(|(_, position)| inner.time_ms(*position) <= until_ms);
+        let first = match from_id {
+            Some(from_id) => (ids.partition_point(|(id, _)| *id < from_id)..end).find(begins),
+            None => (0..end).rev().filter(begins).take(most).last(),
+        };
+        let mut groups: Vec<Vec<Trade>> = Vec::new();
+        for at in first.unwrap_or(end)..end {
+            if begins(&at) {
+                if groups.len() == most {
+                    break;
+                }
+                groups.push(Vec::new());
+            }
+            if let (Some(group), Some(trade)) = (groups.last_mut(), trade(at)) {
+                group.push(trade.clone());
+            }
+        }
+        groups
     }
 
     /// The first id of `symbol` with `T` at or after `ms`.
     pub fn first_id_from(&self, symbol: &Symbol, ms: i64) -> Option<u64> {
         let inner = self.inner();
         let ids = inner.ids.get(symbol)?;
-        let time = |position: u64| inner.trade(position).map_or(i64::MIN, |trade| trade.time.ms());
-        ids.get(ids.partition_point(|(_, position)| time(*position) < ms)).map(|(id, _)| *id)
+        ids.get(ids.partition_point(|(_, position)| inner.time_ms(*position) < ms)).map(|(id, _)| *id)
     }
 
     /// Notes how far a subscriber has read; `None` when it leaves.
@@ -179,15 +223,22 @@ impl Inner {
         self.start + self.prints.len() as u64
     }
 
-    fn trade(&self, position: u64) -> Option<Trade> {
+    fn print(&self, position: u64) -> Option<&Print> {
         let at = usize::try_from(position.checked_sub(self.start)?).ok()?;
-        self.prints.get(at).map(|print| print.trade.clone())
+        self.prints.get(at)
+    }
+
+    fn time_ms(&self, position: u64) -> i64 {
+        self.print(position).map_or(i64::MIN, |print| print.trade.time.ms())
     }
 
     fn drop_oldest(&mut self) {
         if let Some(oldest) = self.prints.pop_front() {
+            let position = self.start;
             self.start += 1;
-            if let Some(ids) = self.ids.get_mut(&oldest.trade.symbol) {
+            if let Some(ids) = self.ids.get_mut(&oldest.trade.symbol)
+                && ids.front().is_some_and(|(_, first)| *first == position)
+            {
                 ids.pop_front();
             }
         }
@@ -253,6 +304,32 @@ mod tests {
         assert_eq!(ids(&tape.history(&a, None, 2)), [8, 9]);
         assert_eq!(tape.first_id_from(&a, 11), Some(8));
         assert_eq!(tape.first_id_from(&a, 21), None);
+    }
+
+    #[test]
+    fn groups_are_never_cut() {
+        let (tape, a, _) = tape(100);
+        let same_time = |one: &Trade, next: &Trade| one.time == next.time;
+        let groups = |from_id, until_ms, most| {
+            tape.groups(&a, from_id, until_ms, most, same_time).iter().map(|group| ids(group)).collect::<Vec<_>>()
+        };
+        assert_eq!(groups(None, i64::MAX, 10), [vec![7], vec![8, 9]]);
+        assert_eq!(groups(None, i64::MAX, 1), [[8, 9]]);
+        assert_eq!(groups(None, 19, 1), [[7]]);
+        assert_eq!(groups(Some(0), i64::MAX, 1), [[7]]);
+        assert_eq!(groups(Some(8), i64::MAX, 1), [[8, 9]]);
+        assert_eq!(groups(Some(9), i64::MAX, 1), [[0u64; 0]; 0], "9 begins none");
+        assert_eq!(groups(None, i64::MAX, 0), [[0u64; 0]; 0]);
+    }
+
+    #[test]
+    fn an_id_that_falls_begins_the_symbol_anew() {
+        let (tape, a, b) = tape(6);
+        tape.append([print("A", 1, 40), print("A", 2, 50)]);
+        assert_eq!(ids(&tape.history(&a, Some(0), 10)), [1, 2]);
+        tape.append([print("B", 3, 60), print("B", 4, 70), print("B", 5, 80), print("B", 6, 90)]);
+        assert_eq!(ids(&tape.history(&a, Some(0), 10)), [1, 2], "what went before them is dropped without them");
+        assert_eq!(ids(&tape.history(&b, Some(0), 10)), [3, 4, 5, 6]);
     }
 
     #[test]

@@ -21,8 +21,8 @@ pub(super) struct OverLimit {
 }
 
 impl Weight {
-    /// Takes `weight` at `now_ms`, and gives what is used in this minute.
-    pub(super) fn take(&mut self, weight: u32, now_ms: i64) -> Result<u32, OverLimit> {
+    /// Takes `weight` at `now_ms`, if that much is left in this minute.
+    pub(super) fn take(&mut self, weight: u32, now_ms: i64) -> Result<(), OverLimit> {
         let minute = now_ms.div_euclid(MINUTE_MS);
         if minute != self.minute {
             *self = Self { minute, used: 0 };
@@ -32,7 +32,7 @@ impl Weight {
             return Err(OverLimit { retry_after_seconds: (left_ms + 999) / 1_000 });
         }
         self.used += weight;
-        Ok(self.used)
+        Ok(())
     }
 
     /// What is used in the minute of the last request.
@@ -48,10 +48,12 @@ mod tests {
     #[test]
     fn the_limit_holds_for_a_minute_and_says_how_long() {
         let mut weight = Weight::default();
-        assert_eq!(weight.take(25, 10_000), Ok(25));
-        assert_eq!(weight.take(LIMIT - 25, 20_000), Ok(LIMIT));
+        assert_eq!(weight.take(25, 10_000), Ok(()));
+        assert_eq!(weight.used(), 25);
+        assert_eq!(weight.take(LIMIT - 25, 20_000), Ok(()));
         assert_eq!(weight.take(1, 20_500), Err(OverLimit { retry_after_seconds: 40 }));
         assert_eq!(weight.used(), LIMIT);
-        assert_eq!(weight.take(25, 60_000), Ok(25));
+        assert_eq!(weight.take(25, 60_000), Ok(()));
+        assert_eq!(weight.used(), 25);
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn history_row(trade: &Trade) -> String {
 
 /// A row of `aggTrades`: trades of one taker order, with the ids of the first and the last.
 ///
-/// The aggregate's own id is the first trade's; Binance counts them apart.
+/// The aggregate's own id is the first trade's; Binance numbers aggregates by themselves.
 pub(super) fn aggregate_row(trades: &[Trade]) -> Option<String> {
     use crate::trade::AsDecimal as _;
     let (first, last) = (trades.first()?, trades.last()?);
@@ -65,7 +65,7 @@ pub(super) fn aggregate_row(trades: &[Trade]) -> Option<String> {
 }
 
 /// Whether two trades in a row belong to one aggregate.
-pub(super) fn is_one_aggregate(one: &Trade, next: &Trade) -> bool {
+pub(super) fn are_one_aggregate(one: &Trade, next: &Trade) -> bool {
     (one.time, one.price, one.buyer_is_maker) == (next.time, next.price, next.buyer_is_maker)
 }
 
@@ -102,7 +102,7 @@ mod tests {
             r#"{"id":42,"price":"37000.10000000","qty":"0.00200000","quoteQty":"74.00020000","time":1700000000000,"isBuyerMaker":true,"isBestMatch":true}"#
         );
         let next = Trade { id: TradeId::new(43).unwrap(), ..trade.clone() };
-        assert!(is_one_aggregate(&trade, &next));
+        assert!(are_one_aggregate(&trade, &next));
         assert_eq!(
             aggregate_row(&[trade, next]).unwrap(),
             r#"{"a":42,"p":"37000.10000000","q":"0.00400000","f":42,"l":43,"T":1700000000000,"m":true,"M":true}"#

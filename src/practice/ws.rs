@@ -2,23 +2,24 @@
 //!
 //! Source: Binance's `web-socket-streams.md`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use axum::routing::get;
+use bytes::Bytes;
 use futures_util::SinkExt;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout, timeout_at};
 
 use super::Shared;
+use super::request::{self, Request};
 use super::tape::Print;
 use super::wire::event;
 use crate::trade::Symbol;
@@ -27,9 +28,20 @@ use crate::trade::Symbol;
 const STREAMS_MAX: usize = 1_024;
 /// Messages a second from a client, pongs among them; more closes the connection.
 const CLIENT_MESSAGES_MAX: u32 = 5;
+/// The longest message from a client; 1,024 stream names fit.
+const CLIENT_MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Prints sent between two looks at what the client says.
 const PRINTS_AT_ONCE: usize = 512;
-const POLICY_VIOLATION: u16 = 1008;
+/// How long a client may take to read up to our close and to answer it.
+const CLOSE_WAIT: Duration = Duration::from_secs(10);
+
+/// Why we close a connection: code and reason.
+type Why = (u16, &'static str);
+const CLOSES: Why = (close_code::AWAY, "the exchange closes");
+const PONG_TIMEOUT: Why = (close_code::POLICY, "Pong timeout");
+const TOO_MANY_REQUESTS: Why = (close_code::POLICY, "Too many requests");
+const TOO_MANY_STREAMS: Why = (close_code::POLICY, "Too many streams");
+const TOO_SLOW: Why = (close_code::POLICY, "too slow");
 
 pub(super) fn router() -> Router<Arc<Shared>> {
     Router::new()
@@ -56,10 +68,19 @@ async fn raw(exchange: State<Arc<Shared>>, Path(streams): Path<String>, upgrade:
 }
 
 fn serve(State(exchange): State<Arc<Shared>>, upgrade: WebSocketUpgrade, streams: String, combined: bool) -> Response {
-    upgrade.write_buffer_size(256 << 10).on_upgrade(async move |socket| {
+    // The exchange ends when nobody waits for its stop any more.
+    let mut stop = exchange.stop.subscribe();
+    let upgrade = upgrade.write_buffer_size(256 << 10).max_message_size(CLIENT_MESSAGE_BYTES_MAX);
+    upgrade.on_upgrade(async move |mut socket| {
         let mut connection = Connection::new(exchange, combined);
-        // What ends a connection early is the client's doing.
-        let _ = connection.run(socket, &streams).await;
+        let why = tokio::select! {
+            biased;
+            () = stopped(&mut stop) => Some(CLOSES),
+            why = connection.run(&mut socket, &streams) => why,
+        };
+        // It is no subscriber any more, however long closing takes.
+        drop(connection);
+        close(socket, why).await;
     })
 }
 
@@ -68,26 +89,33 @@ struct Connection {
     id: u64,
     combined: bool,
     /// Stream names by symbol, as `btcusdt@trade`.
-    streams: HashMap<Symbol, String>,
+    streams: BTreeMap<Symbol, String>,
     /// Names that were asked for and carry nothing here.
-    silent: Vec<String>,
-    /// The next print to send; none before the first subscription.
+    silent: BTreeSet<String>,
+    /// The next print to send; none without a stream that carries something.
     cursor: Option<u64>,
     prints: Vec<Print>,
+    /// Pings without a pong so far: when each was sent, and its payload.
+    unanswered: VecDeque<(Instant, Bytes)>,
     second: Instant,
     messages: u32,
 }
 
-/// A request on the socket.
-#[derive(Deserialize)]
-struct Request {
-    method: String,
-    #[serde(default)]
-    params: Vec<Value>,
-    id: Value,
+/// What a connection does next.
+enum Step {
+    Read(Option<Result<Message, axum::Error>>),
+    Ping,
+    Send,
 }
 
-type Sent = Result<(), axum::Error>;
+/// Whether the connection goes on.
+enum Next {
+    GoesOn,
+    /// We close it.
+    Close(Why),
+    /// The client closed it.
+    Gone,
+}
 
 impl Connection {
     fn new(exchange: Arc<Shared>, combined: bool) -> Self {
@@ -96,69 +124,91 @@ impl Connection {
             exchange,
             id,
             combined,
-            streams: HashMap::new(),
-            silent: Vec::new(),
+            streams: BTreeMap::new(),
+            silent: BTreeSet::new(),
             cursor: None,
             prints: Vec::new(),
+            unanswered: VecDeque::new(),
             second: Instant::now(),
             messages: 0,
         }
     }
 
-    async fn run(&mut self, mut socket: WebSocket, streams: &str) -> Sent {
+    /// Runs until the client is gone or must go; then says why.
+    ///
+    /// Whatever waits for the client to read is given up when a pong is overdue.
+    async fn run(&mut self, socket: &mut WebSocket, streams: &str) -> Option<Why> {
         let mut grown = self.exchange.tape.end();
-        self.subscribe(streams.split('/').filter(|name| !name.is_empty()));
-        if self.streams.len() + self.silent.len() > STREAMS_MAX {
-            return close(&mut socket, "Too many streams").await;
+        let names = streams.split('/').filter(|name| !name.is_empty());
+        if !self.subscribe(names) {
+            return Some(TOO_MANY_STREAMS);
         }
         let every = self.exchange.ping_interval;
         let mut ping = interval_at(Instant::now() + every, every);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last_pong = Instant::now();
-        let mut stop = self.exchange.stop.subscribe();
         loop {
             let has_more = self.cursor.is_some_and(|cursor| cursor < *grown.borrow_and_update());
-            tokio::select! {
+            let step = tokio::select! {
                 biased;
-                () = stopped(&mut stop) => return close(&mut socket, "the exchange closes").await,
-                message = socket.recv() => {
-                    let Some(message) = message else { return Ok(()) };
-                    let message = message?;
-                    if self.is_too_many() {
-                        return close(&mut socket, "Too many requests").await;
-                    }
-                    match message {
-                        Message::Pong(_) => last_pong = Instant::now(),
-                        Message::Text(text) => {
-                            let answer = self.answer(&text);
-                            socket.send(Message::Text(answer.into())).await?;
-                        }
-                        Message::Close(_) => return Ok(()),
-                        Message::Ping(_) | Message::Binary(_) => {}
-                    }
-                }
-                _ = ping.tick() => {
-                    if last_pong.elapsed() > self.exchange.ping_timeout {
-                        return close(&mut socket, "Pong timeout").await;
-                    }
-                    let payload = (self.exchange.clock)().ms().to_string();
-                    socket.send(Message::Ping(payload.into_bytes().into())).await?;
-                }
-                () = std::future::ready(()), if has_more => {
-                    if !self.send_prints(&mut socket).await? {
-                        return close(&mut socket, "too slow").await;
-                    }
-                }
-                changed = grown.changed(), if !has_more => if changed.is_err() { return Ok(()) },
+                message = socket.recv() => Step::Read(message),
+                () = sleep_until(self.pong_due()), if !self.unanswered.is_empty() => return Some(PONG_TIMEOUT),
+                _ = ping.tick() => Step::Ping,
+                () = std::future::ready(()), if has_more => Step::Send,
+                // The sender lives as long as the exchange.
+                _ = grown.changed(), if !has_more => continue,
+            };
+            match timeout_at(self.pong_due(), self.take(step, socket)).await {
+                Ok(Ok(Next::GoesOn)) => {}
+                Ok(Ok(Next::Close(why))) => return Some(why),
+                Ok(Ok(Next::Gone) | Err(_)) => return None,
+                Err(_) => return Some(PONG_TIMEOUT),
             }
         }
     }
 
-    /// Sends the next prints; false if they are no longer there.
-    async fn send_prints(&mut self, socket: &mut WebSocket) -> Result<bool, axum::Error> {
-        let Some(cursor) = self.cursor else { return Ok(true) };
+    /// When the oldest ping without a pong is overdue, or would be if one were sent now.
+    fn pong_due(&self) -> Instant {
+        self.unanswered.front().map_or_else(Instant::now, |(sent, _)| *sent) + self.exchange.ping_timeout
+    }
+
+    async fn take(&mut self, step: Step, socket: &mut WebSocket) -> Result<Next, axum::Error> {
+        match step {
+            Step::Read(None) => Ok(Next::Gone),
+            Step::Read(Some(message)) => self.heed(message?, socket).await,
+            Step::Ping => {
+                let payload = Bytes::from((self.exchange.clock)().ms().to_string());
+                self.unanswered.push_back((Instant::now(), payload.clone()));
+                socket.send(Message::Ping(payload)).await?;
+                Ok(Next::GoesOn)
+            }
+            Step::Send => self.send_prints(socket).await,
+        }
+    }
+
+    async fn heed(&mut self, message: Message, socket: &mut WebSocket) -> Result<Next, axum::Error> {
+        if self.is_too_many() {
+            return Ok(Next::Close(TOO_MANY_REQUESTS));
+        }
+        match message {
+            Message::Pong(payload) => self.note_pong(&payload),
+            Message::Text(text) => socket.send(Message::Text(self.answer(&text).into())).await?,
+            Message::Close(_) => return Ok(Next::Gone),
+            Message::Ping(_) | Message::Binary(_) => {}
+        }
+        Ok(Next::GoesOn)
+    }
+
+    /// A pong answers the ping that it copies and those before; any other is allowed and proves nothing.
+    fn note_pong(&mut self, payload: &Bytes) {
+        if let Some(at) = self.unanswered.iter().position(|(_, sent)| sent == payload) {
+            self.unanswered.drain(..=at);
+        }
+    }
+
+    async fn send_prints(&mut self, socket: &mut WebSocket) -> Result<Next, axum::Error> {
+        let Some(cursor) = self.cursor else { return Ok(Next::GoesOn) };
         if self.exchange.tape.read(cursor, PRINTS_AT_ONCE, &mut self.prints).is_err() {
-            return Ok(false);
+            return Ok(Next::Close(TOO_SLOW));
         }
         for print in &self.prints {
             if let Some(stream) = self.streams.get(&print.trade.symbol) {
@@ -167,55 +217,73 @@ impl Connection {
             }
         }
         socket.flush().await?;
-        let next = cursor + self.prints.len() as u64;
-        self.cursor = Some(next);
-        self.exchange.tape.note_cursor(self.id, self.cursor);
-        Ok(true)
+        self.move_cursor(Some(cursor + self.prints.len() as u64));
+        Ok(Next::GoesOn)
     }
 
-    fn subscribe<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+    fn move_cursor(&mut self, cursor: Option<u64>) {
+        self.cursor = cursor;
+        self.exchange.tape.note_cursor(self.id, cursor);
+    }
+
+    /// Takes all of `names`, or none and gives false if they are too many.
+    fn subscribe<'a>(&mut self, names: impl Iterator<Item = &'a str> + Clone) -> bool {
+        let new = names.clone().filter(|name| !self.has(name)).collect::<BTreeSet<_>>().len();
+        if self.streams.len() + self.silent.len() + new > STREAMS_MAX {
+            return false;
+        }
         for name in names {
-            let symbol = name.strip_suffix("@trade").and_then(|symbol| symbol.parse::<Symbol>().ok());
-            match symbol.filter(|symbol| self.exchange.tape.lists(symbol)) {
-                Some(symbol) => drop(self.streams.insert(symbol, name.to_owned())),
+            match self.exchange.streams.get(name) {
+                Some(symbol) => drop(self.streams.insert(symbol.clone(), name.to_owned())),
                 // Binance takes any name, and is silent.
-                None => self.silent.push(name.to_owned()),
+                None => drop(self.silent.insert(name.to_owned())),
             }
         }
         if self.cursor.is_none() && !self.streams.is_empty() {
-            self.cursor = Some(*self.exchange.tape.end().borrow());
-            self.exchange.tape.note_cursor(self.id, self.cursor);
+            let end = *self.exchange.tape.end().borrow();
+            self.move_cursor(Some(end));
             self.exchange.subscribed.send_replace(true);
+        }
+        true
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.silent.contains(name) || self.streams.values().any(|stream| stream == name)
+    }
+
+    fn unsubscribe(&mut self, names: &[String]) {
+        self.streams.retain(|_, name| !names.contains(name));
+        self.silent.retain(|name| !names.contains(name));
+        if self.streams.is_empty() {
+            self.move_cursor(None);
         }
     }
 
     fn answer(&mut self, text: &str) -> String {
-        let Ok(request) = serde_json::from_str::<Request>(text) else {
-            return json!({"error": {"code": 2, "msg": "Invalid request: unknown variant or missing field"}})
-                .to_string();
+        let (request, id) = match request::parse(text) {
+            Ok(request) => request,
+            Err(refusal) => return refusal,
         };
-        let names: Vec<_> = request.params.iter().filter_map(Value::as_str).collect();
-        let result = match request.method.as_str() {
-            "SUBSCRIBE" if self.streams.len() + names.len() > STREAMS_MAX => {
-                let error = json!({"code": 4, "msg": "Too many subscriptions"});
-                return json!({"error": error, "id": request.id}).to_string();
-            }
-            "SUBSCRIBE" => {
-                self.subscribe(names.into_iter());
+        let result = match request {
+            Request::Subscribe(names) => {
+                if !self.subscribe(names.iter().map(String::as_str)) {
+                    let error = json!({"code": 4, "msg": "Too many subscriptions"});
+                    return json!({"error": error, "id": id}).to_string();
+                }
                 Value::Null
             }
-            "UNSUBSCRIBE" => {
-                self.streams.retain(|_, name| !names.contains(&name.as_str()));
-                self.silent.retain(|name| !names.contains(&name.as_str()));
+            Request::Unsubscribe(names) => {
+                self.unsubscribe(&names);
                 Value::Null
             }
-            "LIST_SUBSCRIPTIONS" => json!(self.streams.values().chain(&self.silent).collect::<Vec<_>>()),
-            method => {
-                let error = json!({"code": 2, "msg": format!("Invalid request: unknown method `{method}`")});
-                return json!({"error": error, "id": request.id}).to_string();
+            Request::ListSubscriptions => json!(self.streams.values().chain(&self.silent).collect::<Vec<_>>()),
+            Request::SetCombined(combined) => {
+                self.combined = combined;
+                Value::Null
             }
+            Request::GetCombined => json!(self.combined),
         };
-        json!({"result": result, "id": request.id}).to_string()
+        json!({"result": result, "id": id}).to_string()
     }
 
     fn is_too_many(&mut self) -> bool {
@@ -238,6 +306,18 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn close(socket: &mut WebSocket, reason: &'static str) -> Sent {
-    socket.send(Message::Close(Some(CloseFrame { code: POLICY_VIOLATION, reason: reason.into() }))).await
+/// Says why, if it is we who close, and reads on until the client has closed too.
+///
+/// A socket that is dropped with unread messages in it is reset, and what the
+/// client has not read by then is lost, the reason too.
+async fn close(mut socket: WebSocket, why: Option<Why>) {
+    let closing = async {
+        if let Some((code, reason)) = why {
+            socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await?;
+        }
+        while socket.recv().await.transpose()?.is_some() {}
+        Ok::<_, axum::Error>(())
+    };
+    // A client that does not end it well has its own reasons.
+    let _ = timeout(CLOSE_WAIT, closing).await;
 }
