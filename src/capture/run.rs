@@ -15,7 +15,7 @@ use super::connections::{Command, Connections};
 use super::dead_letters::DeadLetters;
 use super::intake::Intake;
 use super::record::Recorder;
-use super::repair::{Brought, End, Repairs};
+use super::repair::{Brought, Ended, Repairs};
 use super::sequencer::{GRACE, IdRange};
 use super::summary::{Ids, Latencies, Summary, process_usage};
 use super::writes::{Tried, Writes};
@@ -277,8 +277,8 @@ impl Capture {
             Ok(page) => {
                 let Brought { trades, ended } = self.repairs.page(page, now, &mut self.rng);
                 self.intake.take_repaired(trades, now);
-                if let Some(ended) = ended {
-                    self.note_ended(&ended);
+                for ended in &ended {
+                    self.note_ended(ended);
                 }
             }
             Err(error) => {
@@ -289,7 +289,7 @@ impl Capture {
         }
     }
 
-    fn note_ended(&mut self, (symbol, range, end): &(Symbol, IdRange, End)) {
+    fn note_ended(&mut self, (symbol, range, end): &Ended) {
         self.tally.note(&Event::HoleEnded(symbol, *range, *end));
     }
 
