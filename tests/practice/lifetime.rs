@@ -38,6 +38,8 @@ async fn a_market_stops_after_the_trades_that_were_asked_for() {
 #[tokio::test]
 async fn a_live_market_trades_now() {
     let exchange = exchange(live(1_000.0, None)).await;
+    // Not only how it begins.
+    Http::new(&exchange).stats_until(|stats| stats["symbols"]["BTCUSDT"]["trades"] != 0).await;
     let mut socket = connect(&exchange, "/ws/btcusdt@trade").await;
     for _ in 0..100 {
         let trade = trade_of(&text(&mut socket).await);
