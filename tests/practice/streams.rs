@@ -164,7 +164,8 @@ async fn who_never_answers_a_ping_is_closed_and_other_pongs_do_not_help() {
             exchange.address()
         );
         socket.write_all(upgrade.as_bytes()).await.unwrap();
-        let mut read = Vec::new();
+        // With room, so that a frame is one read.
+        let mut read = Vec::with_capacity(4 << 10);
         let reading = async {
             while !read.ends_with(b"Pong timeout") {
                 assert_ne!(socket.read_buf(&mut read).await.unwrap(), 0, "ended without a reason");
