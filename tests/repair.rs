@@ -62,6 +62,16 @@ fn span(list: &Trades, stored: &Trades, last: [u64; 2]) -> Trades {
     list
 }
 
+/// Whether the ids of each symbol are stored without a hole from the first stored one up to those in `last`.
+fn is_stored_up_to(path: &Path, last: [u64; 2]) -> bool {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let missing = "SELECT ?2 - min(trade_id) + 1 - count(*) FROM trade WHERE symbol = ?1 AND trade_id <= ?2";
+    SYMBOLS.iter().zip(last).all(|(symbol, last)| {
+        let missing = connection.query_row(missing, (symbol, last.cast_signed()), |row| row.get(0));
+        missing == Ok(Some(0))
+    })
+}
+
 fn newest(exchange: &Running) -> [u64; 2] {
     SYMBOLS.map(|symbol| exchange.trades(&symbol.parse().unwrap()).last().unwrap().id.get())
 }
@@ -78,16 +88,13 @@ fn a_stream_that_drops_doubles_reorders_garbles_and_cuts_is_stored_completely() 
 
     wait_until("the faults are over", || stream.is_over());
     let last = newest(&exchange);
-    let stored = || sqlite_trades(&folder.path().join("trades.db"));
-    wait_until("every trade up to then is stored", || {
-        let stored = stored();
-        span(&exchanges_list(&exchange), &stored, last).keys().all(|key| stored.contains_key(key))
-    });
+    let path = folder.path().join("trades.db");
+    wait_until("every trade up to then is stored", || is_stored_up_to(&path, last));
     let output = stop(child);
     let summary = summary(&output);
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
 
-    let stored = stored();
+    let stored = sqlite_trades(&path);
     let ends = SYMBOLS.map(|symbol| summary["symbols"][symbol]["last_id"].as_u64().unwrap());
     assert_eq!(stored, span(&exchanges_list(&exchange), &stored, ends), "{summary}");
     let count = |key: &str| summary[key].as_u64().unwrap();
@@ -109,17 +116,19 @@ fn without_repair_holes_stay_and_are_reported() {
     let child = start_capture(folder.path(), &stream, &exchange, &["--no-repair"]);
     wait_until("the faults are over", || stream.is_over());
     let after = newest(&exchange);
-    let stored = || sqlite_trades(&folder.path().join("trades.db"));
-    wait_until("later trades are stored", || {
-        let stored = stored();
-        SYMBOLS.iter().zip(after).all(|(symbol, id)| stored.contains_key(&((*symbol).to_owned(), id)))
-    });
+    let path = folder.path().join("trades.db");
+    let is_there = |symbol: &str, id: u64| {
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        let found = "SELECT count(*) FROM trade WHERE symbol = ?1 AND trade_id = ?2";
+        connection.query_row(found, (symbol, id.cast_signed()), |row| row.get(0)) == Ok(1)
+    };
+    wait_until("later trades are stored", || SYMBOLS.iter().zip(after).all(|(symbol, id)| is_there(symbol, id)));
     let output = stop(child);
     let summary = summary(&output);
     assert_eq!(output.status.code(), Some(1), "{summary}");
     assert_eq!((&summary["holes_repaired"], &summary["holes_found"]), (&0.into(), &summary["holes_open"]), "{summary}");
     // The runs of absent ids between the stored ones, counted plainly.
-    let stored = stored();
+    let stored = sqlite_trades(&path);
     let runs = |symbol: &str| {
         let ids: Vec<_> = stored.keys().filter(|(name, _)| name == symbol).map(|(_, id)| *id).collect();
         ids.windows(2).filter(|pair| pair[0] + 1 < pair[1]).count() as u64

@@ -103,7 +103,7 @@ impl Repairs {
         Self {
             holes: VecDeque::new(),
             asked: Vec::new(),
-            budget: WeightBudget::default(),
+            budget: WeightBudget::new(now),
             backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_CAP),
             not_before: now,
         }
