@@ -4,8 +4,9 @@
 
 mod support;
 
+use std::fs::File;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -23,25 +24,40 @@ fn seed() -> u64 {
     seed
 }
 
+/// A running capture; killed if the test ends before it does.
+struct Capture(Child);
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A capture of the exchange's REST and another's stream into `trades.db`.
-fn start_capture(folder: &Path, stream: &Lossy, exchange: &Running, more: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_tickflux"))
+///
+/// It logs into a file: nobody reads a pipe while it runs.
+fn start_capture(folder: &Path, stream: &Lossy, exchange: &Running, more: &[&str]) -> Capture {
+    let child = Command::new(env!("CARGO_BIN_EXE_tickflux"))
         .args(["capture", "--store", "sqlite:trades.db", "--format", "json"])
         .args(["--stream-url", &format!("ws://{}", stream.address)])
         .args(["--rest-url", &format!("http://{}", exchange.address())])
         .args(more)
         .current_dir(folder)
         .env_clear()
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stdout(File::create(folder.join("stdout")).unwrap())
+        .stderr(File::create(folder.join("stderr")).unwrap())
         .spawn()
-        .unwrap()
+        .unwrap();
+    Capture(child)
 }
 
 /// Ends the capture as an operator would, and gives what it printed.
-fn stop(child: Child) -> Output {
-    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
-    child.wait_with_output().unwrap()
+fn stop(folder: &Path, mut capture: Capture) -> Output {
+    kill(Pid::from_raw(capture.0.id().cast_signed()), Signal::SIGTERM).unwrap();
+    let status = capture.0.wait().unwrap();
+    let read = |name| std::fs::read(folder.join(name)).unwrap();
+    Output { status, stdout: read("stdout"), stderr: read("stderr") }
 }
 
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -84,13 +100,13 @@ fn a_stream_that_drops_doubles_reorders_garbles_and_cuts_is_stored_completely() 
     let exchange = runtime.block_on(practice::start(practice::live_market(seed, 4_000.0)));
     let faults = Faults { drop: 50, double: 50, reorder: 50, garble: 10, cut_every: Some(4_000), messages: 15_000 };
     let stream = runtime.block_on(Lossy::start(exchange.address(), seed, faults));
-    let child = start_capture(folder.path(), &stream, &exchange, &[]);
+    let capture = start_capture(folder.path(), &stream, &exchange, &[]);
 
     wait_until("the faults are over", || stream.is_over());
     let last = newest(&exchange);
     let path = folder.path().join("trades.db");
     wait_until("every trade up to then is stored", || is_stored_up_to(&path, last));
-    let output = stop(child);
+    let output = stop(folder.path(), capture);
     let summary = summary(&output);
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
 
@@ -113,7 +129,7 @@ fn without_repair_holes_stay_and_are_reported() {
     let exchange = runtime.block_on(practice::start(practice::live_market(seed, 2_000.0)));
     let faults = Faults { drop: 100, messages: 1_000, ..Faults::default() };
     let stream = runtime.block_on(Lossy::start(exchange.address(), seed, faults));
-    let child = start_capture(folder.path(), &stream, &exchange, &["--no-repair"]);
+    let capture = start_capture(folder.path(), &stream, &exchange, &["--no-repair"]);
     wait_until("the faults are over", || stream.is_over());
     let after = newest(&exchange);
     let path = folder.path().join("trades.db");
@@ -123,7 +139,7 @@ fn without_repair_holes_stay_and_are_reported() {
         connection.query_row(found, (symbol, id.cast_signed()), |row| row.get(0)) == Ok(1)
     };
     wait_until("later trades are stored", || SYMBOLS.iter().zip(after).all(|(symbol, id)| is_there(symbol, id)));
-    let output = stop(child);
+    let output = stop(folder.path(), capture);
     let summary = summary(&output);
     assert_eq!(output.status.code(), Some(1), "{summary}");
     assert_eq!((&summary["holes_repaired"], &summary["holes_found"]), (&0.into(), &summary["holes_open"]), "{summary}");
