@@ -1,12 +1,13 @@
 //! The main job: from the stream into the store.
 //!
 //! ```text
-//! connections ─▶ intake ─▶ sequencer ─▶ batcher ─▶ writes ─▶ store
-//!                   ▲         │ holes
-//!                   └─ repair ◀┘
+//! streams ─▶ intake ─▶ sequencer ─▶ batcher ─▶ writes ─▶ store
+//!              ▲           │ holes
+//!              └─ history ◀┘
 //! ```
 //!
-//! [`run`] is the thin async shell; what it asks decides without waiting:
+//! [`run`], [`streams`], [`history`] and [`writes`] are the thin async shell;
+//! what they ask decides without waiting:
 //! [`connections`] when to open and close, [`sequencer`] what is new and what
 //! is missing, [`repair`] what to ask the exchange for again, [`batcher`] when to send how much, [`backoff`] how long to wait.
 
@@ -14,10 +15,12 @@ pub mod backoff;
 pub mod batcher;
 pub mod connections;
 pub mod dead_letters;
+pub mod history;
 pub mod intake;
 pub mod record;
 pub mod repair;
 pub mod run;
 pub mod sequencer;
+pub mod streams;
 pub mod summary;
 pub mod writes;

@@ -8,7 +8,6 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use rust_decimal::Decimal;
 use thiserror::Error;
 
 pub use self::decimal_text::{Price, Quantity};
@@ -206,12 +205,6 @@ impl Trade {
         let id_part = (self.id.get() % NS_PER_MS.unsigned_abs()).cast_signed();
         self.time.ms() * NS_PER_MS + id_part
     }
-}
-
-/// A price or quantity as a number, for comparison only.
-pub trait AsDecimal {
-    /// The exact value.
-    fn to_decimal(&self) -> Decimal;
 }
 
 #[cfg(test)]

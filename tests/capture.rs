@@ -6,49 +6,19 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Output;
 
 use serde_json::Value;
 use support::influxd::{BUCKET, Influxd, ORG, TOKEN};
-use support::{minute_ago, practice, tickflux, trade};
+use support::trades::{Trades, exchanges_list, sqlite_trades};
+use support::{minute_ago, practice, summary, tickflux, trade};
 use tickflux::practice::Running;
-use tickflux::trade::Trade;
 
 fn capture(folder: &Path, exchange: &Running, store: &str, more: &[&str]) -> Output {
     let (stream, rest) = (format!("ws://{}", exchange.address()), format!("http://{}", exchange.address()));
     let args = ["capture", "--store", store, "--stream-url", &stream, "--rest-url", &rest, "--format", "json"];
     tickflux(folder, &[&args[..], more].concat())
-}
-
-fn summary(output: &Output) -> Value {
-    let stdout = String::from_utf8(output.stdout.clone()).unwrap();
-    let last = stdout.lines().last().unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr)));
-    serde_json::from_str(last).unwrap()
-}
-
-/// What a trade is, by symbol and id.
-type Trades = BTreeMap<(String, u64), (i64, String, String, bool)>;
-
-fn exchanges_list(exchange: &Running) -> Trades {
-    let lists = ["BTCUSDT", "ETHUSDT"].map(|symbol| exchange.trades(&symbol.parse().unwrap()));
-    let entry = |trade: Trade| {
-        let value = (trade.time.ms(), trade.price.to_string(), trade.quantity.to_string(), trade.buyer_is_maker);
-        ((trade.symbol.to_string(), trade.id.get()), value)
-    };
-    lists.into_iter().flatten().map(entry).collect()
-}
-
-/// Every row of an SQLite store, read with plain SQL.
-fn sqlite_trades(path: &Path) -> Trades {
-    let connection = rusqlite::Connection::open(path).unwrap();
-    let mut statement =
-        connection.prepare("SELECT symbol, trade_id, time, price, quantity, buyer_is_maker FROM trade").unwrap();
-    let rows = statement.query_map([], |row| {
-        Ok(((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()), (row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?)))
-    });
-    rows.unwrap().collect::<Result<_, _>>().unwrap()
 }
 
 /// Every point of a bucket, read with a plain query through the influx CLI.

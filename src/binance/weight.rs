@@ -1,38 +1,47 @@
 //! Our share of the request weight that Binance grants an address.
 //!
 //! 6,000 a minute, whoever asks (`rest-api.md`); other programs need some, so
-//! repair takes half. Pure: time comes in.
+//! repair takes half. The weight flows in evenly, so that requests keep apart
+//! and each one finds more to ask for. Pure: time comes in.
 
 use std::time::{Duration, Instant};
 
-/// Weight that tickflux takes in a minute.
+/// The most weight that is used in any minute.
 pub const WEIGHT_PER_MINUTE: u32 = 3_000;
 /// Weight of one `historicalTrades` request.
 pub const HISTORY_WEIGHT: u32 = 25;
-const MINUTE: Duration = Duration::from_secs(60);
+/// Weight that may be saved up: the first requests go at once.
+const SAVED_MAX: f64 = 300.0;
+const PER_SECOND: f64 = (WEIGHT_PER_MINUTE as f64 - SAVED_MAX) / 60.0;
 
-/// Counts weight by minutes that begin with their first request.
-#[derive(Debug, Default)]
+/// Weight that may be used now.
+#[derive(Debug)]
 pub struct WeightBudget {
-    window: Option<Instant>,
-    used: u32,
+    saved: f64,
+    as_of: Instant,
 }
 
 impl WeightBudget {
+    /// Begins with all that may be saved up.
+    pub fn new(now: Instant) -> Self {
+        Self { saved: SAVED_MAX, as_of: now }
+    }
+
     /// The first moment from `now` on at which `weight` more is within the budget.
     pub fn next_allowed(&self, weight: u32, now: Instant) -> Instant {
-        match self.window {
-            Some(start) if now < start + MINUTE && self.used + weight > WEIGHT_PER_MINUTE => start + MINUTE,
-            _ => now,
-        }
+        let lacking = f64::from(weight) - self.saved_at(now);
+        // A microsecond more, so that rounding never says a moment too early.
+        if lacking <= 0.0 { now } else { now + Duration::from_secs_f64(lacking / PER_SECOND + 1e-6) }
     }
 
     /// Counts `weight` used at `now`.
     pub fn count(&mut self, weight: u32, now: Instant) {
-        if self.window.is_none_or(|start| now >= start + MINUTE) {
-            (self.window, self.used) = (Some(now), 0);
-        }
-        self.used += weight;
+        self.saved = self.saved_at(now) - f64::from(weight);
+        self.as_of = now;
+    }
+
+    fn saved_at(&self, now: Instant) -> f64 {
+        (self.saved + now.duration_since(self.as_of).as_secs_f64() * PER_SECOND).min(SAVED_MAX)
     }
 }
 
@@ -42,7 +51,8 @@ mod tests {
 
     #[test]
     fn a_minute_never_takes_more_than_the_budget() {
-        let (start, mut budget) = (Instant::now(), WeightBudget::default());
+        let start = Instant::now();
+        let mut budget = WeightBudget::new(start);
         let (mut now, mut asked) = (start, Vec::new());
         for _ in 0..500 {
             now = budget.next_allowed(HISTORY_WEIGHT, now);
@@ -50,7 +60,10 @@ mod tests {
             asked.push(now);
         }
         let most = (WEIGHT_PER_MINUTE / HISTORY_WEIGHT) as usize;
-        assert!(asked.windows(most + 1).all(|window| window[most] - window[0] >= MINUTE));
-        assert_eq!(asked[most - 1], start, "nothing waits below the budget");
+        assert!(asked.windows(most + 1).all(|window| window[most] - window[0] >= Duration::from_secs(60)));
+        assert_eq!(asked[11], start, "the first ones do not wait");
+        let hour = Duration::from_secs(3_600) + (asked[499] - start);
+        assert_eq!(budget.next_allowed(300, start + hour), start + hour, "what is saved up is bounded");
+        assert!(budget.next_allowed(301, start + hour) > start + hour);
     }
 }

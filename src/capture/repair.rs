@@ -1,7 +1,8 @@
 //! Holes and how they are repaired: the exchange is the log, and REST gives any range of ids again.
 //!
 //! One request at a time over all symbols, within one budget of weight; live
-//! capture never waits for it. A hole is given up only for a stated reason,
+//! capture never waits for it. A page costs the same weight whatever it holds,
+//! so one page serves every hole that it reaches. A hole is given up only for a stated reason,
 //! never because the exchange does not answer. Pure: the shell asks and tells.
 
 use std::collections::VecDeque;
@@ -64,14 +65,14 @@ impl End {
 #[derive(Debug)]
 pub struct Repairs {
     holes: VecDeque<Open>,
-    /// The hole that a page was asked for; it waits for the answer.
-    asked: Option<Open>,
+    /// The holes that a page was asked for, lowest first; they wait for the answer.
+    asked: Vec<Open>,
     budget: WeightBudget,
     backoff: Backoff,
     not_before: Instant,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Open {
     symbol: Symbol,
     /// What is still missing.
@@ -84,13 +85,16 @@ struct Open {
     absent: u32,
 }
 
+/// Ids whose story is over, and how.
+pub type Ended = (Symbol, IdRange, End);
+
 /// What an answer brought.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Brought {
-    /// Trades of the hole.
+    /// Trades of the holes.
     pub trades: Vec<Trade>,
-    /// Ids whose story is over, and how.
-    pub ended: Option<(Symbol, IdRange, End)>,
+    /// Holes, or parts of them, that ended with it.
+    pub ended: Vec<Ended>,
 }
 
 impl Repairs {
@@ -98,15 +102,15 @@ impl Repairs {
     pub fn new(now: Instant) -> Self {
         Self {
             holes: VecDeque::new(),
-            asked: None,
-            budget: WeightBudget::default(),
+            asked: Vec::new(),
+            budget: WeightBudget::new(now),
             backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_CAP),
             not_before: now,
         }
     }
 
     /// Takes a hole on; a jump is refused at once.
-    pub fn add(&mut self, hole: Hole, now: Instant) -> Option<(Symbol, IdRange, End)> {
+    pub fn add(&mut self, hole: Hole, now: Instant) -> Option<Ended> {
         if hole.range.count() > JUMP {
             return Some((hole.symbol, hole.range, End::Refused));
         }
@@ -117,21 +121,24 @@ impl Repairs {
 
     /// The next page to ask for at `now`, if one is due and no other is awaited.
     pub fn next_request(&mut self, now: Instant) -> Option<Request> {
-        if self.asked.is_some() || self.allowed(now) > now {
+        if !self.asked.is_empty() || self.allowed(now) > now {
             return None;
         }
-        let at = self.holes.iter().position(|hole| hole.not_before <= now)?;
-        let hole = self.holes.remove(at)?;
+        let due = self.holes.iter().filter(|hole| hole.not_before <= now).min_by_key(|hole| hole.not_before)?;
+        let (symbol, from_id) = (due.symbol.clone(), due.left.first);
+        let reached = |hole: &Open| hole.symbol == symbol && (from_id..from_id + PAGE_MAX).contains(&hole.left.first);
+        let (mut asked, others) = self.holes.drain(..).partition::<Vec<_>, _>(reached);
+        self.holes = others.into();
+        asked.sort_by_key(|hole| hole.left.first);
+        let last = asked.iter().map(|hole| hole.left.last).max()?;
+        self.asked = asked;
         self.budget.count(HISTORY_WEIGHT, now);
-        let request =
-            Request { symbol: hole.symbol.clone(), from_id: hole.left.first, limit: hole.left.count().min(PAGE_MAX) };
-        self.asked = Some(hole);
-        Some(request)
+        Some(Request { symbol, from_id, limit: (last - from_id + 1).min(PAGE_MAX) })
     }
 
     /// When the next page may be asked for, if any hole is open and none is awaited.
     pub fn next_due(&self, now: Instant) -> Option<Instant> {
-        if self.asked.is_some() {
+        if !self.asked.is_empty() {
             return None;
         }
         let hole = self.holes.iter().map(|hole| hole.not_before).min()?;
@@ -140,39 +147,27 @@ impl Repairs {
 
     /// The page that was asked for came.
     pub fn page(&mut self, page: Vec<Trade>, now: Instant, rng: &mut fastrand::Rng) -> Brought {
-        let Some(mut hole) = self.asked.take() else { return Brought::default() };
+        let mut asked = std::mem::take(&mut self.asked);
+        let Some(from_id) = asked.first().map(|hole| hole.left.first) else { return Brought::default() };
         self.backoff.reset();
-        let Some(first) = page.first().map(|trade| trade.id.get()) else {
+        let first = page.first().map(|trade| trade.id.get());
+        if first == Some(from_id) {
+            return self.take(asked, page);
+        }
+        match first {
             // The history does not have it yet.
-            hole.not_before = now + LAG_WAIT;
-            self.holes.push_back(hole);
-            return Brought::default();
-        };
-        if first < hole.left.first {
+            None => asked.iter_mut().for_each(|hole| hole.not_before = now + LAG_WAIT),
+            Some(first) if first > from_id => return self.absent(asked, first, now),
             // Not what was asked for: no answer at all.
-            self.not_before = now + self.backoff.after_failure(rng);
-            self.holes.push_back(hole);
-            return Brought::default();
+            Some(_) => self.not_before = now + self.backoff.after_failure(rng),
         }
-        if first > hole.left.first {
-            return self.absent(hole, first, now);
-        }
-        let wanted = hole.left.first..=hole.left.last;
-        let trades: Vec<_> = page
-            .into_iter()
-            .zip(wanted)
-            .take_while(|(trade, id)| trade.id.get() == *id)
-            .map(|(trade, _)| trade)
-            .collect();
-        hole.absent = 0;
-        let whole = (hole.symbol.clone(), IdRange { first: hole.first, last: hole.left.last }, End::Repaired);
-        let is_over = self.advance(hole, trades.len() as u64);
-        Brought { trades, ended: is_over.then_some(whole) }
+        self.holes.extend(asked);
+        Brought::default()
     }
 
     /// The page that was asked for did not come.
     pub fn failed(&mut self, error: &RestError, now: Instant, rng: &mut fastrand::Rng) {
-        self.holes.extend(self.asked.take());
+        self.holes.append(&mut std::mem::take(&mut self.asked).into());
         let wait = match error {
             RestError::Limited { wait, .. } => *wait,
             RestError::NotFromHere { .. } => NOT_FROM_HERE_WAIT,
@@ -182,37 +177,54 @@ impl Repairs {
     }
 
     /// Gives up what is older than the retention at `now`.
-    pub fn expire(&mut self, now: TradeTime) -> Vec<(Symbol, IdRange, End)> {
+    pub fn expire(&mut self, now: TradeTime) -> Vec<Ended> {
         let bound = now.ms() - RETENTION_MS;
         let (expired, open) = self.holes.drain(..).partition::<VecDeque<_>, _>(|hole| hole.time.ms() < bound);
         self.holes = open;
         expired.into_iter().map(|hole| (hole.symbol, hole.left, End::Expired)).collect()
     }
 
-    /// The exchange gave a later id than was asked for.
-    fn absent(&mut self, mut hole: Open, first: u64, now: Instant) -> Brought {
-        hole.absent += 1;
-        if hole.absent < ABSENT_TIMES {
-            hole.not_before = now + ABSENT_WAIT;
-            self.holes.push_back(hole);
-            return Brought::default();
+    /// Takes what a page that begins as asked has of the holes, up to its own first gap.
+    fn take(&mut self, asked: Vec<Open>, page: Vec<Trade>) -> Brought {
+        let mut brought = Brought::default();
+        let from_id = asked.first().map_or(0, |hole| hole.left.first);
+        let contiguous: Vec<_> =
+            page.into_iter().zip(from_id..).take_while(|(trade, id)| trade.id.get() == *id).collect();
+        let end = from_id + contiguous.len() as u64;
+        let is_wanted = |id: u64| asked.iter().any(|hole| (hole.left.first..=hole.left.last).contains(&id));
+        brought.trades.extend(contiguous.into_iter().filter(|(_, id)| is_wanted(*id)).map(|(trade, _)| trade));
+        for mut hole in asked {
+            if hole.left.last < end {
+                let whole = IdRange { first: hole.first, last: hole.left.last };
+                brought.ended.push((hole.symbol, whole, End::Repaired));
+            } else {
+                hole.absent = 0;
+                hole.left.first = hole.left.first.max(end);
+                self.holes.push_back(hole);
+            }
         }
-        let ids = first.min(hole.left.last + 1) - hole.left.first;
-        let gone = IdRange { first: hole.left.first, last: hole.left.first + ids - 1 };
-        let ended = (hole.symbol.clone(), gone, End::NotAtExchange);
-        (hole.absent, hole.first) = (0, gone.last + 1);
-        self.advance(hole, ids);
-        Brought { trades: Vec::new(), ended: Some(ended) }
+        brought
     }
 
-    /// `ids` more of the hole are done, and maybe all of it; the rest goes on before other holes.
-    fn advance(&mut self, mut hole: Open, ids: u64) -> bool {
-        hole.left.first += ids;
-        let is_over = hole.left.first > hole.left.last;
-        if !is_over {
-            self.holes.push_front(hole);
+    /// The exchange gave a later id than the first one that was asked for.
+    fn absent(&mut self, asked: Vec<Open>, first: u64, now: Instant) -> Brought {
+        let mut brought = Brought::default();
+        for (at, mut hole) in asked.into_iter().enumerate() {
+            if at == 0 {
+                hole.absent += 1;
+                hole.not_before = now + ABSENT_WAIT;
+            }
+            if hole.absent == ABSENT_TIMES {
+                let gone = IdRange { first: hole.left.first, last: hole.left.last.min(first - 1) };
+                brought.ended.push((hole.symbol.clone(), gone, End::NotAtExchange));
+                if gone.last == hole.left.last {
+                    continue;
+                }
+                (hole.absent, hole.not_before, hole.first, hole.left.first) = (0, now, gone.last + 1, gone.last + 1);
+            }
+            self.holes.push_back(hole);
         }
-        is_over
+        brought
     }
 
     fn allowed(&self, now: Instant) -> Instant {

@@ -1,34 +1,31 @@
 //! The run loop: the thin shell around the state machines.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
 use tokio::time::sleep_until;
 
 use super::batcher::Batcher;
-use super::connections::{Command, Connections};
+use super::connections::Connections;
 use super::dead_letters::DeadLetters;
+use super::history::{Answer, History};
 use super::intake::Intake;
 use super::record::Recorder;
-use super::repair::{Brought, End, Repairs};
-use super::sequencer::{GRACE, IdRange};
-use super::summary::{Ids, Latencies, Summary, process_usage};
+use super::sequencer::GRACE;
+use super::streams::Streams;
+use super::summary::{Latencies, Summary};
 use super::writes::{Tried, Writes};
 use crate::binance::combined_stream_url;
-use crate::binance::rest::{Rest, RestError};
-use crate::binance::stream::{self, ConnectionId, Group, StreamEvent};
+use crate::binance::rest::Rest;
+use crate::binance::stream::{ConnectionId, StreamEvent};
 use crate::store::{AnyStore, WriteError};
 use crate::telemetry::health::{Health, Part};
 use crate::telemetry::{Event, Tally};
-use crate::trade::{Symbol, Trade, TradeTime};
+use crate::trade::{Symbol, TradeTime};
 
-/// Groups of messages between the connections and the loop; with a group's own bound this bounds memory (P6).
-const GROUPS_MAX: usize = 16;
 /// How long the end waits for the store to take what was read.
 pub const DRAIN_MAX: Duration = Duration::from_secs(20);
 /// How often expired trades are deleted and the progress is told.
@@ -124,10 +121,10 @@ pub async fn run(
             Some(tried) = capture.writes.next() => {
                 capture.tried(tried.map_err(|error| CaptureError::Internal(error.to_string()))?);
             }
-            Some(answer) = capture.asking.join_next() => {
-                capture.history(answer.map_err(|error| CaptureError::Internal(error.to_string()))?);
+            Some(answer) = capture.history.next() => {
+                capture.repaired(answer.map_err(|error| CaptureError::Internal(error.to_string()))?);
             }
-            event = capture.events.recv(), if capture.reads() => match event {
+            event = capture.streams.next(), if capture.reads() => match event {
                 Some((id, event)) => capture.stream_event(id, event),
                 None => capture.drained = true,
             },
@@ -137,25 +134,22 @@ pub async fn run(
 }
 
 struct Capture {
-    settings: Settings,
     store: AnyStore,
     health: Arc<Health>,
     progress: watch::Sender<Progress>,
     rng: fastrand::Rng,
     tally: Tally,
     intake: Intake,
-    connections: Connections,
+    streams: Streams,
+    history: History,
     writes: Writes,
-    repairs: Repairs,
-    /// The page of history that is awaited.
-    asking: JoinSet<Result<Vec<Trade>, RestError>>,
     latencies: Latencies,
-    events: mpsc::Receiver<(ConnectionId, StreamEvent)>,
-    /// `None` once the capture stops: the channel ends with the last connection.
-    to_events: Option<mpsc::Sender<(ConnectionId, StreamEvent)>>,
-    /// Dropping an entry closes the connection.
-    open: HashMap<ConnectionId, oneshot::Sender<()>>,
-    started: Instant,
+    clock: fn() -> TradeTime,
+    idle_timeout: Duration,
+    count: Option<u64>,
+    /// When to stop, if that was said.
+    end: Option<Instant>,
+    record: Option<PathBuf>,
     stopping_since: Option<Instant>,
     drained: bool,
     paused: bool,
@@ -172,32 +166,30 @@ impl Capture {
         health: Arc<Health>,
         progress: watch::Sender<Progress>,
     ) -> Result<Self, CaptureError> {
-        let recorder = settings
-            .record
+        let Settings { symbols, stream_url, tls, idle_timeout, record, .. } = settings;
+        let recorder = record
             .as_ref()
             .map(|path| Recorder::create(path).map_err(|source| CaptureError::Record { path: path.clone(), source }));
-        let batcher = Batcher::new(store.slots(), store.batch_max());
-        let dead_letters = DeadLetters::new(&settings.outbox);
-        let (to_events, events) = mpsc::channel(GROUPS_MAX);
         let now = Instant::now();
+        let batcher = Batcher::new(store.slots(), store.batch_max());
+        let connections = Connections::new(settings.connections, symbols.len(), idle_timeout, now);
         health.failing(Part::Stream, "no connection yet");
         Ok(Self {
-            intake: Intake::new(&settings.symbols, batcher, dead_letters, recorder.transpose()?),
-            connections: Connections::new(settings.connections, settings.symbols.len(), settings.idle_timeout, now),
+            intake: Intake::new(&symbols, batcher, DeadLetters::new(&settings.outbox), recorder.transpose()?),
+            streams: Streams::new(connections, combined_stream_url(&stream_url, &symbols), tls),
+            history: History::new(settings.history, now),
             writes: Writes::new(AnyStore::clone(&store)),
-            repairs: Repairs::new(now),
-            asking: JoinSet::new(),
             latencies: Latencies::new().map_err(|error| CaptureError::Internal(error.to_string()))?,
-            settings,
             store,
             health,
             progress,
             rng: fastrand::Rng::new(),
             tally: Tally::default(),
-            events,
-            to_events: Some(to_events),
-            open: HashMap::new(),
-            started: now,
+            clock: settings.clock,
+            idle_timeout,
+            count: settings.count,
+            end: settings.duration.map(|duration| now + duration),
+            record,
             stopping_since: None,
             drained: false,
             paused: false,
@@ -210,15 +202,18 @@ impl Capture {
 
     /// Does all that can be done at `now` without waiting.
     fn advance(&mut self, now: Instant) {
-        let is_over = self.settings.count.is_some_and(|count| self.tally.trades >= count)
-            || self.settings.duration.is_some_and(|duration| now >= self.started + duration);
+        let is_over =
+            self.count.is_some_and(|count| self.tally.trades >= count) || self.end.is_some_and(|end| now >= end);
         if is_over && !self.is_stopping() {
             self.stop(now);
         }
-        if !self.is_stopping() {
-            self.tend_connections(now);
+        self.streams.tend(now, &mut self.rng, &mut self.tally);
+        for hole in self.intake.sequencer.due_holes(now) {
+            self.history.add(hole, now, &mut self.tally);
         }
-        self.tend_holes(now);
+        if self.may_ask() {
+            self.history.ask(now);
+        }
         self.send_batches();
         self.note_pause();
         if now >= self.next_expire {
@@ -231,71 +226,9 @@ impl Capture {
         }
     }
 
-    fn tend_connections(&mut self, now: Instant) {
-        for (id, why) in self.connections.replace_due(now, &mut self.rng) {
-            self.tally.note(&Event::ConnectionReplaced(id, why));
-        }
-        while let Some(command) = self.connections.next_command(now) {
-            match command {
-                Command::Close(id) => drop(self.open.remove(&id)),
-                Command::Open(id) => self.open_connection(id),
-            }
-        }
-    }
-
-    fn open_connection(&mut self, id: ConnectionId) {
-        let Some(events) = self.to_events.clone() else { return };
-        let (closer, closed) = oneshot::channel();
-        let url = combined_stream_url(&self.settings.stream_url, &self.settings.symbols);
-        tokio::spawn(stream::run(url, Arc::clone(&self.settings.tls), id, events, closed));
-        self.open.insert(id, closer);
-    }
-
-    /// Reports holes whose grace is over, and asks the exchange for what they lack.
-    fn tend_holes(&mut self, now: Instant) {
-        for hole in self.intake.sequencer.due_holes(now) {
-            self.tally.note(&Event::HoleFound(&hole.symbol, hole.range));
-            if self.settings.history.is_some()
-                && let Some(ended) = self.repairs.add(hole, now)
-            {
-                self.note_ended(&ended);
-            }
-        }
-        if !self.may_ask() {
-            return;
-        }
-        let Some(history) = &self.settings.history else { return };
-        if let Some(request) = self.repairs.next_request(now) {
-            let history = history.clone();
-            self.asking.spawn(async move { history.history(&request.symbol, request.from_id, request.limit).await });
-        }
-    }
-
-    fn history(&mut self, answer: Result<Vec<Trade>, RestError>) {
-        let now = Instant::now();
-        match answer {
-            Ok(page) => {
-                let Brought { trades, ended } = self.repairs.page(page, now, &mut self.rng);
-                self.intake.take_repaired(trades, now);
-                if let Some(ended) = ended {
-                    self.note_ended(&ended);
-                }
-            }
-            Err(error) => {
-                let why = crate::error_chain(&error);
-                self.tally.note(&Event::HistoryFailed { why: &why });
-                self.repairs.failed(&error, now, &mut self.rng);
-            }
-        }
-    }
-
-    fn note_ended(&mut self, (symbol, range, end): &(Symbol, IdRange, End)) {
-        self.tally.note(&Event::HoleEnded(symbol, *range, *end));
-    }
-
     /// Sends what may go; while more is ready to be read, only full batches.
     fn send_batches(&mut self) {
-        let drained = self.events.is_empty();
+        let drained = !self.streams.has_more();
         while let Some(batch) = self.intake.batcher.next(drained) {
             self.writes.send(batch);
         }
@@ -304,30 +237,24 @@ impl Capture {
     fn stream_event(&mut self, id: ConnectionId, event: StreamEvent) {
         let now = Instant::now();
         match event {
-            StreamEvent::Opened => {
-                self.tally.note(&Event::ConnectionOpened(id));
-                self.connections.opened(id, now);
-            }
+            StreamEvent::Opened => self.streams.opened(id, now, &mut self.tally),
             StreamEvent::Closed(why) => {
-                self.tally.note(&Event::ConnectionClosed(id, &why));
-                self.open.remove(&id);
-                self.connections.closed(id, now, &mut self.rng);
-                if self.connections.open_count() == 0 {
+                self.streams.closed(id, &why, now, &mut self.rng, &mut self.tally);
+                if self.streams.open_count() == 0 {
                     self.health.failing(Part::Stream, why.to_string());
                 }
             }
-            StreamEvent::Messages(group) => self.messages(id, &group),
+            StreamEvent::Messages(group) => {
+                let heard = self.intake.take(&group, &mut self.tally);
+                self.streams.heard(id, &heard, group.received);
+            }
         }
     }
 
-    fn messages(&mut self, id: ConnectionId, group: &Group) {
-        let heard = self.intake.take(group, &mut self.tally);
-        for symbol in &heard.symbols {
-            self.connections.delivered(id, symbol, group.received);
-        }
-        if heard.server_shutdown {
-            self.connections.server_shutdown(id);
-        }
+    fn repaired(&mut self, answer: Answer) {
+        let now = Instant::now();
+        let trades = self.history.answered(answer, now, &mut self.rng, &mut self.tally);
+        self.intake.take_repaired(trades, now);
     }
 
     fn tried(&mut self, tried: Tried) {
@@ -375,10 +302,8 @@ impl Capture {
     }
 
     fn expire(&mut self) {
-        for ended in self.repairs.expire((self.settings.clock)()) {
-            self.note_ended(&ended);
-        }
-        let (store, now) = (AnyStore::clone(&self.store), (self.settings.clock)());
+        let (store, now) = (AnyStore::clone(&self.store), (self.clock)());
+        self.history.expire(now, &mut self.tally);
         tokio::spawn(async move {
             if let Err(error) = store.expire(now).await {
                 Tally::default().note(&Event::ChoreFailed { why: &error.to_string() });
@@ -387,11 +312,12 @@ impl Capture {
     }
 
     fn tell_progress(&self, now: Instant) {
-        if let Some(last) = self.connections.last_trade() {
-            if now.duration_since(last) < self.settings.idle_timeout {
+        if let Some(last) = self.streams.last_trade() {
+            let silence = now.duration_since(last);
+            if silence < self.idle_timeout {
                 self.health.working(Part::Stream);
             } else {
-                self.health.failing(Part::Stream, format!("no trade for {} s", now.duration_since(last).as_secs()));
+                self.health.failing(Part::Stream, format!("no trade for {} s", silence.as_secs()));
             }
         }
         // Nobody may be looking.
@@ -399,7 +325,7 @@ impl Capture {
             trades: self.tally.trades,
             held: self.intake.batcher.held(),
             holes: self.tally.holes_found,
-            connections: self.connections.open_count(),
+            connections: self.streams.open_count(),
         });
     }
 
@@ -416,11 +342,10 @@ impl Capture {
         self.stopping_since.is_some()
     }
 
-    /// Closes the connections; what they have read still comes.
+    /// Closes the connections; what they have read is still stored.
     fn stop(&mut self, now: Instant) {
         self.stopping_since = Some(now);
-        self.to_events = None;
-        self.open.clear();
+        self.streams.close();
     }
 
     fn is_finished(&self, now: Instant) -> bool {
@@ -429,12 +354,11 @@ impl Capture {
     }
 
     fn deadline(&self, now: Instant) -> Instant {
-        let end = self.settings.duration.map(|duration| self.started + duration).filter(|_| !self.is_stopping());
+        let end = self.end.filter(|_| !self.is_stopping());
         let drain_end = self.stopping_since.map(|since| since + DRAIN_MAX);
-        let connections = self.connections.deadline(now).filter(|_| !self.is_stopping());
+        let repair = self.history.deadline(now).filter(|_| self.may_ask());
         let holes = self.intake.sequencer.next_due();
-        let repair = self.repairs.next_due(now).filter(|_| self.may_ask());
-        let others = [end, drain_end, connections, holes, repair, Some(self.next_expire)];
+        let others = [end, drain_end, self.streams.deadline(now), holes, repair, Some(self.next_expire)];
         others.into_iter().flatten().fold(self.next_progress, Instant::min)
     }
 
@@ -442,34 +366,8 @@ impl Capture {
         for hole in self.intake.sequencer.due_holes(Instant::now() + GRACE) {
             self.tally.note(&Event::HoleFound(&hole.symbol, hole.range));
         }
-        self.intake.finish_recording().map_err(|source| CaptureError::Record {
-            path: self.settings.record.clone().unwrap_or_default(),
-            source,
-        })?;
-        let Self { intake, tally, latencies, last_acknowledgement, .. } = self;
-        let seconds = match (intake.first_trade(), last_acknowledgement) {
-            (Some(first), Some(last)) => last.duration_since(first).as_secs_f64(),
-            _ => 0.0,
-        };
-        let (cpu, peak_rss_bytes) = process_usage();
-        let ids = |range: IdRange| Ids { first_id: range.first, last_id: range.last };
-        Ok(Summary {
-            trades: tally.trades,
-            seconds,
-            trades_per_second: if seconds > 0.0 { tally.trades as f64 / seconds } else { 0.0 },
-            cpu_seconds: cpu.as_secs_f64(),
-            peak_rss_bytes,
-            batches: tally.batches,
-            retries: tally.retries,
-            duplicates: tally.duplicates,
-            holes_found: tally.holes_found,
-            holes_repaired: tally.holes_repaired,
-            holes_open: intake.sequencer.missing().len() as u64,
-            expired: tally.expired,
-            dead_letters: tally.dead_letters,
-            outbox_left: intake.batcher.held() as u64,
-            symbols: intake.sequencer.spans().map(|(symbol, span)| (symbol.to_string(), ids(span))).collect(),
-            latency_ms: latencies.figures(),
-        })
+        let failed = |source| CaptureError::Record { path: self.record.unwrap_or_default(), source };
+        self.intake.finish_recording().map_err(failed)?;
+        Ok(Summary::new(&self.tally, &self.intake, &self.latencies, self.last_acknowledgement))
     }
 }

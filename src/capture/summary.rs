@@ -8,6 +8,9 @@ use nix::sys::resource::{UsageWho, getrusage};
 use serde::Serialize;
 
 use super::batcher::Batch;
+use super::intake::Intake;
+use super::sequencer::IdRange;
+use crate::telemetry::Tally;
 
 /// The end of a capture. Names and units are part of the command-line contract.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -44,6 +47,36 @@ pub struct Summary {
     pub symbols: BTreeMap<String, Ids>,
     /// From socket to acknowledgement, live trades.
     pub latency_ms: LatencyMs,
+}
+
+impl Summary {
+    /// The summary of a run that ends now.
+    pub fn new(tally: &Tally, intake: &Intake, latencies: &Latencies, last_acknowledgement: Option<Instant>) -> Self {
+        let seconds = match (intake.first_trade(), last_acknowledgement) {
+            (Some(first), Some(last)) => last.duration_since(first).as_secs_f64(),
+            _ => 0.0,
+        };
+        let (cpu, peak_rss_bytes) = process_usage();
+        let ids = |span: IdRange| Ids { first_id: span.first, last_id: span.last };
+        Self {
+            trades: tally.trades,
+            seconds,
+            trades_per_second: if seconds > 0.0 { tally.trades as f64 / seconds } else { 0.0 },
+            cpu_seconds: cpu.as_secs_f64(),
+            peak_rss_bytes,
+            batches: tally.batches,
+            retries: tally.retries,
+            duplicates: tally.duplicates,
+            holes_found: tally.holes_found,
+            holes_repaired: tally.holes_repaired,
+            holes_open: intake.sequencer.missing().len() as u64,
+            expired: tally.expired,
+            dead_letters: tally.dead_letters,
+            outbox_left: intake.batcher.held() as u64,
+            symbols: intake.sequencer.spans().map(|(symbol, span)| (symbol.to_string(), ids(span))).collect(),
+            latency_ms: latencies.figures(),
+        }
+    }
 }
 
 /// The lowest and highest id of a symbol.

@@ -16,7 +16,7 @@ use crate::capture::run::{Progress, Settings, run as run_capture};
 use crate::practice::{self, Config, Running, Source, Speed};
 use crate::store::sqlite::Sqlite;
 use crate::store::{AnyStore, HighLow, Scope, StoredTrade};
-use crate::trade::{AsDecimal, Exchange, Symbol, Trade, TradeTime};
+use crate::trade::{Exchange, Symbol, Trade, TradeTime};
 
 /// Enough for every symbol to have some minutes.
 const TRADES: u64 = 20_000;

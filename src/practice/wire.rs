@@ -32,7 +32,6 @@ pub(super) fn event(print: &Print, combined: Option<&str>) -> String {
 
 /// A row of `trades` and `historicalTrades`.
 pub(super) fn history_row(trade: &Trade) -> String {
-    use crate::trade::AsDecimal as _;
     let quote = trade.price.to_decimal().checked_mul(trade.quantity.to_decimal()).unwrap_or_default();
     format!(
         r#"{{"id":{},"price":"{}","qty":"{}","quoteQty":"{:.8}","time":{},"isBuyerMaker":{},"isBestMatch":true}}"#,
@@ -49,7 +48,6 @@ pub(super) fn history_row(trade: &Trade) -> String {
 ///
 /// The aggregate's own id is the first trade's; Binance numbers aggregates by themselves.
 pub(super) fn aggregate_row(trades: &[Trade]) -> Option<String> {
-    use crate::trade::AsDecimal as _;
     let (first, last) = (trades.first()?, trades.last()?);
     let quantity: rust_decimal::Decimal = trades.iter().map(|trade| trade.quantity.to_decimal()).sum();
     Some(format!(

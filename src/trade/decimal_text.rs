@@ -4,7 +4,7 @@ use std::fmt;
 
 use rust_decimal::Decimal;
 
-use super::{AsDecimal, TradeError};
+use super::TradeError;
 
 /// What `rust_decimal` holds exactly whatever the digits are.
 const MAX_DIGITS: usize = 28;
@@ -84,10 +84,9 @@ macro_rules! decimal_text {
             pub fn as_bytes(&self) -> &[u8] {
                 self.0.as_bytes()
             }
-        }
 
-        impl AsDecimal for $name {
-            fn to_decimal(&self) -> Decimal {
+            /// The exact value, for comparison only.
+            pub fn to_decimal(&self) -> Decimal {
                 // `parse` admits only what `Decimal` holds exactly.
                 Decimal::from_str_exact(self.as_str()).unwrap_or_default()
             }

@@ -106,17 +106,21 @@ pub(crate) async fn ask(socket: &mut Socket, request: &str) -> String {
 /// What comes until the exchange closes, and its code and reason.
 pub(crate) async fn until_closed(socket: &mut Socket) -> (Vec<String>, u16, String) {
     let mut texts = Vec::new();
-    loop {
-        match next(socket).await {
-            Message::Text(text) => texts.push(text.to_string()),
-            Message::Close(Some(frame)) => {
-                // The closing handshake ends in order, not in a reset.
-                assert!(soon(socket.next()).await.is_none());
-                return (texts, frame.code.into(), frame.reason.to_string());
+    let reading = async {
+        loop {
+            match next(socket).await {
+                Message::Text(text) => texts.push(text.to_string()),
+                Message::Close(frame) => break frame,
+                other => panic!("{other:?} where only events and a close may be"),
             }
-            other => panic!("{other:?} where only events and a close may be"),
         }
-    }
+    };
+    // An echo of our own close is empty.
+    let (code, reason) =
+        soon(reading).await.map_or((0, String::new()), |frame| (frame.code.into(), frame.reason.to_string()));
+    // The closing handshake ends in order, not in a reset.
+    assert!(soon(socket.next()).await.is_none());
+    (texts, code, reason)
 }
 
 /// The trade in a raw or combined event.

@@ -2,6 +2,7 @@
 
 use futures_util::StreamExt as _;
 use tickflux::practice::{self, Config, ExchangeError, Speed};
+use tokio::runtime::Runtime;
 use tokio_tungstenite::connect_async;
 
 use crate::kit::*;
@@ -37,6 +38,8 @@ async fn a_market_stops_after_the_trades_that_were_asked_for() {
 #[tokio::test]
 async fn a_live_market_trades_now() {
     let exchange = exchange(live(1_000.0, None)).await;
+    // Not only how it begins.
+    Http::new(&exchange).stats_until(|stats| stats["symbols"]["BTCUSDT"]["trades"] != 0).await;
     let mut socket = connect(&exchange, "/ws/btcusdt@trade").await;
     for _ in 0..100 {
         let trade = trade_of(&text(&mut socket).await);
@@ -66,23 +69,25 @@ async fn a_past_ends_now_and_is_the_same_from_the_same_seed() {
     assert!(all[0] == all[1]);
 }
 
-#[tokio::test]
-async fn shutdown_closes_every_socket_and_the_door() {
-    let exchange = exchange(live(1_000.0, None)).await;
+#[test]
+fn shutdown_closes_every_socket_and_the_door() {
+    let [server, clients] = [(); 2].map(|()| Runtime::new().unwrap());
+    let exchange = server.block_on(exchange(live(1_000.0, None)));
     let address = exchange.address();
-    let mut readers = Vec::new();
-    for path in ["/ws", "/ws/btcusdt@trade", "/stream?streams=ethusdt@trade"] {
-        let mut socket = connect(&exchange, path).await;
-        readers.push(tokio::spawn(async move {
+    let readers = ["/ws", "/ws/btcusdt@trade", "/stream?streams=ethusdt@trade"].map(|path| {
+        let mut socket = clients.block_on(connect(&exchange, path));
+        clients.spawn(async move {
             let (_, code, reason) = until_closed(&mut socket).await;
             (code, reason)
-        }));
-    }
-    soon(exchange.shutdown()).await;
+        })
+    });
+    server.block_on(soon(exchange.shutdown()));
+    // Nothing is left to do for the runtime that the exchange ran on.
+    drop(server);
     for reader in readers {
-        assert_eq!(soon(reader).await.unwrap(), (1001, "the exchange closes".to_owned()));
+        assert_eq!(clients.block_on(soon(reader)).unwrap(), (1001, "the exchange closes".to_owned()));
     }
-    assert!(connect_async(format!("ws://{address}/ws")).await.is_err());
+    assert!(clients.block_on(connect_async(format!("ws://{address}/ws"))).is_err());
 }
 
 #[tokio::test]

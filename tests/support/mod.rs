@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail so")]
 
 pub mod influxd;
+pub mod lossy;
 pub mod oracle;
 pub mod practice;
 pub mod server;
+pub mod trades;
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -22,6 +24,13 @@ pub fn tickflux(folder: &Path, args: &[&str]) -> Output {
         .env("INFLUX_TOKEN", influxd::TOKEN)
         .output()
         .unwrap()
+}
+
+/// The summary that a capture with `--format json` printed: the last line on standard output.
+pub fn summary(output: &Output) -> serde_json::Value {
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let last = stdout.lines().last().unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    serde_json::from_str(last).unwrap()
 }
 
 /// A trade from plain values.

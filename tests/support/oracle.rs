@@ -1,7 +1,7 @@
 //! The answers by plain computation over all trades; shares no code with the stores.
 
 use tickflux::store::StoredTrade;
-use tickflux::trade::{AsDecimal, Trade};
+use tickflux::trade::Trade;
 
 type Key = (String, String);
 

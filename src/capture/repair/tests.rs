@@ -66,7 +66,8 @@ impl Bench {
 }
 
 fn ended(brought: &Brought) -> Option<(u64, u64, End)> {
-    brought.ended.as_ref().map(|(_, range, end)| (range.first, range.last, *end))
+    assert!(brought.ended.len() <= 1, "{:?}", brought.ended);
+    brought.ended.first().map(|(_, range, end)| (range.first, range.last, *end))
 }
 
 #[test]
@@ -149,12 +150,26 @@ fn limits_are_obeyed_and_failures_never_end_a_hole() {
 }
 
 #[test]
+fn one_page_serves_every_hole_that_it_reaches() {
+    let mut bench = bench(&[(5, 7), (20, 20), (900, 1_200), (3_000, 3_000)]);
+    assert_eq!(bench.ask(), (5, 1_000));
+    let brought = bench.answer(5..=1_004);
+    assert_eq!(ids(&brought.trades), (5..=7).chain([20]).chain(900..=1_004).collect::<Vec<_>>());
+    let ends: Vec<_> = brought.ended.iter().map(|(_, range, end)| (range.first, range.last, *end)).collect();
+    assert_eq!(ends, [(5, 7, End::Repaired), (20, 20, End::Repaired)]);
+    assert_eq!(bench.ask(), (3_000, 1));
+    assert_eq!(ended(&bench.answer(3_000..=3_000)), Some((3_000, 3_000, End::Repaired)));
+    assert_eq!(bench.ask(), (1_005, 196));
+    assert_eq!(ended(&bench.answer(1_005..=1_200)), Some((900, 1_200, End::Repaired)));
+}
+
+#[test]
 fn one_hole_that_waits_does_not_hold_up_the_others() {
-    let mut bench = bench(&[(5, 7), (20, 20)]);
+    let mut bench = bench(&[(5, 7), (5_000, 5_000)]);
     assert_eq!(bench.ask().0, 5);
     bench.answer([]);
-    assert_eq!(bench.ask().0, 20);
-    assert!(bench.answer(20..=20).ended.is_some());
+    assert_eq!(bench.ask().0, 5_000);
+    assert!(ended(&bench.answer(5_000..=5_000)).is_some());
     assert_eq!(bench.ask().0, 5);
 }
 
@@ -199,8 +214,10 @@ proptest! {
                     let has = (request.from_id..).filter(|id| !absent.contains(id)).take(request.limit as usize);
                     let brought = bench.answer(has.collect::<Vec<_>>());
                     came.extend(ids(&brought.trades));
-                    if let Some((first, last, End::NotAtExchange)) = ended(&brought) {
-                        gone.extend(first..=last);
+                    for (_, range, end) in brought.ended {
+                        if end == End::NotAtExchange {
+                            gone.extend(range.first..=range.last);
+                        }
                     }
                 }
             }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use thiserror::Error;
 
 use crate::store::{HighLow, Scope, StoredTrade};
-use crate::trade::{AsDecimal, Exchange, Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime};
+use crate::trade::{Exchange, Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime};
 
 /// A minute in milliseconds.
 const MINUTE_MS: i64 = 60_000;

@@ -1,0 +1,153 @@
+//! Faults of the stream: whatever it drops comes from the exchange's history, exactly and once.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail so")]
+
+mod support;
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Command, Output};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use support::lossy::{Faults, Lossy};
+use support::trades::{Trades, exchanges_list, sqlite_trades};
+use support::{practice, summary};
+use tickflux::practice::Running;
+
+const SYMBOLS: [&str; 2] = ["BTCUSDT", "ETHUSDT"];
+
+fn seed() -> u64 {
+    let seed = std::env::var("TICKFLUX_TEST_SEED").ok().map_or_else(|| fastrand::u64(..), |text| text.parse().unwrap());
+    eprintln!("TICKFLUX_TEST_SEED={seed}");
+    seed
+}
+
+/// A running capture; killed if the test ends before it does.
+struct Capture(Child);
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A capture of the exchange's REST and another's stream into `trades.db`.
+///
+/// It logs into a file: nobody reads a pipe while it runs.
+fn start_capture(folder: &Path, stream: &Lossy, exchange: &Running, more: &[&str]) -> Capture {
+    let child = Command::new(env!("CARGO_BIN_EXE_tickflux"))
+        .args(["capture", "--store", "sqlite:trades.db", "--format", "json"])
+        .args(["--stream-url", &format!("ws://{}", stream.address)])
+        .args(["--rest-url", &format!("http://{}", exchange.address())])
+        .args(more)
+        .current_dir(folder)
+        .env_clear()
+        .stdout(File::create(folder.join("stdout")).unwrap())
+        .stderr(File::create(folder.join("stderr")).unwrap())
+        .spawn()
+        .unwrap();
+    Capture(child)
+}
+
+/// Ends the capture as an operator would, and gives what it printed.
+fn stop(folder: &Path, mut capture: Capture) -> Output {
+    kill(Pid::from_raw(capture.0.id().cast_signed()), Signal::SIGTERM).unwrap();
+    let status = capture.0.wait().unwrap();
+    let read = |name| std::fs::read(folder.join(name)).unwrap();
+    Output { status, stdout: read("stdout"), stderr: read("stderr") }
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not within two minutes: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The part of `list` from the first stored id of each symbol up to the ids in `last`.
+fn span(list: &Trades, stored: &Trades, last: [u64; 2]) -> Trades {
+    let mut list = list.clone();
+    for (symbol, last) in SYMBOLS.iter().zip(last) {
+        let first = stored.keys().find(|(name, _)| name == symbol).map_or(u64::MAX, |(_, id)| *id);
+        list.retain(|(name, id), _| name != symbol || (first..=last).contains(id));
+    }
+    list
+}
+
+/// Whether the ids of each symbol are stored without a hole from the first stored one up to those in `last`.
+fn is_stored_up_to(path: &Path, last: [u64; 2]) -> bool {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let missing = "SELECT ?2 - min(trade_id) + 1 - count(*) FROM trade WHERE symbol = ?1 AND trade_id <= ?2";
+    SYMBOLS.iter().zip(last).all(|(symbol, last)| {
+        let missing = connection.query_row(missing, (symbol, last.cast_signed()), |row| row.get(0));
+        missing == Ok(Some(0))
+    })
+}
+
+fn newest(exchange: &Running) -> [u64; 2] {
+    SYMBOLS.map(|symbol| exchange.trades(&symbol.parse().unwrap()).last().unwrap().id.get())
+}
+
+#[test]
+fn a_stream_that_drops_doubles_reorders_garbles_and_cuts_is_stored_completely() {
+    let seed = seed();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let exchange = runtime.block_on(practice::start(practice::live_market(seed, 4_000.0)));
+    let faults = Faults { drop: 50, double: 50, reorder: 50, garble: 10, cut_every: Some(4_000), messages: 15_000 };
+    let stream = runtime.block_on(Lossy::start(exchange.address(), seed, faults));
+    let capture = start_capture(folder.path(), &stream, &exchange, &[]);
+
+    wait_until("the faults are over", || stream.is_over());
+    let last = newest(&exchange);
+    let path = folder.path().join("trades.db");
+    wait_until("every trade up to then is stored", || is_stored_up_to(&path, last));
+    let output = stop(folder.path(), capture);
+    let summary = summary(&output);
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+
+    let stored = sqlite_trades(&path);
+    let ends = SYMBOLS.map(|symbol| summary["symbols"][symbol]["last_id"].as_u64().unwrap());
+    assert_eq!(stored, span(&exchanges_list(&exchange), &stored, ends), "{summary}");
+    let count = |key: &str| summary[key].as_u64().unwrap();
+    assert!(count("holes_found") > 0 && count("holes_repaired") > 0 && count("duplicates") > 0, "{summary}");
+    assert_eq!(count("holes_open"), 0, "{summary}\n{log}");
+    assert!(count("dead_letters") > 0, "{summary}");
+    assert_eq!(output.status.code(), Some(1), "dead letters: the answer is no");
+    assert_eq!(count("trades"), stored.len() as u64, "each counted once: {summary}");
+}
+
+#[test]
+fn without_repair_holes_stay_and_are_reported() {
+    let seed = seed();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let exchange = runtime.block_on(practice::start(practice::live_market(seed, 2_000.0)));
+    let faults = Faults { drop: 100, messages: 1_000, ..Faults::default() };
+    let stream = runtime.block_on(Lossy::start(exchange.address(), seed, faults));
+    let capture = start_capture(folder.path(), &stream, &exchange, &["--no-repair"]);
+    wait_until("the faults are over", || stream.is_over());
+    let after = newest(&exchange);
+    let path = folder.path().join("trades.db");
+    let is_there = |symbol: &str, id: u64| {
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        let found = "SELECT count(*) FROM trade WHERE symbol = ?1 AND trade_id = ?2";
+        connection.query_row(found, (symbol, id.cast_signed()), |row| row.get(0)) == Ok(1)
+    };
+    wait_until("later trades are stored", || SYMBOLS.iter().zip(after).all(|(symbol, id)| is_there(symbol, id)));
+    let output = stop(folder.path(), capture);
+    let summary = summary(&output);
+    assert_eq!(output.status.code(), Some(1), "{summary}");
+    assert_eq!((&summary["holes_repaired"], &summary["holes_found"]), (&0.into(), &summary["holes_open"]), "{summary}");
+    // The runs of absent ids between the stored ones, counted plainly.
+    let stored = sqlite_trades(&path);
+    let runs = |symbol: &str| {
+        let ids: Vec<_> = stored.keys().filter(|(name, _)| name == symbol).map(|(_, id)| *id).collect();
+        ids.windows(2).filter(|pair| pair[0] + 1 < pair[1]).count() as u64
+    };
+    assert_eq!(summary["holes_open"], SYMBOLS.iter().map(|symbol| runs(symbol)).sum::<u64>(), "{summary}");
+}
