@@ -2,18 +2,26 @@
 
 use std::sync::Arc;
 
-use rustls::ClientConfig;
 use rustls::crypto::ring;
+use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 
 /// The client configuration that every connection uses.
 ///
+/// Where the system has no certificates, as on a bare container image, Mozilla's list stands in.
+///
 /// # Errors
 ///
-/// If the system's certificate verifier cannot be set up.
+/// If the protocol versions cannot be set up; never in practice.
 pub fn client_config() -> Result<ClientConfig, rustls::Error> {
-    Ok(ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_platform_verifier()?
-        .with_no_client_auth())
+    let builder = || {
+        ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions()
+    };
+    match builder()?.with_platform_verifier() {
+        Ok(verified) => Ok(verified.with_no_client_auth()),
+        Err(_) => {
+            let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+            Ok(builder()?.with_root_certificates(roots).with_no_client_auth())
+        }
+    }
 }

@@ -19,14 +19,14 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Binance's code for a symbol that it does not list.
 const INVALID_SYMBOL: i64 = -1121;
 
-/// Why a REST request gave no answer that can be used.
+/// Why a REST request gave no answer that can be used; the causes stand in its sources.
 #[derive(Debug, Error)]
 pub enum RestError {
     /// The HTTP client could not be set up.
-    #[error("cannot set up HTTP: {0}")]
+    #[error("cannot set up HTTP")]
     Setup(#[source] reqwest::Error),
     /// No usable answer; it may come the next time.
-    #[error("{url} does not answer: {source}")]
+    #[error("{url} does not answer")]
     Unreachable {
         /// The address asked.
         url: String,
@@ -64,7 +64,7 @@ pub enum RestError {
         body: String,
     },
     /// A page of history that is none.
-    #[error("{url} answered with what is no page of trades: {source}")]
+    #[error("{url} answered with what is no page of trades")]
     Page {
         /// The address asked.
         url: String,
@@ -176,7 +176,8 @@ impl Rest {
     /// Gives the address and the body of a successful answer.
     async fn get(&self, path: &str, symbol: &Symbol, more: &str) -> Result<(String, String), RestError> {
         let url = format!("{}/api/v3/{path}?symbol={}{more}", self.base, url_word(symbol.as_str()));
-        let unreachable = |source| RestError::Unreachable { url: url.clone(), source };
+        let unreachable =
+            |source: reqwest::Error| RestError::Unreachable { url: url.clone(), source: source.without_url() };
         let answer = self.http.get(&url).send().await.map_err(unreachable)?;
         let status = answer.status();
         let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());

@@ -77,7 +77,7 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     check_url(&args.rest_url, &["http", "https"], "--rest-url")?;
     let store = args.store.open(Purpose::Capture(args.exchange))?;
     eprintln!("tickflux: capturing {} from {} into {}", list(&symbols), args.stream_url, store.describe());
-    let rest = Rest::new(&args.rest_url, &tls).map_err(|error| Failure::Unusable(error.to_string()))?;
+    let rest = Rest::new(&args.rest_url, &tls).map_err(|error| Failure::Unusable(crate::error_chain(&error)))?;
     check_symbols(&rest, &symbols).await?;
     for warning in store.check().await? {
         warn!("{warning}");
