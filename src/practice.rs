@@ -220,6 +220,11 @@ impl Running {
         self.shared.shift_minutes
     }
 
+    /// Streams that are open and subscribed now.
+    pub fn subscribers(&self) -> usize {
+        self.shared.tape.subscribers()
+    }
+
     /// Every trade so far that is still kept: the exchange's own list.
     pub fn trades(&self, symbol: &Symbol) -> Vec<crate::trade::Trade> {
         self.shared.tape.history(symbol, Some(0), usize::MAX)

@@ -13,6 +13,8 @@ use thiserror::Error;
 pub use self::decimal_text::{Price, Quantity};
 
 mod decimal_text;
+#[cfg(test)]
+pub(crate) mod example;
 
 /// Nanoseconds in a millisecond, and the number of trade ids that a
 /// millisecond of point times can tell apart (P3).

@@ -4,14 +4,10 @@
 
 mod support;
 
-use std::fs::File;
 use std::path::Path;
-use std::process::{Child, Command, Output};
-use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use support::lossy::{Faults, Lossy};
+use support::process::{Capture, wait_until};
 use support::trades::{Trades, exchanges_list, sqlite_trades};
 use support::{practice, summary};
 use tickflux::practice::Running;
@@ -24,48 +20,11 @@ fn seed() -> u64 {
     seed
 }
 
-/// A running capture; killed if the test ends before it does.
-struct Capture(Child);
-
-impl Drop for Capture {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// A capture of the exchange's REST and another's stream into `trades.db`.
-///
-/// It logs into a file: nobody reads a pipe while it runs.
 fn start_capture(folder: &Path, stream: &Lossy, exchange: &Running, more: &[&str]) -> Capture {
-    let child = Command::new(env!("CARGO_BIN_EXE_tickflux"))
-        .args(["capture", "--store", "sqlite:trades.db", "--format", "json"])
-        .args(["--stream-url", &format!("ws://{}", stream.address)])
-        .args(["--rest-url", &format!("http://{}", exchange.address())])
-        .args(more)
-        .current_dir(folder)
-        .env_clear()
-        .stdout(File::create(folder.join("stdout")).unwrap())
-        .stderr(File::create(folder.join("stderr")).unwrap())
-        .spawn()
-        .unwrap();
-    Capture(child)
-}
-
-/// Ends the capture as an operator would, and gives what it printed.
-fn stop(folder: &Path, mut capture: Capture) -> Output {
-    kill(Pid::from_raw(capture.0.id().cast_signed()), Signal::SIGTERM).unwrap();
-    let status = capture.0.wait().unwrap();
-    let read = |name| std::fs::read(folder.join(name)).unwrap();
-    Output { status, stdout: read("stdout"), stderr: read("stderr") }
-}
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "not within two minutes: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let (stream, rest) = (format!("ws://{}", stream.address), format!("http://{}", exchange.address()));
+    let args = ["--store", "sqlite:trades.db", "--format", "json", "--stream-url", &stream, "--rest-url", &rest];
+    Capture::start(folder, &[&args[..], more].concat())
 }
 
 /// The part of `list` from the first stored id of each symbol up to the ids in `last`.
@@ -106,7 +65,7 @@ fn a_stream_that_drops_doubles_reorders_garbles_and_cuts_is_stored_completely() 
     let last = newest(&exchange);
     let path = folder.path().join("trades.db");
     wait_until("every trade up to then is stored", || is_stored_up_to(&path, last));
-    let output = stop(folder.path(), capture);
+    let output = capture.stop();
     let summary = summary(&output);
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
 
@@ -139,7 +98,7 @@ fn without_repair_holes_stay_and_are_reported() {
         connection.query_row(found, (symbol, id.cast_signed()), |row| row.get(0)) == Ok(1)
     };
     wait_until("later trades are stored", || SYMBOLS.iter().zip(after).all(|(symbol, id)| is_there(symbol, id)));
-    let output = stop(folder.path(), capture);
+    let output = capture.stop();
     let summary = summary(&output);
     assert_eq!(output.status.code(), Some(1), "{summary}");
     assert_eq!((&summary["holes_repaired"], &summary["holes_found"]), (&0.into(), &summary["holes_open"]), "{summary}");

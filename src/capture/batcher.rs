@@ -106,17 +106,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::trade::{Price, Quantity, TradeId, TradeTime};
 
     fn trade(id: u64) -> Trade {
-        Trade {
-            symbol: "BTCUSDT".parse().unwrap(),
-            id: TradeId::new(id).unwrap(),
-            time: TradeTime::from_ms(0).unwrap(),
-            price: Price::new("1").unwrap(),
-            quantity: Quantity::new("1").unwrap(),
-            buyer_is_maker: false,
-        }
+        crate::trade::example::trade(id, 0)
     }
 
     fn filled(slots: usize, batch_max: usize, trades: u64) -> Batcher {

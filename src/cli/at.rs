@@ -2,12 +2,11 @@
 
 use clap::Args;
 
-use super::report::{FormatArgs, TradeRow, print};
-use super::settings::{Purpose, StoreArgs, now};
+use super::report::{TradeRow, print};
+use super::settings::{QuestionArgs, now};
 use super::time::TimeArg;
 use super::{Answer, Failure};
-use crate::store::Scope;
-use crate::trade::{Exchange, Symbol};
+use crate::trade::Symbol;
 
 /// Which symbol, when, in which store.
 #[derive(Debug, Args)]
@@ -20,23 +19,17 @@ pub(super) struct AtArgs {
     /// The last trade at or before the time, instead of the nearest
     #[arg(long)]
     as_of: bool,
-    /// Only trades of this exchange
-    #[arg(long)]
-    exchange: Option<Exchange>,
     #[command(flatten)]
-    store: StoreArgs,
-    #[command(flatten)]
-    output: FormatArgs,
+    question: QuestionArgs,
 }
 
 pub(super) async fn run(args: AtArgs) -> Result<Answer, Failure> {
     let time = args.time.within_retention(now())?;
-    let store = args.store.open(Purpose::Questions)?;
-    let scope = Scope { symbols: vec![args.symbol.clone()], exchange: args.exchange };
+    let (store, scope, format) = args.question.open(vec![args.symbol.clone()])?;
     let trades = store.price_at(&scope, time, args.as_of).await?;
     let now = now();
     let rows: Vec<_> = trades.iter().map(|trade| TradeRow::new(trade, now, Some(time))).collect();
-    print(&rows, args.output.format)?;
+    print(&rows, format)?;
     if rows.is_empty() {
         let which = if args.as_of { format!("at or before {time}") } else { "within 24 h".to_owned() };
         let why = format!("no trade of {} {which} in {}: capture it first", args.symbol, store.describe());

@@ -2,12 +2,11 @@
 
 use clap::Args;
 
-use super::report::{FormatArgs, HighLowRow, print};
-use super::settings::{Purpose, StoreArgs, now};
+use super::report::{HighLowRow, print};
+use super::settings::{QuestionArgs, now};
 use super::time::TimeArg;
 use super::{Answer, Failure};
-use crate::store::Scope;
-use crate::trade::{Exchange, Symbol};
+use crate::trade::Symbol;
 
 /// Which symbol, which minute, in which store.
 #[derive(Debug, Args)]
@@ -17,23 +16,17 @@ pub(super) struct HighLowArgs {
     /// Any time in the minute: RFC 3339, or -5m for five minutes ago
     #[arg(value_parser = TimeArg::parse, allow_hyphen_values = true)]
     minute: TimeArg,
-    /// Only trades of this exchange
-    #[arg(long)]
-    exchange: Option<Exchange>,
     #[command(flatten)]
-    store: StoreArgs,
-    #[command(flatten)]
-    output: FormatArgs,
+    question: QuestionArgs,
 }
 
 pub(super) async fn run(args: HighLowArgs) -> Result<Answer, Failure> {
     let time = args.minute.within_retention(now())?;
-    let store = args.store.open(Purpose::Questions)?;
-    let scope = Scope { symbols: vec![args.symbol.clone()], exchange: args.exchange };
+    let (store, scope, format) = args.question.open(vec![args.symbol.clone()])?;
     let answers = store.high_low(&scope, time).await?;
     let now = now();
     let rows: Vec<_> = answers.iter().map(|answer| HighLowRow::new(answer, now)).collect();
-    print(&rows, args.output.format)?;
+    print(&rows, format)?;
     if rows.is_empty() {
         let why = format!("no trade of {} in the minute of {time} in {}", args.symbol, store.describe());
         return Err(Failure::No(format!("{why}: ask for a minute that was captured")));

@@ -2,33 +2,26 @@
 
 use clap::Args;
 
-use super::report::{FormatArgs, TradeRow, print};
-use super::settings::{Purpose, StoreArgs, now};
+use super::report::{TradeRow, print};
+use super::settings::{QuestionArgs, now};
 use super::{Answer, Failure};
-use crate::store::Scope;
-use crate::trade::{Exchange, Symbol};
+use crate::trade::Symbol;
 
 /// Which symbols, in which store.
 #[derive(Debug, Args)]
 pub(super) struct LatestArgs {
     /// Symbols such as BTCUSDT; every stored one if none is given
     symbols: Vec<Symbol>,
-    /// Only trades of this exchange
-    #[arg(long)]
-    exchange: Option<Exchange>,
     #[command(flatten)]
-    store: StoreArgs,
-    #[command(flatten)]
-    output: FormatArgs,
+    question: QuestionArgs,
 }
 
 pub(super) async fn run(args: LatestArgs) -> Result<Answer, Failure> {
-    let store = args.store.open(Purpose::Questions)?;
-    let scope = Scope { symbols: args.symbols, exchange: args.exchange };
+    let (store, scope, format) = args.question.open(args.symbols)?;
     let trades = store.latest(&scope).await?;
     let now = now();
     let rows: Vec<_> = trades.iter().map(|trade| TradeRow::new(trade, now, None)).collect();
-    print(&rows, args.output.format)?;
+    print(&rows, format)?;
     let is_found = |symbol: &&Symbol| trades.iter().any(|stored| stored.trade.symbol == **symbol);
     let missing: Vec<_> = scope.symbols.iter().filter(|symbol| !is_found(symbol)).map(Symbol::as_str).collect();
     if !missing.is_empty() {

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Failure;
+use super::report::{Format, FormatArgs};
 use crate::store::influx::{Credentials, Influx, InfluxSettings, Token};
 use crate::store::sqlite::Sqlite;
-use crate::store::{AnyStore, StoreError};
-use crate::trade::{Exchange, TradeTime};
+use crate::store::{AnyStore, Scope, StoreError};
+use crate::trade::{Exchange, Symbol, TradeTime};
 
 const DEFAULT_STORE: &str = "sqlite:tickflux.db";
 
@@ -29,6 +30,26 @@ pub(super) struct StoreArgs {
     /// File that holds the InfluxDB token; without it INFLUX_TOKEN is used
     #[arg(long, env = "TICKFLUX_TOKEN_FILE", value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
+}
+
+/// What every question takes.
+#[derive(Debug, Args)]
+pub(super) struct QuestionArgs {
+    /// Only trades of this exchange
+    #[arg(long)]
+    pub(super) exchange: Option<Exchange>,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+    #[command(flatten)]
+    pub(super) output: FormatArgs,
+}
+
+impl QuestionArgs {
+    /// Opens the store, and says which series the question is about.
+    pub(super) fn open(self, symbols: Vec<Symbol>) -> Result<(AnyStore, Scope, Format), Failure> {
+        let store = self.store.open(Purpose::Questions)?;
+        Ok((store, Scope { symbols, exchange: self.exchange }, self.output.format))
+    }
 }
 
 /// What a store is opened for.

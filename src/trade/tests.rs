@@ -2,18 +2,8 @@
 
 use proptest::prelude::*;
 
+use super::example::trade;
 use super::*;
-
-fn trade(id: u64, ms: i64) -> Trade {
-    Trade {
-        symbol: "BTCUSDT".parse().unwrap(),
-        id: TradeId::new(id).unwrap(),
-        time: TradeTime::from_ms(ms).unwrap(),
-        price: Price::new("1.0").unwrap(),
-        quantity: Quantity::new("1").unwrap(),
-        buyer_is_maker: false,
-    }
-}
 
 #[test]
 fn numbers_that_are_not_plain_positive_decimals_are_refused() {

@@ -7,6 +7,7 @@ pub mod influxd;
 pub mod lossy;
 pub mod oracle;
 pub mod practice;
+pub mod process;
 pub mod server;
 pub mod trades;
 

@@ -5,20 +5,9 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::trade::{Price, Quantity, TradeId};
+use crate::trade::example::trade;
 
 const NOON_MS: i64 = 1_767_268_800_000;
-
-fn trade(id: u64) -> Trade {
-    Trade {
-        symbol: "BTCUSDT".parse().unwrap(),
-        id: TradeId::new(id).unwrap(),
-        time: TradeTime::from_ms(NOON_MS).unwrap(),
-        price: Price::new("1").unwrap(),
-        quantity: Quantity::new("1").unwrap(),
-        buyer_is_maker: false,
-    }
-}
 
 fn hole(first: u64, last: u64) -> Hole {
     let time = TradeTime::from_ms(NOON_MS).unwrap();
@@ -26,7 +15,7 @@ fn hole(first: u64, last: u64) -> Hole {
 }
 
 fn page(ids: impl IntoIterator<Item = u64>) -> Vec<Trade> {
-    ids.into_iter().map(trade).collect()
+    ids.into_iter().map(|id| trade(id, NOON_MS)).collect()
 }
 
 fn ids(trades: &[Trade]) -> Vec<u64> {

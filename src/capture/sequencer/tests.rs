@@ -5,18 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::trade::{Price, Quantity, TradeId};
-
-fn trade(id: u64, ms: i64) -> Trade {
-    Trade {
-        symbol: "BTCUSDT".parse().unwrap(),
-        id: TradeId::new(id).unwrap(),
-        time: TradeTime::from_ms(ms).unwrap(),
-        price: Price::new("1").unwrap(),
-        quantity: Quantity::new("1").unwrap(),
-        buyer_is_maker: false,
-    }
-}
+use crate::trade::example::trade;
 
 /// Takes ids in this order, each at the time of its number.
 fn taken(ids: &[u64], now: Instant) -> (Sequencer, Vec<Verdict>) {

@@ -1,6 +1,6 @@
 //! The control plane: rights, bucket, retention.
 //!
-//! Endpoints as in InfluxDB's v2 API reference: `/health`, `/api/v2/orgs`, `/api/v2/buckets`.
+//! Endpoints as in InfluxDB's v2 API reference: `/api/v2/write`, `/api/v2/orgs`, `/api/v2/buckets`.
 
 use std::time::Duration;
 
