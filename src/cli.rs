@@ -20,6 +20,7 @@ mod time;
 use std::fmt;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use indicatif::ProgressBar;
 use tracing_subscriber::EnvFilter;
@@ -106,6 +107,10 @@ impl From<StoreError> for Failure {
 pub fn main() -> ExitCode {
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            eprintln!("{}", error.render());
+            return ExitCode::from(2);
+        }
         Err(error) if error.use_stderr() => return fail(&usage(&error)),
         // Help and version go to standard output, which may be closed.
         Err(error) => return error.print().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),

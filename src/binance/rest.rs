@@ -107,11 +107,11 @@ struct Row<'a> {
     is_buyer_maker: bool,
 }
 
-/// Reads a page of `historicalTrades` of `symbol`.
+/// Reads a page of `historicalTrades` of `symbol`, up to the first row that is no trade.
 ///
 /// # Errors
 ///
-/// [`PageError`] if it is not an array of documented rows.
+/// [`PageError`] if it is not an array of documented rows, or its first row is no trade.
 pub fn read_page(symbol: &Symbol, text: &str) -> Result<Vec<Trade>, PageError> {
     let rows: Vec<Row<'_>> = serde_json::from_str(text)?;
     let trade = |row: &Row<'_>| {
@@ -124,7 +124,15 @@ pub fn read_page(symbol: &Symbol, text: &str) -> Result<Vec<Trade>, PageError> {
             buyer_is_maker: row.is_buyer_maker,
         })
     };
-    rows.iter().map(trade).collect()
+    let mut trades = Vec::with_capacity(rows.len());
+    for row in &rows {
+        match trade(row) {
+            Ok(trade) => trades.push(trade),
+            Err(error) if trades.is_empty() => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(trades)
 }
 
 impl Rest {
@@ -222,6 +230,9 @@ mod tests {
         }
         let zero = r#"[{"id":42,"price":"0","qty":"1","time":1,"isBuyerMaker":true}]"#;
         assert!(matches!(page(zero), Err(PageError::Trade(_))));
+        let good = zero.replace("\"0\"", "\"5\"");
+        let both = format!("[{},{}]", good.trim_matches(['[', ']']), zero.trim_matches(['[', ']']));
+        assert_eq!(page(&both).unwrap().len(), 1, "the rows before it are taken");
     }
 
     proptest! {

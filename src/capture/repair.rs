@@ -167,13 +167,15 @@ impl Repairs {
 
     /// The page that was asked for did not come.
     pub fn failed(&mut self, error: &RestError, now: Instant, rng: &mut fastrand::Rng) {
-        self.holes.append(&mut std::mem::take(&mut self.asked).into());
         let wait = match error {
             RestError::Limited { wait, .. } => *wait,
             RestError::NotFromHere { .. } => NOT_FROM_HERE_WAIT,
             _ => Duration::ZERO,
         };
         self.not_before = now + wait + self.backoff.after_failure(rng);
+        // Behind the others, should these be what the exchange stumbles over.
+        let behind = self.not_before + LAG_WAIT;
+        self.holes.extend(self.asked.drain(..).map(|hole| Open { not_before: behind, ..hole }));
     }
 
     /// Gives up what is older than the retention at `now`.

@@ -63,7 +63,7 @@ pub struct Settings {
 #[derive(Debug, Error)]
 pub enum CaptureError {
     /// The recording cannot be made.
-    #[error("cannot record to {path}: {source}: name a new file in a folder that exists")]
+    #[error("cannot record to {path}: {source}: name a new file, none is overwritten, in a folder that exists")]
     Record {
         /// The recording.
         path: PathBuf,
@@ -237,7 +237,12 @@ impl Capture {
     fn stream_event(&mut self, id: ConnectionId, event: StreamEvent) {
         let now = Instant::now();
         match event {
-            StreamEvent::Opened => self.streams.opened(id, now, &mut self.tally),
+            StreamEvent::Opened => {
+                self.streams.opened(id, now, &mut self.tally);
+                if self.streams.last_trade().is_none() {
+                    self.health.failing(Part::Stream, "connected, and no trade yet");
+                }
+            }
             StreamEvent::Closed(why) => {
                 self.streams.closed(id, &why, now, &mut self.rng, &mut self.tally);
                 if self.streams.open_count() == 0 {

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::report::{TradeRow, print};
-use super::settings::{QuestionArgs, now};
+use super::settings::{QuestionArgs, now, searched};
 use super::time::TimeArg;
 use super::{Answer, Failure};
 use crate::trade::Symbol;
@@ -32,7 +32,7 @@ pub(super) async fn run(args: AtArgs) -> Result<Answer, Failure> {
     print(&rows, format)?;
     if rows.is_empty() {
         let which = if args.as_of { format!("at or before {time}") } else { "within 24 h".to_owned() };
-        let why = format!("no trade of {} {which} in {}: capture it first", args.symbol, store.describe());
+        let why = format!("no trade of {} {which} in {}: capture it first", args.symbol, searched(&store, &scope));
         return Err(Failure::No(why));
     }
     Ok(Answer::Done)

@@ -76,12 +76,12 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     check_url(&args.stream_url, &["ws", "wss"], "--stream-url")?;
     check_url(&args.rest_url, &["http", "https"], "--rest-url")?;
     let store = args.store.open(Purpose::Capture(args.exchange))?;
-    eprintln!("tickflux: capturing {} from {} into {}", list(&symbols), args.stream_url, store.describe());
     let rest = Rest::new(&args.rest_url, &tls).map_err(|error| Failure::Unusable(crate::error_chain(&error)))?;
     check_symbols(&rest, &symbols).await?;
     for warning in store.check().await? {
         warn!("{warning}");
     }
+    eprintln!("tickflux: capturing {} from {} into {}", list(&symbols), args.stream_url, store.describe());
     let health = Arc::new(Health::default());
     if let Some(address) = args.metrics_listen {
         health::serve(address, Arc::clone(&health)).await.map_err(|error| {

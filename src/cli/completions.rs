@@ -3,6 +3,7 @@
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
+use super::report::say;
 use super::{Answer, Cli, Failure};
 
 /// Which shell.
@@ -13,6 +14,8 @@ pub(super) struct CompletionsArgs {
 }
 
 pub(super) fn run(args: &CompletionsArgs) -> Result<Answer, Failure> {
-    clap_complete::generate(args.shell, &mut Cli::command(), "tickflux", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "tickflux", &mut script);
+    say(String::from_utf8_lossy(&script).trim_end())?;
     Ok(Answer::Done)
 }

@@ -8,14 +8,14 @@ use std::time::Duration;
 use clap::Args;
 use tokio::sync::watch;
 
-use super::report::{Format, HighLowRow, TradeRow, print};
+use super::report::{Format, HighLowRow, TradeRow, print, say};
 use super::settings::now;
 use super::signals::stop_on_signals;
 use super::{Answer, Failure, start_logs};
 use crate::capture::run::{Progress, Settings, run as run_capture};
 use crate::practice::{self, Config, Running, Source, Speed};
 use crate::store::sqlite::Sqlite;
-use crate::store::{AnyStore, HighLow, Scope, StoredTrade};
+use crate::store::{AnyStore, Scope, StoredTrade};
 use crate::trade::{Exchange, Symbol, Trade, TradeTime};
 
 /// Enough for every symbol to have some minutes.
@@ -69,7 +69,7 @@ impl Demo {
     /// Captures everything that the exchange trades into an SQLite file in `folder`.
     async fn capture(&self, folder: &Path) -> Result<AnyStore, Failure> {
         let address = self.exchange.address();
-        println!("A practice exchange trades at {address}. Capturing {TRADES} trades into SQLite ...");
+        say(format!("A practice exchange trades at {address}. Capturing {TRADES} trades into SQLite ..."))?;
         let store: AnyStore = Arc::new(Sqlite::create(&folder.join("demo.db"), self.name.clone(), now)?);
         let tls = crate::tls::client_config();
         let tls = tls.map_err(|error| Failure::Unusable(format!("cannot set up TLS: {error}")))?;
@@ -89,7 +89,7 @@ impl Demo {
         let (progress, _) = watch::channel(Progress::default());
         let capturing = run_capture(settings, AnyStore::clone(&store), Arc::default(), stop_on_signals()?, progress);
         let summary = capturing.await.map_err(|error| Failure::Unusable(error.to_string()))?;
-        println!("{} trades stored in {:.1} s.", summary.trades, summary.seconds);
+        say(format!("{} trades stored in {:.1} s.", summary.trades, summary.seconds))?;
         if summary.trades != TRADES || summary.holes_open > 0 || summary.dead_letters > 0 {
             return Err(Failure::Unusable(format!("the demo should have stored {TRADES} trades without a hole")));
         }
@@ -98,69 +98,52 @@ impl Demo {
 
     /// Asks the three questions, and checks each answer against the exchange's own list.
     async fn ask(&self, store: &AnyStore) -> Result<Answer, Failure> {
-        let scope = Scope::default();
         let lists: Vec<_> = self.symbols.iter().map(|symbol| self.exchange.trades(symbol)).collect();
-        let middle = lists.first().and_then(|list| list.get(list.len() / 2)).map_or_else(now, |trade| trade.time);
+        let Some((symbol, list)) = self.symbols.first().zip(lists.first()) else { return Ok(Answer::No) };
+        let middle = list.get(list.len() / 2).map_or_else(now, |trade| trade.time);
+        let one = Scope { symbols: vec![symbol.clone()], exchange: None };
 
-        println!("\nThe latest price:   tickflux latest");
-        let latest = store.latest(&scope).await?;
+        say("\nThe latest price:   tickflux latest")?;
+        let latest = store.latest(&Scope::default()).await?;
         print_trades(&latest, None)?;
-        self.check(&latest, |list| list.iter().max_by_key(|trade| (trade.time, trade.id)).cloned(), &lists)?;
+        check(&latest, lists.iter().filter_map(|list| list.iter().max_by_key(|trade| (trade.time, trade.id))))?;
 
-        println!("\nThe price at a second:   tickflux at BTCUSDT {middle}");
-        let at = store.price_at(&scope, middle, false).await?;
+        say(format!("\nThe price at a second:   tickflux at {symbol} {middle}"))?;
+        let at = store.price_at(&one, middle, false).await?;
         print_trades(&at, Some(middle))?;
-        self.check(&at, |list| nearest(list, middle), &lists)?;
+        check(&at, nearest(list, middle))?;
 
-        println!("\nHigh and low of a minute:   tickflux high-low BTCUSDT {middle}");
-        let extremes = store.high_low(&scope, middle).await?;
+        say(format!("\nHigh and low of a minute:   tickflux high-low {symbol} {middle}"))?;
+        let extremes = store.high_low(&one, middle).await?;
         let rows: Vec<_> = extremes.iter().map(|answer| HighLowRow::new(answer, now())).collect();
         print(&rows, Format::Table)?;
-        let highs: Vec<_> = extremes.iter().map(|HighLow { high, .. }| high.clone()).collect();
-        let lows: Vec<_> = extremes.into_iter().map(|HighLow { low, .. }| low).collect();
-        let price = |trade: &&Trade| trade.price.to_decimal();
-        self.check(
-            &highs,
-            |list| in_minute(list, middle).min_by_key(|trade| (-price(trade), trade.id)).cloned(),
-            &lists,
-        )?;
-        self.check(
-            &lows,
-            |list| in_minute(list, middle).min_by_key(|trade| (price(trade), trade.id)).cloned(),
-            &lists,
-        )?;
+        let (highs, lows): (Vec<_>, Vec<_>) = extremes.into_iter().map(|answer| (answer.high, answer.low)).unzip();
+        let minute = || list.iter().filter(|trade| trade.time.ms() / MINUTE_MS == middle.ms() / MINUTE_MS);
+        let price = |trade: &Trade| trade.price.to_decimal();
+        check(&highs, minute().min_by_key(|trade| (-price(trade), trade.id)))?;
+        check(&lows, minute().min_by_key(|trade| (price(trade), trade.id)))?;
 
-        println!("\nEvery answer is the one that the exchange's own list gives.");
+        say("\nEvery answer is the one that the exchange's own list gives.")?;
         Ok(Answer::Done)
-    }
-
-    fn check(
-        &self,
-        answers: &[StoredTrade],
-        expected: impl Fn(&[Trade]) -> Option<Trade>,
-        lists: &[Vec<Trade>],
-    ) -> Result<(), Failure> {
-        let expected: Vec<_> = lists.iter().filter_map(|list| expected(list)).collect();
-        let is_right = answers.iter().map(|stored| &stored.trade).eq(&expected);
-        if is_right && !answers.is_empty() {
-            Ok(())
-        } else {
-            Err(Failure::Unusable(format!("the exchange's own list gives another answer: {expected:?}")))
-        }
     }
 }
 
+fn check<'a>(answers: &[StoredTrade], expected: impl IntoIterator<Item = &'a Trade>) -> Result<(), Failure> {
+    let expected: Vec<_> = expected.into_iter().collect();
+    let is_right = answers.iter().map(|stored| &stored.trade).eq(expected.iter().copied());
+    if is_right && !answers.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Unusable(format!("the exchange's own list gives another answer: {expected:?}")))
+}
+
 /// By plain computation: the smallest distance; before it the highest id, else the lowest; the earlier of two.
-fn nearest(list: &[Trade], time: TradeTime) -> Option<Trade> {
+fn nearest(list: &[Trade], time: TradeTime) -> Option<&Trade> {
     let rank = |trade: &&Trade| {
         let (distance, id) = (trade.time.ms() - time.ms(), trade.id.get().cast_signed());
         (distance.abs(), distance >= 0, if distance < 0 { -id } else { id })
     };
-    list.iter().min_by_key(rank).cloned()
-}
-
-fn in_minute(list: &[Trade], time: TradeTime) -> impl Iterator<Item = &Trade> {
-    list.iter().filter(move |trade| trade.time.ms() / MINUTE_MS == time.ms() / MINUTE_MS)
+    list.iter().min_by_key(rank)
 }
 
 fn print_trades(trades: &[StoredTrade], asked: Option<TradeTime>) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::Args;
 
+use super::report::say;
 use super::settings::now;
 use super::signals::stop_on_signals;
 use super::{Answer, Failure, start_logs};
@@ -74,9 +75,9 @@ pub(super) async fn run(args: ExchangeArgs) -> Result<Answer, Failure> {
     let mut stop = stop_on_signals()?;
     let running = practice::start(args.listen, config).await.map_err(failure)?;
     let address = running.address();
-    println!("listening on {address}: --stream-url ws://{address} --rest-url http://{address}");
+    say(format!("listening on {address}: --stream-url ws://{address} --rest-url http://{address}"))?;
     if is_replay {
-        println!("times are moved by {} minutes", running.shift_minutes());
+        say(format!("times are moved by {} minutes", running.shift_minutes()))?;
     }
     // Ends with the signal; its sender lives as long as the program.
     let _ = stop.wait_for(|stop| *stop).await;

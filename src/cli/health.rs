@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::report::say;
 use super::{Answer, Failure};
 
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,7 +32,7 @@ pub(super) async fn run(args: HealthArgs) -> Result<Answer, Failure> {
     if !is_well {
         return Err(Failure::Unusable(format!("the capture is not well: {}", body.trim().replace('\n', "; "))));
     }
-    println!("{}", body.trim());
+    say(body.trim())?;
     Ok(Answer::Done)
 }
 

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::report::{HighLowRow, print};
-use super::settings::{QuestionArgs, now};
+use super::settings::{QuestionArgs, now, searched};
 use super::time::TimeArg;
 use super::{Answer, Failure};
 use crate::trade::Symbol;
@@ -28,7 +28,7 @@ pub(super) async fn run(args: HighLowArgs) -> Result<Answer, Failure> {
     let rows: Vec<_> = answers.iter().map(|answer| HighLowRow::new(answer, now)).collect();
     print(&rows, format)?;
     if rows.is_empty() {
-        let why = format!("no trade of {} in the minute of {time} in {}", args.symbol, store.describe());
+        let why = format!("no trade of {} in the minute of {time} in {}", args.symbol, searched(&store, &scope));
         return Err(Failure::No(format!("{why}: ask for a minute that was captured")));
     }
     Ok(Answer::Done)

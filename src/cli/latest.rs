@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::report::{TradeRow, print};
-use super::settings::{QuestionArgs, now};
+use super::settings::{QuestionArgs, now, searched};
 use super::{Answer, Failure};
 use crate::trade::Symbol;
 
@@ -28,11 +28,11 @@ pub(super) async fn run(args: LatestArgs) -> Result<Answer, Failure> {
         let symbols = missing.join(", ");
         return Err(Failure::No(format!(
             "no trade of {symbols} within 24 h in {}: capture it first",
-            store.describe()
+            searched(&store, &scope)
         )));
     }
     if trades.is_empty() {
-        return Err(Failure::No(format!("no trade within 24 h in {}: capture some first", store.describe())));
+        return Err(Failure::No(format!("no trade within 24 h in {}: capture some first", searched(&store, &scope))));
     }
     Ok(Answer::Done)
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::report::say;
 use super::settings::{DEFAULT_EXCHANGE, StoreArgs};
 use super::{Answer, Failure};
 use crate::store::influx::Provisioned;
@@ -21,9 +22,11 @@ pub(super) async fn run(args: ProvisionArgs) -> Result<Answer, Failure> {
     let influx = args.store.influx(exchange)?;
     let bucket = &args.store.bucket;
     match influx.provision(args.force).await? {
-        Provisioned::Created => println!("made bucket {bucket}: it keeps 24h in groups of 1h"),
-        Provisioned::Unchanged => println!("bucket {bucket} keeps 24h in groups of 1h already"),
-        Provisioned::Changed(before) => println!("bucket {bucket} keeps 24h in groups of 1h now; before: {before}"),
+        Provisioned::Created => say(format!("made bucket {bucket}: it keeps 24h in groups of 1h"))?,
+        Provisioned::Unchanged => say(format!("bucket {bucket} keeps 24h in groups of 1h already"))?,
+        Provisioned::Changed(before) => {
+            say(format!("bucket {bucket} keeps 24h in groups of 1h now; before: {before}"))?
+        }
     }
     Ok(Answer::Done)
 }

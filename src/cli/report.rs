@@ -176,11 +176,19 @@ pub(super) fn print<R: TableRow>(rows: &[R], format: Format) -> Result<(), Failu
 }
 
 fn write_rows<R: TableRow>(out: &mut impl Write, rows: &[R], format: Format) -> Result<(), Failure> {
-    let written = match format {
+    printed(match format {
         Format::Table => write_table(out, rows),
         Format::Json => rows.iter().try_for_each(|row| write_json(out, row)),
         Format::Csv => write_csv(out, rows),
-    };
+    })
+}
+
+/// Prints text as it is to standard output.
+pub(super) fn say(text: impl std::fmt::Display) -> Result<(), Failure> {
+    printed(writeln!(io::stdout().lock(), "{text}"))
+}
+
+fn printed(written: io::Result<()>) -> Result<(), Failure> {
     written.or_else(|error| match error.kind() {
         // Whoever reads has enough, as `head` does.
         io::ErrorKind::BrokenPipe => Ok(()),
@@ -237,12 +245,11 @@ fn flatten(key: &str, value: &Value, into: &mut Vec<(String, String)>) {
 /// Prints one value that has no table, such as a summary: JSON, CSV, or these words.
 pub(super) fn print_one(value: &impl Serialize, words: &str, format: Format) -> Result<(), Failure> {
     let out = &mut io::stdout().lock();
-    let written = match format {
+    printed(match format {
         Format::Table => writeln!(out, "{words}"),
         Format::Json => write_json(out, value),
         Format::Csv => write_csv(out, &[value]),
-    };
-    written.map_err(|error| Failure::Unusable(format!("cannot print: {error}")))
+    })
 }
 
 /// How long ago, in the two largest units; the exchange's clock may be ahead.

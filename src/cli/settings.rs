@@ -52,6 +52,14 @@ impl QuestionArgs {
     }
 }
 
+/// Where a question looked, in words for people.
+pub(super) fn searched(store: &AnyStore, scope: &Scope) -> String {
+    match &scope.exchange {
+        Some(exchange) => format!("{}, exchange {exchange}", store.describe()),
+        None => store.describe(),
+    }
+}
+
 /// What a store is opened for.
 #[derive(Debug, Clone)]
 pub(super) enum Purpose {

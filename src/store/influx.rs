@@ -87,6 +87,16 @@ impl Influx {
     }
 }
 
+impl Influx {
+    /// An answer in words for people.
+    fn said(&self, status: u16, body: &str) -> String {
+        match body.trim() {
+            "" => format!("{} answered {status} without a word, so it may be no InfluxDB", self.base),
+            body => format!("{} answered {status}: {body}", self.base),
+        }
+    }
+}
+
 fn is_loopback(host: &str) -> bool {
     let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())

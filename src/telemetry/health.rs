@@ -21,6 +21,16 @@ pub enum Part {
     Memory,
 }
 
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Store => "store",
+            Self::Memory => "memory",
+        }
+    }
+}
+
 /// What fails now, with the reason.
 #[derive(Debug, Default)]
 pub struct Health(Mutex<BTreeMap<Part, String>>);
@@ -38,7 +48,7 @@ impl Health {
 
     /// Every reason why the capture is not well.
     pub fn reasons(&self) -> Vec<String> {
-        self.parts().iter().map(|(part, why)| format!("{part:?}: {why}").to_lowercase()).collect()
+        self.parts().iter().map(|(part, why)| format!("{}: {why}", part.name())).collect()
     }
 
     fn parts(&self) -> std::sync::MutexGuard<'_, BTreeMap<Part, String>> {

@@ -163,6 +163,14 @@ fn one_hole_that_waits_does_not_hold_up_the_others() {
 }
 
 #[test]
+fn one_hole_that_fails_does_not_hold_up_the_others() {
+    let mut bench = bench(&[(5, 7), (5_000, 5_000)]);
+    assert_eq!(bench.ask().0, 5);
+    bench.repairs.failed(&limited(0), bench.now, &mut bench.rng);
+    assert_eq!(bench.ask().0, 5_000);
+}
+
+#[test]
 fn a_jump_is_refused_and_old_holes_expire() {
     let mut bench = bench(&[(5, 7)]);
     let (_, range, end) = bench.repairs.add(hole(1, JUMP + 1), bench.now).unwrap();

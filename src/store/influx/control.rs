@@ -100,13 +100,9 @@ impl Influx {
         match rule(Answer { status, body: &body, retry_after: None }, 0) {
             Rule::Stored => {}
             Rule::Hold(advice) => {
-                return Err(StoreError::Settings(format!(
-                    "{} answered {status}: {}: {advice}",
-                    self.base,
-                    body.trim()
-                )));
+                return Err(StoreError::Settings(format!("{}: {advice}", self.said(status, &body))));
             }
-            _ => return later(format!("{} answered {status}: {}", self.base, body.trim())),
+            _ => return later(self.said(status, &body)),
         }
         // A write-only token may not look at the bucket; then there is nothing to warn of.
         let bucket = self.find_bucket().await.ok().flatten();
@@ -139,8 +135,10 @@ impl Influx {
         let Some(bucket) = self.find_bucket().await? else {
             let org: Orgs = self.get("orgs", &[("org", &self.org)]).await?;
             let Some(org) = org.orgs.first() else {
-                let why =
-                    format!("{} has no organization {}, or the token may not see it: see --org", self.base, self.org);
+                let why = format!(
+                    "{} has no organization {}, or the token may not see it: see --org, and give a token that may make buckets",
+                    self.base, self.org
+                );
                 return Err(StoreError::Settings(why));
             };
             let body = json!({"orgID": org.id, "name": self.bucket, "retentionRules": [RetentionRule::wanted()]});
@@ -194,7 +192,7 @@ impl Influx {
             return Ok(reply);
         }
         let body = reply.text().await.map_err(|error| self.no_reply(&error))?;
-        Err(Refusal { status, why: format!("{} answered {status}: {}", self.base, body.trim()) })
+        Err(Refusal { status, why: self.said(status, &body) })
     }
 
     fn no_reply(&self, error: &reqwest::Error) -> Refusal {

@@ -71,7 +71,7 @@ impl Influx {
             .map_err(no_answer)?;
         let status = reply.status();
         let body = reply.text().await.map_err(no_answer)?;
-        let said = format!("{} answered {}: {}", self.base, status.as_u16(), body.trim());
+        let said = self.said(status.as_u16(), &body);
         match status.as_u16() {
             200 => Ok(body),
             // A missing bucket is a 404, and so is one that the token may not read; an unknown organization is a 400.

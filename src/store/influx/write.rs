@@ -56,7 +56,7 @@ impl Influx {
         while let Some((range, attempt)) = left.pop() {
             let reply = self.post(lines.bytes(&range)).await?;
             let answer = Answer { status: reply.status, body: &reply.body, retry_after: reply.retry_after };
-            let said = || format!("{} answered {}: {}", self.base, reply.status, reply.body.trim());
+            let said = || self.said(reply.status, &reply.body);
             match rule(answer, attempt) {
                 Rule::Stored => {}
                 Rule::Expired(count) => written.expired += count,
