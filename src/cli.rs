@@ -8,6 +8,7 @@ mod capture;
 mod completions;
 mod demo;
 mod exchange;
+mod gaps;
 mod health;
 mod high_low;
 mod latest;
@@ -45,6 +46,8 @@ enum Command {
     At(at::AtArgs),
     /// Print the highest and the lowest trade of a minute
     HighLow(high_low::HighLowArgs),
+    /// Say which trades are missing in the store
+    Gaps(gaps::GapsArgs),
     /// Run the practice exchange: WebSocket and REST as Binance's
     Exchange(exchange::ExchangeArgs),
     /// Show it all offline: practice exchange, capture, the three questions
@@ -132,6 +135,7 @@ async fn run(command: Command) -> Result<Answer, Failure> {
         Command::Latest(args) => latest::run(args).await,
         Command::At(args) => at::run(args).await,
         Command::HighLow(args) => high_low::run(args).await,
+        Command::Gaps(args) => gaps::run(args).await,
         Command::Exchange(args) => exchange::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Provision(args) => provision::run(args).await,

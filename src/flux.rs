@@ -17,11 +17,15 @@ pub enum Script {
     PriceAt,
     /// The highest and the lowest trade of a minute.
     HighLow,
+    /// The minutes whose ids are not whole.
+    Gaps,
+    /// The trade ids of a stretch of time.
+    Ids,
 }
 
 impl Script {
     /// Every bundled script.
-    pub const ALL: [Self; 3] = [Self::Latest, Self::PriceAt, Self::HighLow];
+    pub const ALL: [Self; 5] = [Self::Latest, Self::PriceAt, Self::HighLow, Self::Gaps, Self::Ids];
 
     /// The name of its file in `flux/`, without the suffix.
     #[must_use]
@@ -30,6 +34,8 @@ impl Script {
             Self::Latest => "latest",
             Self::PriceAt => "price_at",
             Self::HighLow => "high_low",
+            Self::Gaps => "gaps",
+            Self::Ids => "ids",
         }
     }
 
@@ -46,6 +52,8 @@ impl Script {
             Self::Latest => include_str!("../flux/latest.flux"),
             Self::PriceAt => include_str!("../flux/price_at.flux"),
             Self::HighLow => include_str!("../flux/high_low.flux"),
+            Self::Gaps => include_str!("../flux/gaps.flux"),
+            Self::Ids => include_str!("../flux/ids.flux"),
         }
     }
 }
@@ -67,6 +75,20 @@ pub enum Question {
         /// Any instant inside the minute, in milliseconds since the epoch. Default: the last whole minute.
         minute_ms: Option<i64>,
     },
+    /// The minutes since a time, in milliseconds since the epoch.
+    Gaps {
+        /// The oldest trades that count. Default: 24 h ago.
+        since_ms: Option<i64>,
+        /// Every minute, not only those where something is missing.
+        all: bool,
+    },
+    /// The trade ids of a stretch of time, in milliseconds since the epoch.
+    Ids {
+        /// From here. Default: two minutes ago.
+        from_ms: Option<i64>,
+        /// Up to but not including there. Default: one minute ago.
+        until_ms: Option<i64>,
+    },
 }
 
 impl Question {
@@ -77,6 +99,8 @@ impl Question {
             Self::Latest => Script::Latest,
             Self::PriceAt { .. } => Script::PriceAt,
             Self::HighLow { .. } => Script::HighLow,
+            Self::Gaps { .. } => Script::Gaps,
+            Self::Ids { .. } => Script::Ids,
         }
     }
 }
@@ -108,14 +132,22 @@ pub fn render(question: &Question, selection: &Selection<'_>) -> Result<String, 
         ("symbols", array(selection.symbols)),
         ("exchanges", array(selection.exchanges)),
     ];
-    match *question {
-        Question::Latest | Question::HighLow { minute_ms: None } => {}
-        Question::HighLow { minute_ms: Some(ms) } => values.push(("minute", time(ms)?)),
+    let times = match *question {
+        Question::Latest => vec![],
+        Question::HighLow { minute_ms } => vec![("minute", minute_ms)],
         Question::PriceAt { time_ms, as_of } => {
-            if let Some(ms) = time_ms {
-                values.push(("time", time(ms)?));
-            }
             values.push(("as_of", as_of.to_string()));
+            vec![("time", time_ms)]
+        }
+        Question::Gaps { since_ms, all } => {
+            values.push(("all", all.to_string()));
+            vec![("since", since_ms)]
+        }
+        Question::Ids { from_ms, until_ms } => vec![("from_time", from_ms), ("until_time", until_ms)],
+    };
+    for (name, ms) in times {
+        if let Some(ms) = ms {
+            values.push((name, time(ms)?));
         }
     }
     Ok(assign(question.script().source(), &values))
@@ -190,6 +222,8 @@ mod tests {
             Script::Latest => {}
             Script::PriceAt => all.extend([("time", "-1m"), ("as_of", "false")]),
             Script::HighLow => all.push(("minute", "-1m")),
+            Script::Gaps => all.extend([("since", "-24h"), ("all", "false")]),
+            Script::Ids => all.extend([("from_time", "-2m"), ("until_time", "-1m")]),
         }
         all
     }
@@ -200,6 +234,8 @@ mod tests {
             Script::Latest => Question::Latest,
             Script::PriceAt => Question::PriceAt { time_ms: ms, as_of: true },
             Script::HighLow => Question::HighLow { minute_ms: ms },
+            Script::Gaps => Question::Gaps { since_ms: ms, all: true },
+            Script::Ids => Question::Ids { from_ms: ms, until_ms: ms },
         }
     }
 

@@ -3,6 +3,7 @@
 //! Two stores, one trait: [`sqlite`], embedded and the default, and
 //! [`influx`]. Both keep [`RETENTION`] and answer the same questions alike.
 
+pub mod gaps;
 pub mod influx;
 pub mod sqlite;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use thiserror::Error;
 
+pub use self::gaps::Gaps;
 use crate::trade::{Exchange, Symbol, Trade, TradeTime};
 
 /// How long a trade is kept and answered for.
@@ -164,6 +166,13 @@ pub trait Store: Send + Sync + fmt::Debug {
         time: TradeTime,
         as_of: bool,
     ) -> BoxFuture<'a, Result<Vec<StoredTrade>, StoreError>>;
+
+    /// Which ids are missing among the trades since `since`, within the retention.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store does not answer.
+    fn gaps<'a>(&'a self, scope: &'a Scope, since: TradeTime) -> BoxFuture<'a, Result<Vec<Gaps>, StoreError>>;
 
     /// The extremes of the minute that holds `time`; nothing for a series without a trade in it.
     ///

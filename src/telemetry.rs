@@ -7,8 +7,7 @@ use tracing::{info, warn};
 use crate::binance::stream::{ConnectionId, StreamError};
 use crate::capture::connections::Replacement;
 use crate::capture::repair::End;
-use crate::capture::sequencer::IdRange;
-use crate::trade::Symbol;
+use crate::trade::{IdRange, Symbol};
 
 /// A fact of the capture that someone may want to know.
 #[derive(Debug)]

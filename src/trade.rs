@@ -11,10 +11,12 @@ use std::sync::Arc;
 use thiserror::Error;
 
 pub use self::decimal_text::{Price, Quantity};
+pub use self::ids::{IdRange, IdRanges};
 
 mod decimal_text;
 #[cfg(test)]
 pub(crate) mod example;
+mod ids;
 
 /// Nanoseconds in a millisecond, and the number of trade ids that a
 /// millisecond of point times can tell apart (P3).

@@ -5,10 +5,12 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
 use support::influxd::Influxd;
 use support::{exchange, minute_ago, now, oracle, trade};
 use tickflux::store::sqlite::Sqlite;
-use tickflux::store::{Scope, Store, StoredTrade};
+use tickflux::store::{Gaps, Scope, Store, StoredTrade};
 use tickflux::trade::{Trade, TradeTime};
 
 /// No trade.
@@ -47,6 +49,16 @@ impl Subject {
 
     async fn as_of(&self, symbol: &str, ms: i64) -> Vec<u64> {
         ids(&self.binance.price_at(&only(symbol), time(ms), true).await.unwrap())
+    }
+
+    /// First and last id, trades, duplicates, and each hole.
+    async fn gaps(&self, symbol: &str, since_ms: i64) -> Vec<(u64, u64, u64, u64, Vec<(u64, u64)>)> {
+        let audits = self.binance.gaps(&only(symbol), time(since_ms)).await.unwrap();
+        let holes = |audit: &Gaps| audit.holes.iter().map(|hole| (hole.first, hole.last)).collect();
+        audits
+            .iter()
+            .map(|audit| (audit.span.first, audit.span.last, audit.trades, audit.duplicates, holes(audit)))
+            .collect()
     }
 
     /// Trades, missing, high id, low id.
@@ -152,6 +164,42 @@ fn hand_made_cases() {
 }
 
 #[test]
+fn gaps_are_found_wherever_they_are() {
+    with_each_store(async |subject| {
+        let name = subject.name;
+        let minute = minute_ago(30);
+        let at = |symbol: &str, ids: &[(u64, i64)]| {
+            ids.iter().map(|(id, ms)| trade(symbol, *id, minute + ms, "5")).collect::<Vec<_>>()
+        };
+        assert_eq!(subject.gaps("NOTHING", minute).await, [], "{name}");
+
+        subject.write(&at("WHOLE", &[(7, 0), (8, 0), (9, 61_000), (10, 300_000)])).await;
+        assert_eq!(subject.gaps("WHOLE", minute).await, [(7, 10, 4, 0, vec![])], "{name}");
+        assert_eq!(subject.gaps("WHOLE", minute + 61_000).await, [(9, 10, 2, 0, vec![])], "{name}: since");
+
+        // Inside a minute, between two, across empty ones.
+        subject.write(&at("HOLES", &[(1, 0), (3, 5), (4, 59_999), (6, 60_000), (7, 600_000), (12, 900_000)])).await;
+        let holes = vec![(2, 2), (5, 5), (8, 11)];
+        assert_eq!(subject.gaps("HOLES", minute).await, [(1, 12, 6, 0, holes)], "{name}");
+
+        // A hole hidden by a duplicate: the count of the minute is right.
+        subject.write(&at("HIDDEN", &[(1, 0), (2, 10), (2, 20), (4, 30)])).await;
+        assert_eq!(subject.gaps("HIDDEN", minute).await, [(1, 4, 4, 1, vec![(3, 3)])], "{name}");
+
+        // An id that is stored in two minutes.
+        subject.write(&at("TWICE", &[(1, 0), (2, 10), (2, 60_000), (3, 60_010)])).await;
+        assert_eq!(subject.gaps("TWICE", minute).await, [(1, 3, 4, 1, vec![])], "{name}");
+
+        // Across a million inside a millisecond; and an id whose time lies in the minute of others.
+        subject.write(&at("CROSS", &[(999_999, 0), (1_000_000, 0), (1_000_002, 59_999), (1_000_001, 60_000)])).await;
+        assert_eq!(subject.gaps("CROSS", minute).await, [(999_999, 1_000_002, 4, 0, vec![])], "{name}");
+
+        let all = subject.binance.gaps(&Scope::default(), time(minute)).await.unwrap();
+        assert_eq!(all.len(), 5, "{name}: a row each");
+    });
+}
+
+#[test]
 fn every_exchange_answers_with_a_row_of_its_own() {
     with_each_store(async |subject| {
         let minute = minute_ago(10);
@@ -239,6 +287,13 @@ fn random_trades_agree_with_a_plain_computation() {
                 assert_eq!(subject.at(symbol, asked).await, one(oracle::at(&all, asked)), "{context}");
                 assert_eq!(subject.as_of(symbol, asked).await, one(oracle::as_of(&all, asked)), "{context} as of");
             }
+            let stored: BTreeSet<_> = all.iter().map(|trade| trade.id.get()).collect();
+            let (first, last) = (*stored.first().unwrap(), *stored.last().unwrap());
+            let absent: Vec<_> = (first..=last).filter(|id| !stored.contains(id)).collect();
+            let audits = subject.gaps(symbol, start).await;
+            let found: Vec<_> = audits[0].4.iter().flat_map(|(from, to)| *from..=*to).collect();
+            assert_eq!(found, absent, "{} {symbol}", subject.name);
+            assert_eq!((audits[0].0, audits[0].1, audits[0].2, audits[0].3), (first, last, all.len() as u64, 0));
             let mut minute = start / 60_000 * 60_000;
             while minute <= end {
                 let expected = oracle::high_low(&all, minute).into_iter().collect::<Vec<_>>();

@@ -69,6 +69,8 @@ fn questions_that_have_no_answer() {
     assert_fails(&run(&["at", "BTCUSDT", "-25h"]), 1, &["24 h"]);
     assert_fails(&run(&["at", "BTCUSDT", "-10m", "--as-of"]), 1, &["at or before"]);
     assert_fails(&run(&["high-low", "BTCUSDT", "-10m"]), 1, &["no trade of BTCUSDT in the minute"]);
+    assert_fails(&run(&["gaps", "ETHUSDT"]), 1, &["ETHUSDT", "capture it first"]);
+    assert_eq!(run(&["gaps"]).status.code(), Some(0));
     // A symbol that is there is printed, and one that is missing is still a no.
     let output = run(&["latest", "BTCUSDT", "ETHUSDT", "--format", "json"]);
     assert_fails(&output, 1, &["ETHUSDT"]);

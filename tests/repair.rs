@@ -9,7 +9,7 @@ use std::path::Path;
 use support::lossy::{Faults, Lossy};
 use support::process::{Capture, wait_until};
 use support::trades::{Trades, exchanges_list, sqlite_trades};
-use support::{practice, summary};
+use support::{practice, summary, tickflux};
 use tickflux::practice::Running;
 
 const SYMBOLS: [&str; 2] = ["BTCUSDT", "ETHUSDT"];
@@ -102,7 +102,14 @@ fn without_repair_holes_stay_and_are_reported() {
     let summary = summary(&output);
     assert_eq!(output.status.code(), Some(1), "{summary}");
     assert_eq!((&summary["holes_repaired"], &summary["holes_found"]), (&0.into(), &summary["holes_open"]), "{summary}");
-    // The runs of absent ids between the stored ones, counted plainly.
+    // The audit says the same, and so do the stored ids, counted plainly.
+    let audit = tickflux(folder.path(), &["gaps", "--store", "sqlite:trades.db", "--format", "json"]);
+    assert_eq!(audit.status.code(), Some(1));
+    let audit: Vec<serde_json::Value> =
+        String::from_utf8_lossy(&audit.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let holes = |row: &serde_json::Value| row["holes"].as_array().unwrap().len() as u64;
+    assert_eq!(summary["holes_open"], audit.iter().map(holes).sum::<u64>(), "{audit:?}");
+    assert_eq!(audit[0]["holes"][0]["state"], "open");
     let stored = sqlite_trades(&path);
     let runs = |symbol: &str| {
         let ids: Vec<_> = stored.keys().filter(|(name, _)| name == symbol).map(|(_, id)| *id).collect();

@@ -9,11 +9,11 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
-use super::sequencer::{Hole, IdRange, JUMP};
+use super::sequencer::{Hole, JUMP};
 use crate::binance::rest::{PAGE_MAX, RestError};
 use crate::binance::weight::{HISTORY_WEIGHT, WeightBudget};
 use crate::store::RETENTION_MS;
-use crate::trade::{Symbol, Trade, TradeTime};
+use crate::trade::{IdRange, Symbol, Trade, TradeTime};
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 const BACKOFF_CAP: Duration = Duration::from_secs(60);

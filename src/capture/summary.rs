@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::batcher::Batch;
 use super::intake::Intake;
-use super::sequencer::IdRange;
 use crate::telemetry::Tally;
+use crate::trade::IdRange;
 
 /// The end of a capture. Names and units are part of the command-line contract.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -237,6 +237,15 @@ fn flatten(key: &str, value: &Value, into: &mut Vec<(String, String)>) {
                 flatten(&key, value, into);
             }
         }
+        // A list is one value: its elements, each with its values joined by spaces.
+        Value::Array(elements) => {
+            let words = |element: &Value| {
+                let mut flat = Vec::new();
+                flatten("", element, &mut flat);
+                flat.into_iter().map(|(_, value)| value).collect::<Vec<_>>().join(" ")
+            };
+            into.push((key.to_owned(), elements.iter().map(words).collect::<Vec<_>>().join("; ")));
+        }
         Value::String(text) => into.push((key.to_owned(), text.clone())),
         other => into.push((key.to_owned(), other.to_string())),
     }

@@ -2,6 +2,7 @@
 
 mod control;
 pub mod flux_csv;
+mod gaps;
 pub mod line;
 mod questions;
 pub mod rules;
@@ -17,7 +18,7 @@ use reqwest::Url;
 
 pub use self::control::{Bucket, Provisioned};
 pub use self::token::{Credentials, Token};
-use super::{HighLow, RETENTION, Scope, Store, StoreError, StoredTrade, WriteError, Written};
+use super::{Gaps, HighLow, RETENTION, Scope, Store, StoreError, StoredTrade, WriteError, Written};
 use crate::trade::{Exchange, Trade, TradeTime};
 
 /// Lines in one write, at most; larger ones make InfluxDB little cheaper and answers slow.
@@ -139,6 +140,10 @@ impl Store for Influx {
         as_of: bool,
     ) -> BoxFuture<'a, Result<Vec<StoredTrade>, StoreError>> {
         self.ask_price_at(scope, time, as_of).boxed()
+    }
+
+    fn gaps<'a>(&'a self, scope: &'a Scope, since: TradeTime) -> BoxFuture<'a, Result<Vec<Gaps>, StoreError>> {
+        self.ask_gaps(scope, since).boxed()
     }
 
     fn high_low<'a>(&'a self, scope: &'a Scope, time: TradeTime) -> BoxFuture<'a, Result<Vec<HighLow>, StoreError>> {

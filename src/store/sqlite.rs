@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, params};
 
-use super::{HighLow, RETENTION_MS, Scope, Store, StoreError, StoredTrade, WriteError, Written};
+use super::{Gaps, HighLow, RETENTION_MS, Scope, Store, StoreError, StoredTrade, WriteError, Written};
 use crate::trade::{Exchange, Trade, TradeTime};
 
 /// Rows in one transaction, at most; from 1,000 on more buys little.
@@ -173,6 +173,11 @@ impl Store for Sqlite {
     ) -> BoxFuture<'a, Result<Vec<StoredTrade>, StoreError>> {
         let bound = self.bound();
         self.ask(move |connection| questions::price_at(connection, scope, time, as_of, bound))
+    }
+
+    fn gaps<'a>(&'a self, scope: &'a Scope, since: TradeTime) -> BoxFuture<'a, Result<Vec<Gaps>, StoreError>> {
+        let since = since.ms().max(self.bound());
+        self.ask(move |connection| questions::gaps(connection, scope, since))
     }
 
     fn high_low<'a>(&'a self, scope: &'a Scope, time: TradeTime) -> BoxFuture<'a, Result<Vec<HighLow>, StoreError>> {

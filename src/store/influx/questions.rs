@@ -33,7 +33,7 @@ impl Influx {
         self.ask(Question::HighLow { minute_ms: Some(time.ms()) }, scope, high_low).await
     }
 
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         question: Question,
         scope: &Scope,
@@ -140,6 +140,6 @@ fn high_low(row: &Row) -> Result<HighLow, FluxCsvError> {
     })
 }
 
-fn time(text: &str) -> Option<TradeTime> {
+pub(super) fn time(text: &str) -> Option<TradeTime> {
     TradeTime::from_ms(DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis()).ok()
 }

@@ -3,7 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use thiserror::Error;
 
-use crate::store::{HighLow, Scope, StoredTrade};
+use crate::store::gaps::Audit;
+use crate::store::{Gaps, HighLow, Scope, StoredTrade};
 use crate::trade::{Exchange, Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime};
 
 /// A minute in milliseconds.
@@ -77,6 +78,21 @@ pub(super) fn high_low(
             });
         }
         Ok(found.map(|(answer, first, last)| HighLow { missing: last - first + 1 - answer.trades, ..answer }))
+    })
+}
+
+/// Which ids are absent among the trades from `since` on, in ms.
+pub(super) fn gaps(connection: &Connection, scope: &Scope, since: i64) -> Answer<Vec<Gaps>> {
+    each_series(connection, scope, |(exchange, symbol)| {
+        let mut ids = connection.prepare_cached(
+            "SELECT trade_id FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 ORDER BY time, trade_id",
+        )?;
+        let mut audit = Audit::default();
+        let mut rows = ids.query(params![exchange.as_str(), symbol.as_str(), since])?;
+        while let Some(row) = rows.next()? {
+            audit.add(TradeId::new(row.get::<_, i64>(0)?.cast_unsigned())?.into());
+        }
+        Ok(audit.finish(exchange.clone(), symbol.clone()))
     })
 }
 

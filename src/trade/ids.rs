@@ -1,0 +1,115 @@
+//! Ranges of trade ids: what is there, and what lies between.
+
+use super::TradeId;
+
+/// Ids from `first` to `last`, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdRange {
+    /// The lowest id.
+    pub first: u64,
+    /// The highest id.
+    pub last: u64,
+}
+
+impl IdRange {
+    /// How many ids it holds.
+    pub fn count(self) -> u64 {
+        self.last - self.first + 1
+    }
+}
+
+impl From<TradeId> for IdRange {
+    fn from(id: TradeId) -> Self {
+        Self { first: id.get(), last: id.get() }
+    }
+}
+
+/// A set of ids, held as the ranges that it is made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IdRanges(
+    /// Sorted, disjoint, never touching.
+    Vec<IdRange>,
+);
+
+impl IdRanges {
+    /// Adds a range, and gives how many of its ids were there before.
+    pub fn insert(&mut self, range: IdRange) -> u64 {
+        match self.0.last_mut() {
+            // Nearly always the next id.
+            Some(newest) if newest.last + 1 == range.first => {
+                newest.last = range.last;
+                return 0;
+            }
+            Some(newest) if newest.last >= range.first => {}
+            _ => {
+                self.0.push(range);
+                return 0;
+            }
+        }
+        // Every range that the new one overlaps or touches becomes one with it.
+        let from = self.0.partition_point(|other| other.last + 1 < range.first);
+        let to = self.0.partition_point(|other| other.first <= range.last + 1);
+        let (mut joined, mut known) = (range, 0);
+        for other in &self.0[from..to] {
+            joined = IdRange { first: joined.first.min(other.first), last: joined.last.max(other.last) };
+            let overlap = (range.last.min(other.last) + 1).saturating_sub(range.first.max(other.first));
+            known += overlap;
+        }
+        self.0.splice(from..to, [joined]);
+        known
+    }
+
+    /// Whether `id` is in it.
+    pub fn contains(&self, id: u64) -> bool {
+        let at = self.0.partition_point(|range| range.last < id);
+        self.0.get(at).is_some_and(|range| range.first <= id)
+    }
+
+    /// From the lowest to the highest id, if there is any.
+    pub fn span(&self) -> Option<IdRange> {
+        Some(IdRange { first: self.0.first()?.first, last: self.0.last()?.last })
+    }
+
+    /// What is absent between its lowest and its highest id.
+    pub fn gaps(&self) -> impl Iterator<Item = IdRange> {
+        self.0.windows(2).map(|pair| IdRange { first: pair[0].last + 1, last: pair[1].first - 1 })
+    }
+
+    /// The parts of `range` that are absent, as far as they lie between its lowest and its highest id.
+    pub fn gaps_in(&self, range: IdRange) -> Vec<IdRange> {
+        let below = self.0.partition_point(|other| other.last < range.first).saturating_sub(1);
+        self.0[below..]
+            .windows(2)
+            .take_while(|pair| pair[0].last < range.last)
+            .map(|pair| IdRange { first: range.first.max(pair[0].last + 1), last: range.last.min(pair[1].first - 1) })
+            .filter(|gap| gap.first <= gap.last)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_ranges_agree_with_a_plain_set(ranges in prop::collection::vec((1u64..90, 0u64..9), 1..60)) {
+            let (mut ids, mut set) = (IdRanges::default(), BTreeSet::new());
+            for (first, more) in ranges {
+                let known = (first..=first + more).filter(|id| set.contains(id)).count() as u64;
+                prop_assert_eq!(ids.insert(IdRange { first, last: first + more }), known);
+                set.extend(first..=first + more);
+                prop_assert!(ids.0.windows(2).all(|pair| pair[0].last + 1 < pair[1].first), "{:?}", ids);
+            }
+            let (first, last) = (*set.first().unwrap(), *set.last().unwrap());
+            prop_assert_eq!(ids.span(), Some(IdRange { first, last }));
+            let absent: Vec<_> = (first..=last).filter(|id| !set.contains(id)).collect();
+            prop_assert_eq!(ids.gaps().flat_map(|gap| gap.first..=gap.last).collect::<Vec<_>>(), absent);
+            prop_assert!((0..=110).all(|id| ids.contains(id) == set.contains(&id)));
+        }
+    }
+}
