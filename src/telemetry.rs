@@ -2,7 +2,7 @@
 
 pub mod health;
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::binance::stream::{ConnectionId, StreamError};
 use crate::capture::connections::Replacement;
@@ -89,6 +89,8 @@ pub struct Tally {
     pub holes_found: u64,
     /// Runs of missing ids that the exchange's history gave.
     pub holes_repaired: u64,
+    /// Times that reading stopped for want of memory.
+    pub pauses: u64,
     /// Trades older than the retention.
     pub expired: u64,
     /// Messages and lines that were refused.
@@ -145,9 +147,17 @@ impl Tally {
             }
             Event::DeadLetterLost { why } => warn!(%why, "A dead letter could not be kept."),
             Event::ReadingPaused => {
-                warn!("The memory for unstored trades is used up: reading stops until the store takes some.")
+                self.pauses += 1;
+                // The first pause of an overload, then ever fewer.
+                if self.pauses.is_power_of_two() {
+                    let times = self.pauses;
+                    warn!(
+                        times,
+                        "The memory for unstored trades is used up: reading stops until the store takes some."
+                    );
+                }
             }
-            Event::ReadingResumed => info!("Reading goes on."),
+            Event::ReadingResumed => debug!("Reading goes on."),
             Event::ChoreFailed { why } => warn!(%why, "A chore failed; it is tried again."),
         }
     }

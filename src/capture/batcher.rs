@@ -33,17 +33,19 @@ pub struct Batcher {
     in_flight: usize,
     slots: usize,
     batch_max: usize,
+    full: bool,
 }
 
 impl Batcher {
     /// For a store that takes `slots` writes at a time of at most `batch_max` trades.
     pub fn new(slots: usize, batch_max: usize) -> Self {
-        Self { waiting: VecDeque::new(), held: 0, in_flight: 0, slots, batch_max }
+        Self { waiting: VecDeque::new(), held: 0, in_flight: 0, slots, batch_max, full: false }
     }
 
     /// Takes a trade that was read at `received`, if it came live.
     pub fn push(&mut self, trade: Trade, received: Option<Instant>) {
         self.held += 1;
+        self.full |= self.held * HELD_BYTES_PER_TRADE >= HELD_BYTES_MAX;
         match self.waiting.back_mut() {
             Some(batch) if batch.trades.len() < self.batch_max => batch.push(trade, received),
             _ => {
@@ -72,11 +74,12 @@ impl Batcher {
     pub fn finished(&mut self, trades: usize) {
         self.in_flight -= 1;
         self.held -= trades;
+        self.full &= self.held * HELD_BYTES_PER_TRADE > HELD_BYTES_MAX / 2;
     }
 
-    /// Whether the stated memory is used up: stop reading.
+    /// Whether the stated memory was used up and half of it is not free again: do not read.
     pub fn is_full(&self) -> bool {
-        self.held * HELD_BYTES_PER_TRADE >= HELD_BYTES_MAX
+        self.full
     }
 
     /// Whether nothing waits and nothing is on its way.
@@ -150,6 +153,17 @@ mod tests {
         assert!(batcher.next(true).is_some());
         assert!(batcher.is_full(), "a batch on its way is still held");
         batcher.finished(most);
+        assert!(!batcher.is_full());
+    }
+
+    #[test]
+    fn reading_goes_on_when_half_of_the_memory_is_free() {
+        let quarter = HELD_BYTES_MAX.div_ceil(HELD_BYTES_PER_TRADE).div_ceil(4);
+        let mut batcher = filled(4, quarter, 4 * quarter as u64);
+        while batcher.next(true).is_some() {}
+        batcher.finished(quarter);
+        assert!(batcher.is_full(), "it does not stop and go with every batch");
+        batcher.finished(quarter + 1);
         assert!(!batcher.is_full());
     }
 
