@@ -6,19 +6,26 @@
 
 mod support;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Output;
 
 use serde_json::Value;
-use support::influxd::{BUCKET, Influxd, ORG, TOKEN};
+use support::influxd::{BUCKET, Influxd, ORG, TOKEN, free_port};
 use support::trades::{Trades, exchanges_list, sqlite_trades};
 use support::{minute_ago, practice, summary, tickflux, trade};
 use tickflux::practice::Running;
 
-fn capture(folder: &Path, exchange: &Running, store: &str, more: &[&str]) -> Output {
-    let (stream, rest) = (format!("ws://{}", exchange.address()), format!("http://{}", exchange.address()));
+/// Captures from a stream; ends after two minutes at the latest, so that a fault is not a wait without an end.
+fn capture_from(folder: &Path, stream: SocketAddr, rest: SocketAddr, store: &str, more: &[&str]) -> Output {
+    let (stream, rest) = (format!("ws://{stream}"), format!("http://{rest}"));
     let args = ["capture", "--store", store, "--stream-url", &stream, "--rest-url", &rest, "--format", "json"];
-    tickflux(folder, &[&args[..], more].concat())
+    let end: &[&str] = if more.contains(&"--duration") { &[] } else { &["--duration", "2m"] };
+    tickflux(folder, &[&args, end, more].concat())
+}
+
+fn capture(folder: &Path, exchange: &Running, store: &str, more: &[&str]) -> Output {
+    capture_from(folder, exchange.address(), exchange.address(), store, more)
 }
 
 /// Every point of a bucket, read with a plain query through the influx CLI.
@@ -178,10 +185,8 @@ fn messages_that_are_no_trades_are_kept_and_never_fatal() {
     let fine = ["{\"result\":null,\"id\":1}", "{\"e\":\"kline\",\"p\":1}"].map(str::to_owned);
     let messages = [&good[..1], &bad[..], &fine[..], &good[..1], &good[1..]].concat();
     let address = runtime.block_on(support::server::send_once(messages));
-    let stream = format!("ws://{address}");
-    let args =
-        ["capture", "--stream-url", &stream, "--rest-url", "http://127.0.0.1:9", "--count", "2", "--format", "json"];
-    let output = tickflux(folder.path(), &args);
+    let nobody = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let output = capture_from(folder.path(), address, nobody, "sqlite:tickflux.db", &["--count", "2"]);
     let summary = summary(&output);
     assert_eq!(output.status.code(), Some(1), "dead letters: the answer is no");
     assert_eq!(
@@ -201,10 +206,8 @@ fn a_hole_is_reported_and_the_answer_is_no() {
     let messages: Vec<_> =
         [1, 2, 6, 7, 4].iter().map(|id| practice::message(&trade("BTCUSDT", *id, start, "5"))).collect();
     let address = runtime.block_on(support::server::send_once(messages));
-    let stream = format!("ws://{address}");
-    let args =
-        ["capture", "--stream-url", &stream, "--rest-url", "http://127.0.0.1:9", "--count", "5", "--format", "json"];
-    let output = tickflux(folder.path(), &args);
+    let nobody = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let output = capture_from(folder.path(), address, nobody, "sqlite:tickflux.db", &["--count", "5"]);
     let summary = summary(&output);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!((&summary["holes_found"], &summary["holes_open"]), (&2.into(), &2.into()));

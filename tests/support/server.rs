@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::Message;
@@ -60,10 +61,12 @@ impl Gate {
         format!("http://{}", self.address)
     }
 
-    /// Opens once so many connections were dropped.
+    /// Opens once so many connections were dropped; waits for them two minutes at most.
     pub fn open_after_refusals(&self, refusals: usize) {
-        let counted = self.refusals.0.lock().unwrap();
-        drop(self.refusals.1.wait_while(counted, |counted| *counted < refusals).unwrap());
+        let (counted, most) = (self.refusals.0.lock().unwrap(), Duration::from_secs(120));
+        let (counted, waited) = self.refusals.1.wait_timeout_while(counted, most, |count| *count < refusals).unwrap();
+        assert!(!waited.timed_out(), "{counted} connections came");
+        drop(counted);
         self.left.store(0, Ordering::SeqCst);
     }
 }
