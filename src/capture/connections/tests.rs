@@ -84,6 +84,24 @@ fn a_dead_exchange_is_never_tried_more_often_than_it_allows() {
 }
 
 #[test]
+fn connections_that_work_and_break_at_once_stay_within_the_limit_too() {
+    let mut bench = bench(1);
+    let (start, mut opened) = (bench.now, Vec::new());
+    while bench.now < start + Duration::from_secs(1_800) {
+        for command in bench.commands() {
+            let Command::Open(id) = command else { panic!("{command:?}") };
+            opened.push(bench.now);
+            bench.open(id);
+            bench.deliver(id, &["BTCUSDT"]);
+            bench.closed(id);
+        }
+        bench.now = bench.connections.deadline(bench.now).unwrap().max(bench.now + Duration::from_millis(1));
+    }
+    assert!(opened.len() > 1_000, "the backoff alone would allow more: {}", opened.len());
+    assert!(opened.windows(300).all(|window| window[299] - window[0] >= Duration::from_secs(300)));
+}
+
+#[test]
 fn an_old_connection_closes_when_its_replacement_delivered_every_symbol() {
     let mut bench = Bench::running();
     bench.connections.server_shutdown(0);
