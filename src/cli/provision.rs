@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::report::say;
-use super::settings::{DEFAULT_EXCHANGE, StoreArgs};
+use super::settings::{StoreArgs, default_exchange};
 use super::{Answer, Failure};
 use crate::store::influx::Provisioned;
 
@@ -18,8 +18,7 @@ pub(super) struct ProvisionArgs {
 }
 
 pub(super) async fn run(args: ProvisionArgs) -> Result<Answer, Failure> {
-    let exchange = DEFAULT_EXCHANGE.parse().map_err(|error| Failure::Usage(format!("{error}")))?;
-    let influx = args.store.influx(exchange)?;
+    let influx = args.store.influx(default_exchange()?)?;
     let bucket = &args.store.bucket;
     match influx.provision(args.force).await? {
         Provisioned::Created => say(format!("made bucket {bucket}: it keeps 24h in groups of 1h"))?,

@@ -126,7 +126,7 @@ fn open_sqlite(path: &Path, purpose: Purpose) -> Result<Sqlite, StoreError> {
 /// Trades are captured as of this exchange unless told otherwise.
 pub(super) const DEFAULT_EXCHANGE: &str = "binance";
 
-fn default_exchange() -> Result<Exchange, Failure> {
+pub(super) fn default_exchange() -> Result<Exchange, Failure> {
     DEFAULT_EXCHANGE.parse().map_err(|error| Failure::Usage(format!("{error}")))
 }
 

@@ -18,7 +18,7 @@ use reqwest::Url;
 
 pub use self::control::{Bucket, Provisioned};
 pub use self::token::{Credentials, Token};
-use super::{Gaps, HighLow, RETENTION, Scope, Store, StoreError, StoredTrade, WriteError, Written};
+use super::{Gaps, HighLow, Scope, Store, StoreError, StoredTrade, WriteError, Written};
 use crate::trade::{Exchange, Trade, TradeTime};
 
 /// Lines in one write, at most; larger ones make InfluxDB little cheaper and answers slow.
@@ -86,15 +86,18 @@ impl Influx {
         let compress = !is_loopback(host);
         Ok(Self { http, base, write_url: write_url.into(), org, bucket, credentials, exchange, compress, clock })
     }
-}
 
-impl Influx {
     /// An answer in words for people.
     fn said(&self, status: u16, body: &str) -> String {
         match body.trim() {
             "" => format!("{} answered {status} without a word, so it may be no InfluxDB", self.base),
             body => format!("{} answered {status}: {body}", self.base),
         }
+    }
+
+    /// No answer, in words for people.
+    fn silent(&self, error: &reqwest::Error) -> String {
+        format!("{} does not answer: {}", self.base, crate::error_chain(error))
     }
 }
 
@@ -149,9 +152,4 @@ impl Store for Influx {
     fn high_low<'a>(&'a self, scope: &'a Scope, time: TradeTime) -> BoxFuture<'a, Result<Vec<HighLow>, StoreError>> {
         self.ask_high_low(scope, time).boxed()
     }
-}
-
-/// The bucket's retention as it should be.
-pub(crate) fn wanted_retention_seconds() -> u64 {
-    RETENTION.as_secs()
 }

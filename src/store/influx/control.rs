@@ -9,9 +9,9 @@ use reqwest::{Method, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::Influx;
 use super::rules::{Answer, Rule, rule};
-use super::{Influx, wanted_retention_seconds};
-use crate::store::StoreError;
+use crate::store::{RETENTION, StoreError};
 
 /// InfluxDB's default for a bucket that keeps a day; retention drops whole groups.
 const SHARD_GROUP_SECONDS: u64 = 3_600;
@@ -39,7 +39,7 @@ impl RetentionRule {
     fn wanted() -> Self {
         Self {
             kind: "expire".to_owned(),
-            every_seconds: wanted_retention_seconds(),
+            every_seconds: RETENTION.as_secs(),
             shard_group_duration_seconds: SHARD_GROUP_SECONDS,
         }
     }
@@ -196,7 +196,7 @@ impl Influx {
     }
 
     fn no_reply(&self, error: &reqwest::Error) -> Refusal {
-        Refusal { status: 0, why: format!("{} does not answer: {}", self.base, crate::error_chain(error)) }
+        Refusal { status: 0, why: self.silent(error) }
     }
 }
 

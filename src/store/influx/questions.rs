@@ -54,8 +54,7 @@ impl Influx {
     /// Runs a Flux script and gives the CSV of its answer.
     async fn query(&self, script: String) -> Result<String, StoreError> {
         let no_answer = |error: reqwest::Error| {
-            let why = crate::error_chain(&error);
-            StoreError::Unusable(format!("{} does not answer: {why}: see --store, or start InfluxDB", self.base))
+            StoreError::Unusable(format!("{}: see --store, or start InfluxDB", self.silent(&error)))
         };
         let reply = self
             .http

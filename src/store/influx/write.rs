@@ -127,7 +127,7 @@ impl Influx {
     }
 
     fn no_answer(&self, error: &reqwest::Error) -> WriteError {
-        transient(format!("{} does not answer: {}", self.base, crate::error_chain(error)))
+        transient(self.silent(error))
     }
 }
 
