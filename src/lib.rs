@@ -1,17 +1,19 @@
 //! tickflux captures every Binance trade, exactly and exactly once.
 //!
 //! The way of a trade: [`binance`] reads it off the stream, [`capture`] puts
-//! it in sequence and gathers batches, [`store`] keeps it and answers for it,
+//! it in sequence and gathers batches, [`outbox`] keeps them on disk until the store has
+//! them, [`store`] keeps trades and answers for them,
 //! [`flux`] holds the bundled queries. [`trade`] has the words that all of them
 //! speak; [`practice`] is an exchange to try it all against; [`cli`] is the
 //! command line.
 //!
-//! Dependencies point one way: cli → capture → {binance, store} → trade.
+//! Dependencies point one way: cli → capture → {binance, outbox → store} → trade.
 
 pub mod binance;
 pub mod capture;
 pub mod cli;
 pub mod flux;
+pub mod outbox;
 pub mod practice;
 pub mod store;
 pub mod telemetry;

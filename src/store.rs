@@ -5,6 +5,7 @@
 
 pub mod gaps;
 pub mod influx;
+pub mod lines;
 pub mod sqlite;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use futures_util::future::BoxFuture;
 use thiserror::Error;
 
 pub use self::gaps::Gaps;
+pub use self::lines::{LineStore, Lines};
 use crate::trade::{Exchange, Symbol, Trade, TradeTime};
 
 /// How long a trade is kept and answered for.
@@ -112,6 +114,17 @@ pub enum StoreError {
 pub trait Store: Send + Sync + fmt::Debug {
     /// Which store this is, in words for people; never with a secret in it.
     fn describe(&self) -> String;
+
+    /// The same store has the same identity wherever the program is started.
+    fn identity(&self) -> String {
+        self.describe()
+    }
+
+    /// The store as one that takes encoded trades, which an outbox can keep; `None`
+    /// for a store that is as near and as durable as an outbox.
+    fn lines(&self) -> Option<&dyn LineStore> {
+        None
+    }
 
     /// How many writes it takes at a time.
     fn slots(&self) -> usize;

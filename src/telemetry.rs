@@ -2,7 +2,9 @@
 
 pub mod health;
 
-use tracing::{debug, info, warn};
+use std::path::Path;
+
+use tracing::{debug, error, info, warn};
 
 use crate::binance::stream::{ConnectionId, StreamError};
 use crate::capture::connections::Replacement;
@@ -51,6 +53,55 @@ pub enum Event<'a> {
     },
     /// Writing works again.
     WriteRecovered,
+    /// Trades that an earlier run had left in the outbox wait for the store.
+    OutboxLeft(u64),
+    /// A batch of an earlier run was acknowledged, with as many trades stored.
+    LeftBatchStored(u64),
+    /// The disk does not take batches, or does not give them back.
+    OutboxFailed {
+        /// What and why.
+        why: &'a str,
+        /// Failures in a row so far.
+        times: u32,
+    },
+    /// The disk works again.
+    OutboxRecovered,
+    /// The outbox was damaged; its file is not used any more.
+    OutboxSetAside {
+        /// Where the file is now.
+        path: &'a Path,
+        /// What is wrong with it.
+        why: &'a str,
+    },
+    /// Trades in the outbox are lost with a damaged file; they become holes.
+    OutboxLost(u64),
+    /// The outbox is full: trades were dropped, and become holes.
+    OutboxFull(u64),
+    /// Trades that only the outbox has at the end.
+    LeftInOutbox(&'a Symbol, IdRange),
+    /// Ids that the store had before this run.
+    Known {
+        /// Whose ids.
+        symbol: &'a Symbol,
+        /// From the lowest to the highest.
+        span: IdRange,
+        /// Who says so: `ledger` or `store`.
+        source: &'static str,
+    },
+    /// The store could not be asked what it has; it is asked again.
+    AuditFailed {
+        /// Of which symbol.
+        symbol: &'a Symbol,
+        /// Why.
+        why: &'a str,
+    },
+    /// Nothing is known of a symbol before this run.
+    NothingKnown {
+        /// Whose ids.
+        symbol: &'a Symbol,
+        /// Why.
+        why: &'a str,
+    },
     /// Trades older than the retention were left out.
     Expired(u64),
     /// The store refuses a line for good; it is kept as a dead letter.
@@ -95,6 +146,9 @@ pub struct Tally {
     pub expired: u64,
     /// Messages and lines that were refused.
     pub dead_letters: u64,
+    /// Trades that a full outbox did not take.
+    pub dropped: u64,
+    is_outbox_full: bool,
 }
 
 impl Tally {
@@ -127,6 +181,7 @@ impl Tally {
             }
             Event::BatchStored(trades) => {
                 self.batches += 1;
+                self.is_outbox_full = false;
                 self.trades += trades;
             }
             Event::WriteFailed { why, held, tries } => {
@@ -137,6 +192,42 @@ impl Tally {
                 }
             }
             Event::WriteRecovered => info!("The store takes batches again."),
+            Event::OutboxLeft(trades) => info!(trades, "The outbox holds trades of an earlier run: they go first."),
+            Event::LeftBatchStored(trades) => {
+                self.batches += 1;
+                debug!(trades, "A batch of an earlier run was stored.");
+            }
+            Event::OutboxFailed { why, times } => {
+                if times.is_power_of_two() {
+                    warn!(%why, times, "The outbox does not work: trades are in memory only until it does.");
+                }
+            }
+            Event::OutboxRecovered => info!("The outbox works again."),
+            Event::OutboxSetAside { path, why } => {
+                error!(path = %path.display(), %why, "The outbox was damaged and is set aside; what it held comes from the exchange again.");
+            }
+            Event::OutboxLost(trades) => error!(trades, "Trades were lost with a damaged outbox: they are holes now."),
+            Event::OutboxFull(trades) => {
+                self.dropped += trades;
+                if !std::mem::replace(&mut self.is_outbox_full, true) {
+                    error!(
+                        "The outbox is full: trades are dropped and become holes. Mend the store, or raise --outbox-limit."
+                    );
+                }
+            }
+            Event::LeftInOutbox(symbol, range) => {
+                let (from_id, to_id) = (range.first, range.last);
+                warn!(%symbol, from_id, to_id, "Only the outbox has these trades: the next capture sends them.");
+            }
+            Event::Known { symbol, span, source } => {
+                info!(%symbol, first_id = span.first, last_id = span.last, source, "Trades before this run are known.");
+            }
+            Event::AuditFailed { symbol, why } => {
+                warn!(%symbol, %why, "The store does not tell what it has; it is asked again.");
+            }
+            Event::NothingKnown { symbol, why } => {
+                info!(%symbol, %why, "Nothing is known before now: what was missed earlier is not repaired.");
+            }
             Event::Expired(trades) => {
                 self.expired += trades;
                 warn!(trades, "Trades older than the retention were left out.");

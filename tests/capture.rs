@@ -28,33 +28,6 @@ fn capture(folder: &Path, exchange: &Running, store: &str, more: &[&str]) -> Out
     capture_from(folder, exchange.address(), exchange.address(), store, more)
 }
 
-/// Every point of a bucket, read with a plain query through the influx CLI.
-fn influx_trades(influxd: &Influxd) -> Trades {
-    let query = format!(
-        "from(bucket: \"{BUCKET}\") |> range(start: -24h, stop: 1h) |> filter(fn: (r) => r._measurement == \"trade\") \
-         |> pivot(rowKey: [\"_time\"], columnKey: [\"_field\"], valueColumn: \"_value\") |> group() \
-         |> map(fn: (r) => ({{r with ns: int(v: r._time)}}))"
-    );
-    let csv = influxd.influx_ok(&["query", "--raw", &query]);
-    let rows = tickflux::store::influx::flux_csv::rows(&without_annotations(&csv)).unwrap();
-    let mut trades = Trades::new();
-    for row in &rows {
-        let text = |column| row.text(column).unwrap().to_owned();
-        let (ns, id): (i64, u64) = (text("ns").parse().unwrap(), text("trade_id").parse().unwrap());
-        assert_eq!(ns.unsigned_abs() % 1_000_000, id % 1_000_000, "the id is in the point's time");
-        for (exact, float) in [("price", "price_float"), ("quantity", "quantity_float")] {
-            assert_eq!(text(exact).parse::<f64>(), text(float).parse::<f64>(), "the database read the same number");
-        }
-        let value = (ns / 1_000_000, text("price"), text("quantity"), text("buyer_is_maker") == "true");
-        assert!(trades.insert((text("symbol"), id), value).is_none(), "id {id} twice");
-    }
-    trades
-}
-
-fn without_annotations(csv: &str) -> String {
-    csv.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect()
-}
-
 fn assert_clean(output: &Output, trades: u64) {
     let summary = summary(output);
     assert_eq!(output.status.code(), Some(0), "{summary} {}", String::from_utf8_lossy(&output.stderr));
@@ -90,14 +63,14 @@ fn a_market_is_captured_completely_and_exactly_into_influxdb() {
     let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
     let exchange = runtime.block_on(practice::start(practice::market(12, 20_000)));
     assert_clean(&capture(folder.path(), &exchange, &influxd.url, &["--count", "20000"]), 20_000);
-    assert_eq!(influx_trades(&influxd), exchanges_list(&exchange));
+    assert_eq!(support::trades::influx_trades(&influxd), exchanges_list(&exchange));
 
     // The pack's files run as they are, and say what tickflux says.
     for (file, args) in
         [("flux/latest.flux", vec!["latest"]), ("flux/price_at.flux", vec![]), ("flux/high_low.flux", vec![])]
     {
         let csv = influxd.influx_ok(&["query", "--raw", "--file", file]);
-        let rows = tickflux::store::influx::flux_csv::rows(&without_annotations(&csv)).unwrap();
+        let rows = tickflux::store::influx::flux_csv::rows(&support::trades::without_annotations(&csv)).unwrap();
         for row in rows.iter().filter(|_| !args.is_empty()) {
             let symbol = row.text("symbol").unwrap();
             let answer = tickflux(folder.path(), &["latest", symbol, "--store", &influxd.url, "--format", "json"]);
@@ -154,8 +127,10 @@ fn two_captures_of_the_same_symbols_store_each_trade_once() {
     let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
     let exchange = runtime.block_on(practice::start(practice::live_market(14, 5_000.0)));
     let outputs = std::thread::scope(|scope| {
-        let run = || capture(folder.path(), &exchange, "sqlite:trades.db", &["--duration", "3s"]);
-        let both = [scope.spawn(run), scope.spawn(run)];
+        let (folder, exchange) = (folder.path(), &exchange);
+        let run =
+            |outbox| move || capture(folder, exchange, "sqlite:trades.db", &["--duration", "3s", "--outbox", outbox]);
+        let both = [scope.spawn(run("one")), scope.spawn(run("other"))];
         both.map(|run| run.join().unwrap())
     });
     let mut list = exchanges_list(&exchange);
@@ -225,13 +200,13 @@ fn trades_held_while_the_store_is_away_are_stored_when_it_comes_back() {
     let url = gate.url();
     let output = std::thread::scope(|scope| {
         let running = scope.spawn(|| capture(folder.path(), &exchange, &url, &["--count", "20000"]));
-        gate.open_after_refusals(3);
+        gate.open_after_refusals(8);
         running.join().unwrap()
     });
     let summary = summary(&output);
     assert_eq!(output.status.code(), Some(0), "{summary} {}", String::from_utf8_lossy(&output.stderr));
     assert!(summary["retries"].as_u64() > Some(0), "{summary}");
-    assert_eq!(influx_trades(&influxd), exchanges_list(&exchange));
+    assert_eq!(support::trades::influx_trades(&influxd), exchanges_list(&exchange));
 }
 
 #[test]

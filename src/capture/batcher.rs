@@ -37,7 +37,7 @@ pub struct Batcher {
 }
 
 impl Batcher {
-    /// For a store that takes `slots` writes at a time of at most `batch_max` trades.
+    /// For a next step that takes `slots` batches at a time of at most `batch_max` trades.
     pub fn new(slots: usize, batch_max: usize) -> Self {
         Self { waiting: VecDeque::new(), held: 0, in_flight: 0, slots, batch_max, full: false }
     }
@@ -70,9 +70,19 @@ impl Batcher {
         self.waiting.pop_front()
     }
 
-    /// A batch of `trades` came back from the store: its slot is free.
+    /// A batch of `trades` is kept elsewhere now: its slot and its memory are free.
     pub fn finished(&mut self, trades: usize) {
+        self.free_slot();
+        self.release(trades);
+    }
+
+    /// A batch could not be kept elsewhere: its slot is free, its memory is not.
+    pub fn free_slot(&mut self) {
         self.in_flight -= 1;
+    }
+
+    /// `trades` whose slot was freed before need no memory any more.
+    pub fn release(&mut self, trades: usize) {
         self.held -= trades;
         self.full &= self.held * HELD_BYTES_PER_TRADE > HELD_BYTES_MAX / 2;
     }
@@ -87,7 +97,7 @@ impl Batcher {
         self.held == 0
     }
 
-    /// Trades that the store has not acknowledged.
+    /// Trades that are in memory only.
     pub fn held(&self) -> usize {
         self.held
     }

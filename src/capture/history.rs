@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use tokio::task::{JoinError, JoinSet};
 
-use super::repair::{Brought, Ended, Repairs};
+use super::repair::{self, Brought, End, Repairs};
 use super::sequencer::Hole;
 use crate::binance::rest::{Rest, RestError};
+use crate::outbox::Ended;
 use crate::telemetry::{Event, Tally};
-use crate::trade::{Trade, TradeTime};
+use crate::trade::{Symbol, Trade, TradeTime};
 
 /// A page of history, or why there is none.
 pub type Answer = Result<Vec<Trade>, RestError>;
@@ -21,20 +22,32 @@ pub struct History {
     repairs: Repairs,
     /// The page that is awaited.
     asking: JoinSet<Answer>,
+    ended: Vec<Ended>,
 }
 
 impl History {
     /// Repairs from `rest`, if there is one.
     pub fn new(rest: Option<Rest>, now: Instant) -> Self {
-        Self { rest, repairs: Repairs::new(now), asking: JoinSet::new() }
+        Self { rest, repairs: Repairs::new(now), asking: JoinSet::new(), ended: Vec::new() }
     }
 
     /// Reports a hole and takes it on.
     pub fn add(&mut self, hole: Hole, now: Instant, tally: &mut Tally) {
         tally.note(&Event::HoleFound(&hole.symbol, hole.range));
         if self.rest.is_some() {
-            note_ended(self.repairs.add(hole, now), tally);
+            let ended = self.repairs.add(hole, now);
+            self.note_ended(ended, tally);
         }
+    }
+
+    /// The ids that will never come, since the last time that this was asked.
+    pub fn take_ended(&mut self) -> Vec<Ended> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// The exchange started a symbol's count again: its old ids are not there any more.
+    pub fn restarted(&mut self, symbol: &Symbol) {
+        self.repairs.forget(symbol);
     }
 
     /// Asks for the next page, if one is due.
@@ -64,7 +77,7 @@ impl History {
         match answer {
             Ok(page) => {
                 let Brought { trades, ended } = self.repairs.page(page, now, rng);
-                note_ended(ended, tally);
+                self.note_ended(ended, tally);
                 trades
             }
             Err(error) => {
@@ -77,17 +90,21 @@ impl History {
 
     /// Gives up the holes that are older than the retention.
     pub fn expire(&mut self, now: TradeTime, tally: &mut Tally) {
-        note_ended(self.repairs.expire(now), tally);
+        let ended = self.repairs.expire(now);
+        self.note_ended(ended, tally);
     }
 
     /// When to ask again, if nothing happens before.
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
         self.repairs.next_due(now)
     }
-}
 
-fn note_ended(ended: impl IntoIterator<Item = Ended>, tally: &mut Tally) {
-    for (symbol, range, end) in ended {
-        tally.note(&Event::HoleEnded(&symbol, range, end));
+    fn note_ended(&mut self, ended: impl IntoIterator<Item = repair::Ended>, tally: &mut Tally) {
+        for (symbol, range, end) in ended {
+            tally.note(&Event::HoleEnded(&symbol, range, end));
+            if end != End::Repaired {
+                self.ended.push(Ended { symbol, range, state: end.reason().to_owned() });
+            }
+        }
     }
 }

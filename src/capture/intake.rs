@@ -8,6 +8,7 @@ use super::record::Recorder;
 use super::sequencer::{Sequencer, Verdict};
 use crate::binance::message::{Message, SymbolTable, decode};
 use crate::binance::stream::Group;
+use crate::outbox::TradeIds;
 use crate::telemetry::{Event, Tally};
 use crate::trade::{Symbol, Trade};
 
@@ -29,6 +30,8 @@ pub struct Intake {
 pub struct Heard {
     /// Symbols that had a trade, one entry for each run of the same symbol.
     pub symbols: Vec<Symbol>,
+    /// Symbols whose count the exchange started again.
+    pub restarted: Vec<Symbol>,
     /// The exchange announced that it will close the connection.
     pub server_shutdown: bool,
 }
@@ -59,7 +62,10 @@ impl Intake {
                     }
                     match self.sequencer.take(&trade, group.received) {
                         Verdict::New => {}
-                        Verdict::Reset => tally.note(&Event::CountRestarted(&trade.symbol, trade.id.get())),
+                        Verdict::Reset => {
+                            tally.note(&Event::CountRestarted(&trade.symbol, trade.id.get()));
+                            heard.restarted.push(trade.symbol.clone());
+                        }
                         Verdict::Duplicate => {
                             tally.note(&Event::Duplicate);
                             continue;
@@ -86,6 +92,13 @@ impl Intake {
             if self.sequencer.take(&trade, now) == Verdict::New {
                 self.batcher.push(trade, None);
             }
+        }
+    }
+
+    /// Trades that were taken are lost again: their ids are holes.
+    pub fn lose(&mut self, ids: &TradeIds) {
+        for (symbol, range, _) in ids.ranges() {
+            self.sequencer.lose(symbol, range);
         }
     }
 

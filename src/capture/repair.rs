@@ -119,6 +119,11 @@ impl Repairs {
         None
     }
 
+    /// Forgets the holes of a symbol whose count started again.
+    pub fn forget(&mut self, symbol: &Symbol) {
+        self.holes.retain(|hole| hole.symbol != *symbol);
+    }
+
     /// The next page to ask for at `now`, if one is due and no other is awaited.
     pub fn next_request(&mut self, now: Instant) -> Option<Request> {
         if !self.asked.is_empty() || self.allowed(now) > now {

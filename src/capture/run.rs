@@ -4,89 +4,38 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use thiserror::Error;
 use tokio::sync::watch;
+use tokio::task::JoinError;
 use tokio::time::sleep_until;
 
+use super::audit::{ASK_AGAIN, Audited, Audits};
 use super::batcher::Batcher;
 use super::connections::Connections;
 use super::dead_letters::DeadLetters;
+use super::delivery::{Delivered, Delivery};
 use super::history::{Answer, History};
 use super::intake::Intake;
 use super::record::Recorder;
 use super::sequencer::GRACE;
+use super::settings::{CaptureError, Progress, Settings};
 use super::streams::Streams;
 use super::summary::{Latencies, Summary};
-use super::writes::{Tried, Writes};
+use super::writes::{Parcel, Tried};
 use crate::binance::combined_stream_url;
-use crate::binance::rest::Rest;
 use crate::binance::stream::{ConnectionId, StreamEvent};
-use crate::store::{AnyStore, WriteError};
+use crate::outbox::Known;
+use crate::store::{AnyStore, RETENTION_MS, StoreError, WriteError};
 use crate::telemetry::health::{Health, Part};
 use crate::telemetry::{Event, Tally};
-use crate::trade::{Symbol, TradeTime};
+use crate::trade::{Exchange, IdRanges, Symbol, TradeTime};
 
 /// How long the end waits for the store to take what was read.
 pub const DRAIN_MAX: Duration = Duration::from_secs(20);
+/// How long it waits for a store that refuses, if the outbox keeps everything.
+pub const DRAIN_FAILING_MAX: Duration = Duration::from_secs(5);
 /// How often expired trades are deleted and the progress is told.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
-
-/// What to capture, and until when.
-#[derive(Debug)]
-pub struct Settings {
-    /// Whose trades.
-    pub symbols: Vec<Symbol>,
-    /// Base of the stream's URL.
-    pub stream_url: String,
-    /// TLS for the stream.
-    pub tls: Arc<rustls::ClientConfig>,
-    /// The exchange's history to repair holes with, if they are to be repaired.
-    pub history: Option<Rest>,
-    /// Stream connections to keep.
-    pub connections: usize,
-    /// A connection without any trade for so long is replaced.
-    pub idle_timeout: Duration,
-    /// Where dead letters go.
-    pub outbox: PathBuf,
-    /// Stop when so many trades of this run are acknowledged.
-    pub count: Option<u64>,
-    /// Stop after so long.
-    pub duration: Option<Duration>,
-    /// Where to record the session.
-    pub record: Option<PathBuf>,
-    /// The wall clock, in milliseconds.
-    pub clock: fn() -> TradeTime,
-}
-
-/// Why a capture could not run, or could not end well.
-#[derive(Debug, Error)]
-pub enum CaptureError {
-    /// The recording cannot be made.
-    #[error("cannot record to {path}: {source}: name a new file, none is overwritten, in a folder that exists")]
-    Record {
-        /// The recording.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// A part of the program failed in a way that it should not.
-    #[error("the capture failed inside: {0}")]
-    Internal(String),
-}
-
-/// How far a capture is, for a status line.
-#[derive(Debug, Clone, Default)]
-pub struct Progress {
-    /// Trades that the store acknowledged.
-    pub trades: u64,
-    /// Trades that wait for the store.
-    pub held: usize,
-    /// Runs of missing ids found so far.
-    pub holes: u64,
-    /// Open stream connections.
-    pub connections: usize,
-}
 
 /// Captures until `stop` says so or the settings' end is reached, then drains.
 ///
@@ -118,13 +67,13 @@ pub async fn run(
                 Ok(()) if !*stop.borrow() => {}
                 _ => capture.stop(Instant::now()),
             },
-            Some(tried) = capture.writes.next() => {
-                capture.tried(tried.map_err(|error| CaptureError::Internal(error.to_string()))?);
+            delivered = capture.delivery.next() => capture.delivered(delivered.map_err(internal)?),
+            Some(answer) = capture.history.next() => capture.repaired(answer.map_err(internal)?),
+            Some(audited) = capture.audits.next() => {
+                let (symbol, audited) = audited.map_err(internal)?;
+                capture.audited(&symbol, audited);
             }
-            Some(answer) = capture.history.next() => {
-                capture.repaired(answer.map_err(|error| CaptureError::Internal(error.to_string()))?);
-            }
-            event = capture.streams.next(), if capture.reads() => match event {
+            event = capture.streams.next(), if capture.reads(now) => match event {
                 Some((id, event)) => capture.stream_event(id, event),
                 None => capture.drained = true,
             },
@@ -133,8 +82,13 @@ pub async fn run(
     }
 }
 
+fn internal(error: JoinError) -> CaptureError {
+    CaptureError::Internal(error.to_string())
+}
+
 struct Capture {
     store: AnyStore,
+    exchange: Exchange,
     health: Arc<Health>,
     progress: watch::Sender<Progress>,
     rng: fastrand::Rng,
@@ -142,7 +96,8 @@ struct Capture {
     intake: Intake,
     streams: Streams,
     history: History,
-    writes: Writes,
+    audits: Audits,
+    delivery: Delivery,
     latencies: Latencies,
     clock: fn() -> TradeTime,
     idle_timeout: Duration,
@@ -171,20 +126,31 @@ impl Capture {
             .as_ref()
             .map(|path| Recorder::create(path).map_err(|source| CaptureError::Record { path: path.clone(), source }));
         let now = Instant::now();
-        let batcher = Batcher::new(store.slots(), store.batch_max());
+        let mut tally = Tally::default();
+        let (delivery, known) = Delivery::open(
+            AnyStore::clone(&store),
+            &settings.exchange,
+            &settings.outbox,
+            settings.outbox_limit,
+            now,
+            &mut tally,
+        )?;
+        let batcher = Batcher::new(Delivery::slots(&store), store.batch_max());
         let connections = Connections::new(settings.connections, symbols.len(), idle_timeout, now);
         health.failing(Part::Stream, "no connection yet");
-        Ok(Self {
+        let mut capture = Self {
             intake: Intake::new(&symbols, batcher, DeadLetters::new(&settings.outbox), recorder.transpose()?),
             streams: Streams::new(connections, combined_stream_url(&stream_url, &symbols), tls),
             history: History::new(settings.history, now),
-            writes: Writes::new(AnyStore::clone(&store)),
+            audits: Audits::default(),
+            delivery,
             latencies: Latencies::new().map_err(|error| CaptureError::Internal(error.to_string()))?,
             store,
+            exchange: settings.exchange,
             health,
             progress,
             rng: fastrand::Rng::new(),
-            tally: Tally::default(),
+            tally,
             clock: settings.clock,
             idle_timeout,
             count: settings.count,
@@ -197,7 +163,50 @@ impl Capture {
             last_acknowledgement: None,
             next_expire: now,
             next_progress: now,
-        })
+        };
+        capture.begin(&symbols, known);
+        Ok(capture)
+    }
+
+    /// Learns what the store had before this run, from the ledger or from the store itself.
+    fn begin(&mut self, symbols: &[Symbol], known: Known) {
+        for ended in &known.ended {
+            let mut ids = IdRanges::default();
+            ids.insert(ended.range);
+            self.intake.sequencer.learn(&ended.symbol, &ids, TradeTime::EPOCH);
+        }
+        let since = self.retention_begin();
+        for symbol in symbols {
+            let ledger = known.stored.symbols().find(|(known, ..)| *known == symbol);
+            match ledger.filter(|(_, _, newest)| *newest >= since && self.store.lines().is_some()) {
+                Some((_, stored, newest)) => self.learn("ledger", symbol, stored, newest),
+                None => self.audits.ask(&self.store, &self.exchange, symbol.clone(), since, Duration::ZERO),
+            }
+        }
+    }
+
+    fn learn(&mut self, source: &'static str, symbol: &Symbol, stored: &IdRanges, newest: TradeTime) {
+        if let Some(span) = stored.span() {
+            self.tally.note(&Event::Known { symbol, span, source });
+        }
+        self.intake.sequencer.learn(symbol, stored, newest);
+    }
+
+    fn audited(&mut self, symbol: &Symbol, audited: Result<Option<Audited>, StoreError>) {
+        match audited {
+            Ok(Some(Audited { symbol, stored, newest })) => self.learn("store", &symbol, &stored, newest),
+            Ok(None) => self.tally.note(&Event::NothingKnown { symbol, why: "the store has no trade of it" }),
+            Err(StoreError::Settings(why)) => self.tally.note(&Event::NothingKnown { symbol, why: &why }),
+            Err(StoreError::Unusable(why)) => {
+                self.tally.note(&Event::AuditFailed { symbol, why: &why });
+                let since = self.retention_begin();
+                self.audits.ask(&self.store, &self.exchange, symbol.clone(), since, ASK_AGAIN);
+            }
+        }
+    }
+
+    fn retention_begin(&self) -> TradeTime {
+        TradeTime::from_ms(((self.clock)().ms() - RETENTION_MS).max(0)).unwrap_or(TradeTime::EPOCH)
     }
 
     /// Does all that can be done at `now` without waiting.
@@ -214,7 +223,7 @@ impl Capture {
         if self.may_ask() {
             self.history.ask(now);
         }
-        self.send_batches();
+        self.deliver(now);
         self.note_pause();
         if now >= self.next_expire {
             self.next_expire = now + EXPIRE_EVERY;
@@ -226,11 +235,16 @@ impl Capture {
         }
     }
 
-    /// Sends what may go; while more is ready to be read, only full batches.
-    fn send_batches(&mut self) {
+    /// Passes on what may go; while more is ready to be read, only full batches.
+    fn deliver(&mut self, now: Instant) {
+        for ended in self.history.take_ended() {
+            self.delivery.ended(ended, now);
+        }
         let drained = !self.streams.has_more();
-        while let Some(batch) = self.intake.batcher.next(drained) {
-            self.writes.send(batch);
+        if let Some(dropped) = self.delivery.advance(&mut self.intake.batcher, drained, now, (self.clock)()) {
+            self.tally.note(&Event::OutboxFull(dropped.count()));
+            self.health.failing(Part::Outbox, "full: mend the store, or raise --outbox-limit");
+            self.intake.lose(&dropped);
         }
     }
 
@@ -252,6 +266,10 @@ impl Capture {
             StreamEvent::Messages(group) => {
                 let heard = self.intake.take(&group, &mut self.tally);
                 self.streams.heard(id, &heard, group.received);
+                for symbol in heard.restarted {
+                    self.history.restarted(&symbol);
+                    self.delivery.restarted(symbol, now);
+                }
             }
         }
     }
@@ -262,33 +280,55 @@ impl Capture {
         self.intake.take_repaired(trades, now);
     }
 
-    fn tried(&mut self, tried: Tried) {
-        let trades = tried.batch.trades.len();
-        match &tried.result {
-            Ok(written) => {
-                let stored = (trades as u64).saturating_sub(written.expired + written.dead.len() as u64);
-                self.intake.batcher.finished(trades);
-                self.tally.note(&Event::BatchStored(stored));
+    fn delivered(&mut self, delivered: Delivered) {
+        let now = Instant::now();
+        match delivered {
+            Delivered::Worked(worked) => {
+                for batch in self.delivery.worked(*worked, &mut self.intake.batcher, now, &mut self.tally) {
+                    self.tally.note(&Event::OutboxLost(batch.trades as u64));
+                    self.intake.lose(&batch.ids);
+                }
+                match self.delivery.failure() {
+                    Some(why) => self.health.failing(Part::Outbox, why),
+                    None if self.delivery.has_room() => self.health.working(Part::Outbox),
+                    None => {}
+                }
+            }
+            Delivered::Tried(Tried { result: Ok(written), parcel, answered, .. }) => {
+                let trades = parcel.trades() as u64;
+                let stored = trades.saturating_sub(written.expired + written.dead.len() as u64);
+                let is_of_this_run = match &parcel {
+                    Parcel::Lines(batch) => batch.about.is_of_this_run,
+                    Parcel::Trades(_) => true,
+                };
+                self.tally.note(&if is_of_this_run {
+                    Event::BatchStored(stored)
+                } else {
+                    Event::LeftBatchStored(stored)
+                });
                 if written.expired > 0 {
                     self.tally.note(&Event::Expired(written.expired));
                 }
                 for dead in &written.dead {
                     self.intake.keep_dead_line(&dead.line, &dead.reason, &mut self.tally);
                 }
-                self.latencies.count(&tried.batch, tried.answered);
-                self.last_acknowledgement = Some(tried.answered);
+                self.latencies.count(parcel.arrivals(), answered);
+                self.delivery.stored(parcel, &mut self.intake.batcher, now);
+                self.last_acknowledgement = Some(answered);
                 self.health.working(Part::Store);
                 if std::mem::take(&mut self.writing_fails) {
                     self.tally.note(&Event::WriteRecovered);
                 }
             }
-            Err(error) => {
-                let why = error.to_string();
-                let held = matches!(error, WriteError::Held { .. });
-                self.tally.note(&Event::WriteFailed { why: &why, held, tries: tried.tries });
-                self.health.failing(Part::Store, why);
+            Delivered::Tried(tried) => {
+                if let Err(error) = &tried.result {
+                    let why = error.to_string();
+                    let held = matches!(error, WriteError::Held { .. });
+                    self.tally.note(&Event::WriteFailed { why: &why, held, tries: tried.tries });
+                    self.health.failing(Part::Store, why);
+                }
                 self.writing_fails = true;
-                self.writes.send_again(tried, &mut self.rng);
+                self.delivery.send_again(tried, &mut self.rng);
             }
         }
     }
@@ -309,6 +349,7 @@ impl Capture {
     fn expire(&mut self) {
         let (store, now) = (AnyStore::clone(&self.store), (self.clock)());
         self.history.expire(now, &mut self.tally);
+        self.delivery.trim(Instant::now());
         tokio::spawn(async move {
             if let Err(error) = store.expire(now).await {
                 Tally::default().note(&Event::ChoreFailed { why: &error.to_string() });
@@ -328,19 +369,24 @@ impl Capture {
         // Nobody may be looking.
         let _ = self.progress.send(Progress {
             trades: self.tally.trades,
-            held: self.intake.batcher.held(),
+            held: self.left(),
             holes: self.tally.holes_found,
             connections: self.streams.open_count(),
         });
     }
 
-    fn reads(&self) -> bool {
-        !self.drained && !self.intake.batcher.is_full()
+    fn reads(&self, now: Instant) -> bool {
+        !self.drained && !self.intake.batcher.is_full() && !self.delivery.asks_to_wait(now)
+    }
+
+    /// Trades that the store has not acknowledged.
+    fn left(&self) -> u64 {
+        self.intake.batcher.held() as u64 + self.delivery.trades()
     }
 
     /// What the store cannot take now, the exchange's history keeps.
     fn may_ask(&self) -> bool {
-        !self.is_stopping() && !self.intake.batcher.is_full()
+        !self.is_stopping() && !self.intake.batcher.is_full() && self.delivery.has_room()
     }
 
     fn is_stopping(&self) -> bool {
@@ -355,24 +401,35 @@ impl Capture {
 
     fn is_finished(&self, now: Instant) -> bool {
         let Some(since) = self.stopping_since else { return false };
-        self.drained && self.intake.batcher.is_idle() || now.duration_since(since) >= DRAIN_MAX
+        let waited = now.duration_since(since);
+        let is_kept = self.drained && self.intake.batcher.is_idle() && self.delivery.is_settled();
+        let is_refused = self.writing_fails && waited >= DRAIN_FAILING_MAX;
+        is_kept && (self.delivery.trades() == 0 || is_refused) || waited >= DRAIN_MAX
     }
 
     fn deadline(&self, now: Instant) -> Instant {
         let end = self.end.filter(|_| !self.is_stopping());
-        let drain_end = self.stopping_since.map(|since| since + DRAIN_MAX);
+        let drain_end = self.stopping_since.map(|since| {
+            let failing_end = since + DRAIN_FAILING_MAX;
+            if now < failing_end { failing_end } else { since + DRAIN_MAX }
+        });
+        let delivery = self.delivery.deadline(now);
         let repair = self.history.deadline(now).filter(|_| self.may_ask());
         let holes = self.intake.sequencer.next_due();
-        let others = [end, drain_end, self.streams.deadline(now), holes, repair, Some(self.next_expire)];
+        let others = [end, drain_end, self.streams.deadline(now), holes, repair, delivery, Some(self.next_expire)];
         others.into_iter().flatten().fold(self.next_progress, Instant::min)
     }
 
     fn finish(mut self) -> Result<Summary, CaptureError> {
+        let left = self.left();
+        for (symbol, range, _) in self.delivery.ids_left().ranges() {
+            self.tally.note(&Event::LeftInOutbox(symbol, range));
+        }
         for hole in self.intake.sequencer.due_holes(Instant::now() + GRACE) {
             self.tally.note(&Event::HoleFound(&hole.symbol, hole.range));
         }
         let failed = |source| CaptureError::Record { path: self.record.unwrap_or_default(), source };
         self.intake.finish_recording().map_err(failed)?;
-        Ok(Summary::new(&self.tally, &self.intake, &self.latencies, self.last_acknowledgement))
+        Ok(Summary::new(&self.tally, &self.intake, &self.latencies, self.last_acknowledgement, left))
     }
 }

@@ -43,10 +43,15 @@ pub enum Verdict {
 #[derive(Debug, Default)]
 pub struct Sequencer {
     symbols: HashMap<Symbol, Ids>,
+    /// Holes that need no grace.
+    due: Vec<Hole>,
 }
 
 #[derive(Debug)]
 struct Ids {
+    /// What need not come: the store had it before this run, or it will never come.
+    known: IdRanges,
+    /// What this run took.
     seen: IdRanges,
     newest: u64,
     newest_time: TradeTime,
@@ -73,14 +78,44 @@ impl Sequencer {
         ids.take(id, trade.time, now)
     }
 
+    /// Learns ids that need not come, of which the newest trade is of `newest_time`;
+    /// what is missing between them and up to the first trade of this run is due at once.
+    pub fn learn(&mut self, symbol: &Symbol, known: &IdRanges, newest_time: TradeTime) {
+        let Some(span) = known.span() else { return };
+        let ids = self.symbols.entry(symbol.clone()).or_insert_with(|| Ids::ending_at(span.last, newest_time));
+        if ids.is_other_count(span.last, newest_time) {
+            return;
+        }
+        if ids.seen.span().is_none() && span.last >= ids.newest {
+            (ids.newest, ids.newest_time) = (span.last, ids.newest_time.max(newest_time));
+        }
+        let last = ids.first().map_or(ids.newest, |first| first - 1);
+        // What is above the newest is still to come, whoever else has it.
+        for range in known.iter().filter(|range| range.first <= ids.newest) {
+            ids.known.insert(IdRange { last: range.last.min(ids.newest), ..range });
+        }
+        if span.first <= last {
+            let hole = |range| Hole { symbol: symbol.clone(), range, time: newest_time };
+            self.due.extend(ids.absent_in(IdRange { first: span.first, last }).into_iter().map(hole));
+        }
+    }
+
+    /// Trades that were taken are lost: their ids are missing, and due at once.
+    pub fn lose(&mut self, symbol: &Symbol, range: IdRange) {
+        let Some(ids) = self.symbols.get_mut(symbol) else { return };
+        ids.seen.remove(range);
+        ids.known.remove(range);
+        self.due.push(Hole { symbol: symbol.clone(), range, time: ids.newest_time });
+    }
+
     /// The holes whose grace is over at `now`; each is given once.
     pub fn due_holes(&mut self, now: Instant) -> Vec<Hole> {
-        let mut due = Vec::new();
+        let mut due = std::mem::take(&mut self.due);
         for (symbol, ids) in &mut self.symbols {
             let over = ids.fresh.iter().take_while(|fresh| now.duration_since(fresh.since) >= GRACE).count();
             for Fresh { range, time, .. } in ids.fresh.drain(..over).collect::<Vec<_>>() {
                 let hole = |range| Hole { symbol: symbol.clone(), range, time };
-                due.extend(ids.seen.gaps_in(range).into_iter().map(hole));
+                due.extend(ids.absent_in(range).into_iter().map(hole));
             }
         }
         due
@@ -93,11 +128,15 @@ impl Sequencer {
 
     /// Every run of ids that is missing now, reported or not.
     pub fn missing(&self) -> Vec<(Symbol, IdRange)> {
-        let of = |(symbol, ids): (&Symbol, &Ids)| ids.seen.gaps().map(|gap| (symbol.clone(), gap)).collect::<Vec<_>>();
+        let of = |(symbol, ids): (&Symbol, &Ids)| {
+            let range = ids.first().map(|first| IdRange { first, last: ids.newest });
+            let absent = range.map_or_else(Vec::new, |range| ids.absent_in(range));
+            absent.into_iter().map(|range| (symbol.clone(), range)).collect::<Vec<_>>()
+        };
         self.symbols.iter().flat_map(of).collect()
     }
 
-    /// The lowest and highest id seen of each symbol.
+    /// The lowest and highest id that this run took of each symbol.
     pub fn spans(&self) -> impl Iterator<Item = (&Symbol, IdRange)> {
         self.symbols.iter().filter_map(|(symbol, ids)| Some((symbol, ids.seen.span()?)))
     }
@@ -105,9 +144,29 @@ impl Sequencer {
 
 impl Ids {
     fn starting_at(id: TradeId, time: TradeTime) -> Self {
-        let mut seen = IdRanges::default();
-        seen.insert(id.into());
-        Self { seen, newest: id.get(), newest_time: time, fresh: Vec::new() }
+        let mut ids = Self::ending_at(id.get(), time);
+        ids.seen.insert(id.into());
+        ids
+    }
+
+    /// With nothing in it, and `newest` as the newest id.
+    fn ending_at(newest: u64, newest_time: TradeTime) -> Self {
+        Self { known: IdRanges::default(), seen: IdRanges::default(), newest, newest_time, fresh: Vec::new() }
+    }
+
+    /// The lowest id.
+    fn first(&self) -> Option<u64> {
+        let first = |ids: &IdRanges| ids.span().map(|span| span.first);
+        [first(&self.known), first(&self.seen)].into_iter().flatten().min()
+    }
+
+    fn absent_in(&self, range: IdRange) -> Vec<IdRange> {
+        self.seen.absent_in(range).into_iter().flat_map(|range| self.known.absent_in(range)).collect()
+    }
+
+    /// Whether ids up to `newest` are of a count that the exchange has started again since.
+    fn is_other_count(&self, newest: u64, newest_time: TradeTime) -> bool {
+        self.newest + LATE < newest && self.newest_time > newest_time
     }
 
     fn take(&mut self, trade_id: TradeId, time: TradeTime, now: Instant) -> Verdict {
@@ -117,7 +176,7 @@ impl Ids {
             self.fresh.push(Fresh { since: now, range, time });
         } else if id <= self.newest && time > self.newest_time {
             // A trade delivered again is never later than the newest: such a one is another trade.
-            if self.newest - id > LATE || self.seen.contains(id) {
+            if self.newest - id > LATE || self.seen.contains(id) || self.known.contains(id) {
                 *self = Self::starting_at(trade_id, time);
                 return Verdict::Reset;
             }

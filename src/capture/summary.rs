@@ -7,7 +7,6 @@ use hdrhistogram::Histogram;
 use nix::sys::resource::{UsageWho, getrusage};
 use serde::Serialize;
 
-use super::batcher::Batch;
 use super::intake::Intake;
 use crate::telemetry::Tally;
 use crate::trade::IdRange;
@@ -41,7 +40,7 @@ pub struct Summary {
     pub expired: u64,
     /// Messages and lines that were refused.
     pub dead_letters: u64,
-    /// Trades that the store has not acknowledged.
+    /// Trades that the store has not acknowledged, of this run or left by an earlier one.
     pub outbox_left: u64,
     /// The ids of each symbol.
     pub symbols: BTreeMap<String, Ids>,
@@ -51,7 +50,13 @@ pub struct Summary {
 
 impl Summary {
     /// The summary of a run that ends now.
-    pub fn new(tally: &Tally, intake: &Intake, latencies: &Latencies, last_acknowledgement: Option<Instant>) -> Self {
+    pub fn new(
+        tally: &Tally,
+        intake: &Intake,
+        latencies: &Latencies,
+        last_acknowledgement: Option<Instant>,
+        outbox_left: u64,
+    ) -> Self {
         let seconds = match (intake.first_trade(), last_acknowledgement) {
             (Some(first), Some(last)) => last.duration_since(first).as_secs_f64(),
             _ => 0.0,
@@ -72,7 +77,7 @@ impl Summary {
             holes_open: intake.sequencer.missing().len() as u64,
             expired: tally.expired,
             dead_letters: tally.dead_letters,
-            outbox_left: intake.batcher.held() as u64,
+            outbox_left,
             symbols: intake.sequencer.spans().map(|(symbol, span)| (symbol.to_string(), ids(span))).collect(),
             latency_ms: latencies.figures(),
         }
@@ -116,9 +121,9 @@ impl Latencies {
         Histogram::new_with_bounds(1, LATENCY_MAX_US, 3).map(Self)
     }
 
-    /// Counts every trade of a batch that was acknowledged at `answered`.
-    pub fn count(&mut self, batch: &Batch, answered: Instant) {
-        for (received, trades) in &batch.arrivals {
+    /// Counts every trade of a batch that arrived so and was acknowledged at `answered`.
+    pub fn count(&mut self, arrivals: &[(Instant, u32)], answered: Instant) {
+        for (received, trades) in arrivals {
             let us = u64::try_from(answered.duration_since(*received).as_micros()).unwrap_or(LATENCY_MAX_US);
             self.0.saturating_record_n(us.max(1), u64::from(*trades));
         }

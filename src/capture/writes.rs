@@ -6,6 +6,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::backoff::Backoff;
 use super::batcher::Batch;
+use crate::outbox::Encoded;
 use crate::store::{AnyStore, WriteError, Written};
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
@@ -22,11 +23,38 @@ pub struct Writes {
     tasks: JoinSet<Tried>,
 }
 
+/// A batch in the form in which it is sent.
+#[derive(Debug)]
+pub enum Parcel {
+    /// Trades, for a store that is near.
+    Trades(Batch),
+    /// Lines, for a store over the network.
+    Lines(Encoded),
+}
+
+impl Parcel {
+    /// How many trades it holds.
+    pub fn trades(&self) -> usize {
+        match self {
+            Self::Trades(batch) => batch.trades.len(),
+            Self::Lines(batch) => batch.about.trades,
+        }
+    }
+
+    /// When its live trades were read, with how many each time.
+    pub fn arrivals(&self) -> &[(Instant, u32)] {
+        match self {
+            Self::Trades(batch) => &batch.arrivals,
+            Self::Lines(batch) => &batch.about.arrivals,
+        }
+    }
+}
+
 /// A batch after one try.
 #[derive(Debug)]
 pub struct Tried {
     /// The batch.
-    pub batch: Batch,
+    pub parcel: Parcel,
     /// What the store said.
     pub result: Result<Written, WriteError>,
     /// Tries so far, this one included.
@@ -42,14 +70,19 @@ impl Writes {
         Self { store, tasks: JoinSet::new() }
     }
 
+    /// How many batches are on their way.
+    pub fn in_flight(&self) -> usize {
+        self.tasks.len()
+    }
+
     /// Sends a batch.
-    pub fn send(&mut self, batch: Batch) {
-        self.spawn(batch, 0, Backoff::new(BACKOFF_FIRST, BACKOFF_CAP), Duration::ZERO);
+    pub fn send(&mut self, parcel: Parcel) {
+        self.spawn(parcel, 0, Backoff::new(BACKOFF_FIRST, BACKOFF_CAP), Duration::ZERO);
     }
 
     /// Sends a batch again that could not be stored, after the wait that the reason asks for.
     pub fn send_again(&mut self, tried: Tried, rng: &mut fastrand::Rng) {
-        let Tried { batch, result, tries, mut backoff, .. } = tried;
+        let Tried { parcel, result, tries, mut backoff, .. } = tried;
         let wait = match result {
             Ok(_) => return,
             Err(WriteError::Held { .. }) => HELD_WAIT,
@@ -58,7 +91,7 @@ impl Writes {
                 wait.map_or(jittered, |asked| asked.min(RETRY_AFTER_MAX) + jittered)
             }
         };
-        self.spawn(batch, tries, backoff, wait);
+        self.spawn(parcel, tries, backoff, wait);
     }
 
     /// The next batch whose try has ended; `None` if nothing is in flight.
@@ -74,14 +107,18 @@ impl Writes {
         self.tasks.join_next().await
     }
 
-    fn spawn(&mut self, batch: Batch, attempt: u32, backoff: Backoff, wait: Duration) {
+    fn spawn(&mut self, parcel: Parcel, attempt: u32, backoff: Backoff, wait: Duration) {
         let store = AnyStore::clone(&self.store);
         self.tasks.spawn(async move {
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
-            let result = store.write(&batch.trades, attempt).await;
-            Tried { batch, result, tries: attempt + 1, answered: Instant::now(), backoff }
+            let result = match (&parcel, store.lines()) {
+                (Parcel::Trades(batch), _) => store.write(&batch.trades, attempt).await,
+                (Parcel::Lines(batch), Some(store)) => store.write_lines(&batch.lines, attempt).await,
+                (Parcel::Lines(_), None) => Err(WriteError::Held { why: "the store takes no lines".to_owned() }),
+            };
+            Tried { parcel, result, tries: attempt + 1, answered: Instant::now(), backoff }
         });
     }
 }

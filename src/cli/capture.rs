@@ -16,7 +16,8 @@ use super::signals::stop_on_signals;
 use super::{Answer, Failure, start_logs};
 use crate::binance::rest::Rest;
 use crate::binance::{DEFAULT_REST_URL, DEFAULT_STREAM_URL};
-use crate::capture::run::{CaptureError, Progress, Settings, run as run_capture};
+use crate::capture::run::run as run_capture;
+use crate::capture::settings::{CaptureError, Progress, Settings};
 use crate::capture::summary::Summary;
 use crate::store::AnyStore;
 use crate::telemetry::health::{self, Health};
@@ -43,9 +44,12 @@ pub(super) struct CaptureArgs {
     /// Replace a connection that had no trade at all for so long
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     idle_timeout: Duration,
-    /// Folder for what is not stored: dead letters
+    /// Folder for what is not stored yet, with the ledger of what is, and for dead letters
     #[arg(long, env = "TICKFLUX_OUTBOX", value_name = "DIR", default_value = "tickflux-outbox")]
     outbox: PathBuf,
+    /// Bytes of batches that the outbox may hold, such as 512MB; past it trades are dropped and become holes
+    #[arg(long, env = "TICKFLUX_OUTBOX_LIMIT", value_name = "BYTES", default_value = "2GB", value_parser = bytes)]
+    outbox_limit: u64,
     /// Serve /healthz here
     #[arg(long, env = "TICKFLUX_METRICS_LISTEN", value_name = "ADDR")]
     metrics_listen: Option<SocketAddr>,
@@ -75,7 +79,7 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     let tls = Arc::new(tls);
     check_url(&args.stream_url, &["ws", "wss"], "--stream-url")?;
     check_url(&args.rest_url, &["http", "https"], "--rest-url")?;
-    let store = args.store.open(Purpose::Capture(args.exchange))?;
+    let store = args.store.open(Purpose::Capture(args.exchange.clone()))?;
     let rest = Rest::new(&args.rest_url, &tls).map_err(|error| Failure::Unusable(crate::error_chain(&error)))?;
     check_symbols(&rest, &symbols).await?;
     for warning in store.check().await? {
@@ -90,12 +94,14 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     }
     let settings = Settings {
         symbols,
+        exchange: args.exchange,
         stream_url: args.stream_url,
         tls,
         history: (!args.no_repair).then_some(rest),
         connections: args.connections.into(),
         idle_timeout: args.idle_timeout,
         outbox: args.outbox,
+        outbox_limit: args.outbox_limit,
         count: args.count,
         duration: args.duration,
         record: args.record,
@@ -108,7 +114,7 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     shown.abort();
     status.finish_and_clear();
     let summary = summary.map_err(|error| match error {
-        CaptureError::Record { .. } => Failure::Usage(error.to_string()),
+        CaptureError::Record { .. } | CaptureError::Outbox(_) => Failure::Usage(error.to_string()),
         CaptureError::Internal(_) => Failure::Unusable(error.to_string()),
     })?;
     print_one(&summary, &words(&summary), args.output.format)?;
@@ -117,8 +123,11 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
 
 fn verdict(summary: &Summary, store: &AnyStore) -> Result<Answer, Failure> {
     if summary.outbox_left > 0 {
-        let why =
-            format!("{} trades were read and not stored: {} did not take them", summary.outbox_left, store.describe());
+        let why = format!(
+            "{} trades were read and not stored: {} did not take them; the next capture sends what the outbox holds",
+            summary.outbox_left,
+            store.describe()
+        );
         return Err(Failure::Unusable(why));
     }
     let is_whole = summary.dead_letters == 0 && summary.holes_open == 0;
@@ -141,6 +150,20 @@ async fn check_symbols(rest: &Rest, symbols: &[Symbol]) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// A number of bytes: digits, perhaps with kB, MB or GB behind them.
+fn bytes(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor = match &text[digits.len()..] {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => return Err("expected bytes such as 512MB, 2GB or 1000000".to_owned()),
+    };
+    let number = digits.trim_end().parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    number.filter(|bytes| *bytes > 0).ok_or_else(|| "expected bytes such as 512MB, 2GB or 1000000".to_owned())
 }
 
 fn check_url(url: &str, schemes: &[&str], flag: &str) -> Result<(), Failure> {

@@ -12,7 +12,8 @@ use super::report::{Format, HighLowRow, TradeRow, print, say};
 use super::settings::now;
 use super::signals::stop_on_signals;
 use super::{Answer, Failure, start_logs};
-use crate::capture::run::{Progress, Settings, run as run_capture};
+use crate::capture::run::run as run_capture;
+use crate::capture::settings::{Progress, Settings};
 use crate::practice::{self, Config, Running, Source, Speed};
 use crate::store::sqlite::Sqlite;
 use crate::store::{AnyStore, Scope, StoredTrade};
@@ -75,12 +76,14 @@ impl Demo {
         let tls = tls.map_err(|error| Failure::Unusable(format!("cannot set up TLS: {error}")))?;
         let settings = Settings {
             symbols: self.symbols.clone(),
+            exchange: self.name.clone(),
             stream_url: format!("ws://{address}"),
             tls: Arc::new(tls),
             history: None,
             connections: 1,
             idle_timeout: DURATION_MAX,
             outbox: folder.to_owned(),
+            outbox_limit: u64::MAX,
             count: Some(TRADES),
             duration: Some(DURATION_MAX),
             record: None,

@@ -28,6 +28,14 @@ impl Gaps {
     pub fn missing(&self) -> u64 {
         self.holes.iter().map(|hole| hole.count()).sum()
     }
+
+    /// The ids that are stored.
+    pub fn stored(&self) -> IdRanges {
+        let mut stored = IdRanges::default();
+        stored.insert(self.span);
+        self.holes.iter().for_each(|hole| stored.remove(*hole));
+        stored
+    }
 }
 
 /// Gathers the ids of one series, in any order.
@@ -68,6 +76,7 @@ mod tests {
         assert_eq!((gaps.span, gaps.trades, gaps.duplicates), (IdRange { first: 5, last: 12 }, 7, 2));
         assert_eq!(gaps.holes, [IdRange { first: 7, last: 8 }, IdRange { first: 10, last: 10 }]);
         assert_eq!(gaps.missing(), 3);
+        assert_eq!(gaps.stored().iter().flat_map(|ids| ids.first..=ids.last).collect::<Vec<_>>(), [5, 6, 9, 11, 12]);
         assert_eq!(audited(&[]), None);
     }
 }

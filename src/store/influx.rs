@@ -18,7 +18,7 @@ use reqwest::Url;
 
 pub use self::control::{Bucket, Provisioned};
 pub use self::token::{Credentials, Token};
-use super::{Gaps, HighLow, Scope, Store, StoreError, StoredTrade, WriteError, Written};
+use super::{Gaps, HighLow, LineStore, Lines, Scope, Store, StoreError, StoredTrade, WriteError, Written};
 use crate::trade::{Exchange, Trade, TradeTime};
 
 /// Lines in one write, at most; larger ones make InfluxDB little cheaper and answers slow.
@@ -123,8 +123,12 @@ impl Store for Influx {
         self.check_rights().boxed()
     }
 
+    fn lines(&self) -> Option<&dyn LineStore> {
+        Some(self)
+    }
+
     fn write<'a>(&'a self, trades: &'a [Trade], attempt: u32) -> BoxFuture<'a, Result<Written, WriteError>> {
-        self.write_once(trades, attempt).boxed()
+        async move { self.write_once(&self.encode(trades), attempt).await }.boxed()
     }
 
     /// InfluxDB drops whole shard groups by itself.
@@ -151,5 +155,15 @@ impl Store for Influx {
 
     fn high_low<'a>(&'a self, scope: &'a Scope, time: TradeTime) -> BoxFuture<'a, Result<Vec<HighLow>, StoreError>> {
         self.ask_high_low(scope, time).boxed()
+    }
+}
+
+impl LineStore for Influx {
+    fn encode(&self, trades: &[Trade]) -> Lines {
+        line::encode_all(trades, &self.exchange)
+    }
+
+    fn write_lines<'a>(&'a self, lines: &'a Lines, attempt: u32) -> BoxFuture<'a, Result<Written, WriteError>> {
+        self.write_once(lines, attempt).boxed()
     }
 }

@@ -126,6 +126,11 @@ impl Store for Sqlite {
         format!("sqlite:{}", self.path.display())
     }
 
+    fn identity(&self) -> String {
+        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        format!("sqlite:{}", path.display())
+    }
+
     fn slots(&self) -> usize {
         1
     }

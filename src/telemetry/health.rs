@@ -19,6 +19,8 @@ pub enum Part {
     Store,
     /// There is memory for what is read.
     Memory,
+    /// The disk takes batches until the store does.
+    Outbox,
 }
 
 impl Part {
@@ -27,6 +29,7 @@ impl Part {
             Self::Stream => "stream",
             Self::Store => "store",
             Self::Memory => "memory",
+            Self::Outbox => "outbox",
         }
     }
 }

@@ -75,15 +75,36 @@ impl IdRanges {
         self.0.windows(2).map(|pair| IdRange { first: pair[0].last + 1, last: pair[1].first - 1 })
     }
 
-    /// The parts of `range` that are absent, as far as they lie between its lowest and its highest id.
-    pub fn gaps_in(&self, range: IdRange) -> Vec<IdRange> {
-        let below = self.0.partition_point(|other| other.last < range.first).saturating_sub(1);
-        self.0[below..]
-            .windows(2)
-            .take_while(|pair| pair[0].last < range.last)
-            .map(|pair| IdRange { first: range.first.max(pair[0].last + 1), last: range.last.min(pair[1].first - 1) })
-            .filter(|gap| gap.first <= gap.last)
-            .collect()
+    /// Every range, in order.
+    pub fn iter(&self) -> impl Iterator<Item = IdRange> {
+        self.0.iter().copied()
+    }
+
+    /// The parts of `range` that are absent.
+    pub fn absent_in(&self, range: IdRange) -> Vec<IdRange> {
+        let from = self.0.partition_point(|other| other.last < range.first);
+        let (mut absent, mut next) = (Vec::new(), range.first);
+        for other in self.0[from..].iter().take_while(|other| other.first <= range.last) {
+            if other.first > next {
+                absent.push(IdRange { first: next, last: other.first - 1 });
+            }
+            next = other.last + 1;
+        }
+        if next <= range.last {
+            absent.push(IdRange { first: next, last: range.last });
+        }
+        absent
+    }
+
+    /// Takes the ids of `range` out.
+    pub fn remove(&mut self, range: IdRange) {
+        let from = self.0.partition_point(|other| other.last < range.first);
+        let to = self.0.partition_point(|other| other.first <= range.last);
+        let below = self.0[from..to].first().filter(|other| other.first < range.first);
+        let above = self.0[from..to].last().filter(|other| other.last > range.last);
+        let below = below.map(|other| IdRange { first: other.first, last: range.first - 1 });
+        let above = above.map(|other| IdRange { first: range.last + 1, last: other.last });
+        self.0.splice(from..to, below.into_iter().chain(above));
     }
 }
 
@@ -110,6 +131,30 @@ mod tests {
             let absent: Vec<_> = (first..=last).filter(|id| !set.contains(id)).collect();
             prop_assert_eq!(ids.gaps().flat_map(|gap| gap.first..=gap.last).collect::<Vec<_>>(), absent);
             prop_assert!((0..=110).all(|id| ids.contains(id) == set.contains(&id)));
+        }
+
+        #[test]
+        fn absent_and_removed_ids_agree_with_a_plain_set(
+            steps in prop::collection::vec((any::<bool>(), 1u64..60, 0u64..9), 1..60),
+        ) {
+            let (mut ids, mut set) = (IdRanges::default(), BTreeSet::new());
+            for (is_removal, first, more) in steps {
+                let range = IdRange { first, last: first + more };
+                if is_removal {
+                    ids.remove(range);
+                    set.retain(|id| !(first..=first + more).contains(id));
+                } else {
+                    ids.insert(range);
+                    set.extend(first..=first + more);
+                }
+                prop_assert!(ids.0.windows(2).all(|pair| pair[0].last + 1 < pair[1].first), "{:?}", ids);
+                prop_assert_eq!(ids.iter().flat_map(|range| range.first..=range.last).collect::<BTreeSet<_>>(), set.clone());
+            }
+            for range in [(0, 80), (10, 12), (20, 20), (5, 50)].map(|(first, last)| IdRange { first, last }) {
+                let absent: Vec<_> = (range.first..=range.last).filter(|id| !set.contains(id)).collect();
+                let found: Vec<_> = ids.absent_in(range).into_iter().flat_map(|gap| gap.first..=gap.last).collect();
+                prop_assert_eq!(found, absent);
+            }
         }
     }
 }

@@ -44,6 +44,12 @@ impl Capture {
         String::from_utf8(std::fs::read(self.folder.join("stderr")).unwrap()).unwrap()
     }
 
+    /// Ends it without a warning.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Waits for its end, and gives what it printed.
     pub fn wait(mut self) -> Output {
         let status = self.child.wait().unwrap();

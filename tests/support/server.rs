@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -31,8 +30,15 @@ pub async fn send_once(messages: Vec<String>) -> SocketAddr {
 /// A door in front of a server: closed, every connection is dropped at once; open, bytes pass.
 pub struct Gate {
     address: SocketAddr,
-    refusals: Arc<(Mutex<usize>, Condvar)>,
-    left: Arc<AtomicUsize>,
+    state: Arc<Mutex<GateState>>,
+    refused: Arc<Condvar>,
+}
+
+#[derive(Default)]
+struct GateState {
+    is_open: bool,
+    refusals: usize,
+    passing: Vec<TcpStream>,
 }
 
 impl Gate {
@@ -41,33 +47,48 @@ impl Gate {
         let target = url.trim_start_matches("http://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let refusals = Arc::new((Mutex::new(0), Condvar::new()));
-        let left = Arc::new(AtomicUsize::new(usize::MAX));
-        let (counted, remaining) = (Arc::clone(&refusals), Arc::clone(&left));
+        let (state, refused) = (Arc::new(Mutex::new(GateState::default())), Arc::new(Condvar::new()));
+        let (shared, told) = (Arc::clone(&state), Arc::clone(&refused));
         std::thread::spawn(move || {
             for socket in listener.incoming().flatten() {
-                if remaining.load(Ordering::SeqCst) == 0 {
-                    pass(&socket, &TcpStream::connect(&target).unwrap());
+                let mut state = shared.lock().unwrap();
+                if state.is_open {
+                    let server = TcpStream::connect(&target).unwrap();
+                    pass(&socket, &server);
+                    state.passing.extend([socket, server]);
                 } else {
-                    *counted.0.lock().unwrap() += 1;
-                    counted.1.notify_all();
+                    state.refusals += 1;
+                    told.notify_all();
                 }
             }
         });
-        Self { address, refusals, left }
+        Self { address, state, refused }
     }
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
+    pub fn open(&self) {
+        self.state.lock().unwrap().is_open = true;
+    }
+
+    /// Closes it, and cuts what passes.
+    pub fn close(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.is_open = false;
+        for socket in state.passing.drain(..) {
+            let _ = socket.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
     /// Opens once so many connections were dropped; waits for them two minutes at most.
     pub fn open_after_refusals(&self, refusals: usize) {
-        let (counted, most) = (self.refusals.0.lock().unwrap(), Duration::from_secs(120));
-        let (counted, waited) = self.refusals.1.wait_timeout_while(counted, most, |count| *count < refusals).unwrap();
-        assert!(!waited.timed_out(), "{counted} connections came");
-        drop(counted);
-        self.left.store(0, Ordering::SeqCst);
+        let (state, most) = (self.state.lock().unwrap(), Duration::from_secs(120));
+        let (state, waited) = self.refused.wait_timeout_while(state, most, |state| state.refusals < refusals).unwrap();
+        assert!(!waited.timed_out(), "{} connections came", state.refusals);
+        drop(state);
+        self.open();
     }
 }
 

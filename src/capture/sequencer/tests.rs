@@ -119,3 +119,71 @@ proptest! {
         prop_assert_eq!(due, expected);
     }
 }
+
+fn known(ranges: &[(u64, u64)]) -> IdRanges {
+    let mut ids = IdRanges::default();
+    ranges.iter().for_each(|(first, last)| _ = ids.insert(range(*first, *last)));
+    ids
+}
+
+fn due(sequencer: &mut Sequencer, now: Instant) -> Vec<IdRange> {
+    sequencer.due_holes(now).into_iter().map(|hole| hole.range).collect()
+}
+
+fn learn(sequencer: &mut Sequencer, ranges: &[(u64, u64)], newest_ms: i64) {
+    sequencer.learn(&"BTCUSDT".parse().unwrap(), &known(ranges), TradeTime::from_ms(newest_ms).unwrap());
+}
+
+#[test]
+fn what_a_ledger_lacks_is_due_at_once_and_the_time_without_a_capture_after_the_grace() {
+    let now = Instant::now();
+    let mut sequencer = Sequencer::default();
+    learn(&mut sequencer, &[(10, 19), (25, 30)], 30);
+    assert_eq!(due(&mut sequencer, now), [range(20, 24)]);
+    assert_eq!(sequencer.take(&trade(40, 40), now), Verdict::New);
+    assert_eq!(due(&mut sequencer, now + GRACE), [range(31, 39)]);
+    assert_eq!(missing(&sequencer), [range(20, 24), range(31, 39)]);
+    assert_eq!(sequencer.spans().map(|(_, span)| span).collect::<Vec<_>>(), [range(40, 40)], "of this run");
+}
+
+#[test]
+fn an_audit_that_ends_after_the_first_trades_says_the_same() {
+    let now = Instant::now();
+    let (mut sequencer, _) = taken(&[40, 41], now);
+    learn(&mut sequencer, &[(10, 19), (25, 30), (40, 50)], 30);
+    assert_eq!(due(&mut sequencer, now), [range(20, 24), range(31, 39)]);
+    assert_eq!(sequencer.take(&trade(44, 44), now), Verdict::New, "what another capture has is new to this one");
+    assert_eq!(due(&mut sequencer, now + GRACE), [range(42, 43)]);
+}
+
+#[test]
+fn a_trade_of_an_earlier_run_counts_once_in_this_one() {
+    let mut sequencer = Sequencer::default();
+    learn(&mut sequencer, &[(1, 50)], 50);
+    assert_eq!(sequencer.take(&trade(7, 7), Instant::now()), Verdict::New);
+    assert_eq!(sequencer.take(&trade(7, 7), Instant::now()), Verdict::Duplicate);
+}
+
+#[test]
+fn a_count_that_started_again_between_two_runs_makes_no_hole() {
+    let now = Instant::now();
+    let mut sequencer = Sequencer::default();
+    learn(&mut sequencer, &[(1_000_000, 2_000_000)], 50);
+    assert_eq!(sequencer.take(&trade(5, 60), now), Verdict::Reset);
+    assert_eq!(due(&mut sequencer, now + GRACE), []);
+    learn(&mut sequencer, &[(1_000_000, 2_000_000)], 50);
+    assert_eq!(due(&mut sequencer, now + GRACE), [], "nor does an audit that comes late");
+}
+
+#[test]
+fn lost_trades_are_due_at_once_and_new_when_they_come_again() {
+    let now = Instant::now();
+    let (mut sequencer, _) = taken(&[1, 2, 3, 4], now);
+    sequencer.lose(&"BTCUSDT".parse().unwrap(), range(3, 4));
+    assert_eq!(missing(&sequencer), [range(3, 4)]);
+    assert_eq!(due(&mut sequencer, now), [range(3, 4)]);
+    assert_eq!(sequencer.take(&trade(5, 5), now), Verdict::New);
+    assert_eq!(sequencer.take(&trade(3, 3), now), Verdict::New);
+    assert_eq!(due(&mut sequencer, now + GRACE), []);
+    assert_eq!(missing(&sequencer), [range(4, 4)]);
+}

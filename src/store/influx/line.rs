@@ -9,13 +9,30 @@
 //! and no float arithmetic of ours exists (P2). Source of the grammar:
 //! InfluxDB's line protocol reference.
 
-use crate::trade::{Exchange, Trade};
+use crate::store::Lines;
+use crate::trade::{Exchange, Trade, TradeTime};
 
 /// The measurement that every trade is a point of.
 pub const MEASUREMENT: &str = "trade";
 
 /// Bytes of a usual line, to size buffers.
 pub const LINE_BYTES: usize = 210;
+
+/// Encodes all of `trades`.
+pub fn encode_all(trades: &[Trade], exchange: &Exchange) -> Lines {
+    let mut bytes = Vec::with_capacity(trades.len() * LINE_BYTES);
+    for trade in trades {
+        encode(trade, exchange, &mut bytes);
+    }
+    let oldest = trades.iter().map(|trade| trade.time).min().unwrap_or(TradeTime::EPOCH);
+    Lines { bytes: bytes.into(), count: trades.len(), oldest }
+}
+
+/// The trade time of a line, without its line feed; `None` if it is none of ours.
+pub fn time(line: &[u8]) -> Option<TradeTime> {
+    let digits = line.rsplit(|byte| *byte == b' ').next()?;
+    TradeTime::from_point_time_ns(std::str::from_utf8(digits).ok()?.parse().ok()?).ok()
+}
 
 /// Appends `trade` as one line with its line feed.
 pub fn encode(trade: &Trade, exchange: &Exchange, into: &mut Vec<u8>) {
@@ -102,10 +119,11 @@ mod tests {
             let trade = trade("币USDT", id, ms, &price, &quantity);
             let line = line(&trade);
             let time = ms * 1_000_000 + i64::try_from(id % 1_000_000).unwrap();
-            prop_assert_eq!(line, format!(
+            prop_assert_eq!(&line, &format!(
                 "trade,exchange=binance,symbol=币USDT price=\"{price}\",price_float={price},\
                  quantity=\"{quantity}\",quantity_float={quantity},trade_id={id}i,buyer_is_maker=true {time}\n"
             ));
+            prop_assert_eq!(super::time(line.trim_end().as_bytes()), Some(trade.time));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::ops::Range;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,8 +12,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER
 
 use super::rules::{Answer, Rule, rule};
 use super::{Influx, line};
-use crate::store::{DeadLine, RETENTION_MS, WriteError, Written};
-use crate::trade::{Trade, TradeTime};
+use crate::store::{DeadLine, Lines, RETENTION_MS, WriteError, Written};
 
 /// InfluxDB refuses what is older than the retention; what is older by this
 /// much is left out before sending, so that its clock and ours may differ.
@@ -20,21 +20,33 @@ const EXPIRED_MARGIN_MS: i64 = 120_000;
 /// InfluxDB's own limit for one write is 10 s; a large body on a slow line takes longer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Lines with the place of each, so that halves can be sent.
-struct Lines {
+/// Lines that can be halved.
+struct Places {
     bytes: Bytes,
-    /// Where each line ends.
-    ends: Vec<usize>,
+    count: usize,
+    /// Where each line ends; found out when the first halving asks for it.
+    ends: OnceLock<Vec<usize>>,
 }
 
-impl Lines {
-    fn count(&self) -> usize {
-        self.ends.len()
+impl Places {
+    /// Of `lines`, without what is older than `bound`.
+    fn new(lines: &Lines, bound_ms: i64) -> Self {
+        if lines.oldest.ms() >= bound_ms {
+            return Self { bytes: lines.bytes.clone(), count: lines.count, ends: OnceLock::new() };
+        }
+        let is_kept = |line: &&[u8]| line::time(line.trim_ascii_end()).is_none_or(|time| time.ms() >= bound_ms);
+        let kept: Vec<_> = lines.bytes.split_inclusive(|byte| *byte == b'\n').filter(is_kept).collect();
+        Self { bytes: kept.concat().into(), count: kept.len(), ends: OnceLock::new() }
     }
 
     fn bytes(&self, lines: &Range<usize>) -> Bytes {
-        let start = lines.start.checked_sub(1).map_or(0, |before| self.ends[before]);
-        self.bytes.slice(start..self.ends[lines.end - 1])
+        if lines.len() == self.count {
+            return self.bytes.clone();
+        }
+        let line_feeds = || self.bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+        let ends = self.ends.get_or_init(|| line_feeds().map(|(at, _)| at + 1).collect());
+        let start = lines.start.checked_sub(1).map_or(0, |before| ends[before]);
+        self.bytes.slice(start..ends[lines.end - 1])
     }
 }
 
@@ -46,13 +58,14 @@ struct Reply {
 }
 
 impl Influx {
-    pub(super) async fn write_once(&self, trades: &[Trade], attempt: u32) -> Result<Written, WriteError> {
-        let mut written = Written::default();
-        let lines = self.encode((self.clock)(), trades, &mut written);
-        if lines.count() == 0 {
+    pub(super) async fn write_once(&self, lines: &Lines, attempt: u32) -> Result<Written, WriteError> {
+        let given = lines.count;
+        let lines = Places::new(lines, (self.clock)().ms() - RETENTION_MS - EXPIRED_MARGIN_MS);
+        let mut written = Written { expired: (given - lines.count) as u64, dead: Vec::new() };
+        if lines.count == 0 {
             return Ok(written);
         }
-        let mut left = vec![(0..lines.count(), attempt)];
+        let mut left = vec![(0..lines.count, attempt)];
         while let Some((range, attempt)) = left.pop() {
             let reply = self.post(lines.bytes(&range)).await?;
             let answer = Answer { status: reply.status, body: &reply.body, retry_after: reply.retry_after };
@@ -71,7 +84,7 @@ impl Influx {
                     let line = String::from_utf8_lossy(&lines.bytes(&range)).trim_end().to_owned();
                     written.dead.push(DeadLine { line, reason: reply.body.clone() });
                     // A type written by someone else makes every line of its hour guilty; none of them is.
-                    if reply.status == 422 && written.dead.len() * 10 > lines.count() {
+                    if reply.status == 422 && written.dead.len() * 10 > lines.count {
                         let why = format!("{}: another program wrote other types into this bucket: mend it", said());
                         return Err(WriteError::Held { why });
                     }
@@ -88,21 +101,6 @@ impl Influx {
     /// Sends no line, which shows whether the token may write to the bucket.
     pub(super) async fn write_nothing(&self) -> Result<(u16, String), WriteError> {
         self.post(Bytes::new()).await.map(|reply| (reply.status, reply.body))
-    }
-
-    fn encode(&self, now: TradeTime, trades: &[Trade], written: &mut Written) -> Lines {
-        let bound = now.ms() - RETENTION_MS - EXPIRED_MARGIN_MS;
-        let mut bytes = Vec::with_capacity(trades.len() * line::LINE_BYTES);
-        let mut ends = Vec::with_capacity(trades.len());
-        for trade in trades {
-            if trade.time.ms() < bound {
-                written.expired += 1;
-            } else {
-                line::encode(trade, &self.exchange, &mut bytes);
-                ends.push(bytes.len());
-            }
-        }
-        Lines { bytes: bytes.into(), ends }
     }
 
     async fn post(&self, lines: Bytes) -> Result<Reply, WriteError> {

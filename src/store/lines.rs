@@ -1,0 +1,39 @@
+//! Trades in the form in which a store over the network takes them: lines, one a trade.
+//!
+//! Encoded once, they are kept on disk, merged, sent, sent again and halved without being read again.
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use super::{WriteError, Written};
+use crate::trade::{Trade, TradeTime};
+
+/// Encoded trades: lines of line protocol, each with its line feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lines {
+    /// The lines.
+    pub bytes: Bytes,
+    /// How many they are.
+    pub count: usize,
+    /// No trade in them is older.
+    pub oldest: TradeTime,
+}
+
+/// A store that takes encoded trades.
+pub trait LineStore {
+    /// Encodes trades.
+    fn encode(&self, trades: &[Trade]) -> Lines;
+
+    /// Tries once to write lines; writing them again changes nothing (P3).
+    ///
+    /// `attempt` counts from 0 the tries with these same lines.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError`] says whether to try again soon or to wait for someone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: what was written is written, and may be written again.
+    fn write_lines<'a>(&'a self, lines: &'a Lines, attempt: u32) -> BoxFuture<'a, Result<Written, WriteError>>;
+}
