@@ -6,12 +6,11 @@
 //!              └─ history ◀┘
 //! ```
 //!
-//! [`run`], [`streams`], [`history`], [`audit`], [`delivery`] and [`writes`] are the thin async shell;
-//! what they ask decides without waiting:
+//! [`run`], [`streams`], [`history`], [`past`], [`delivery`] and [`writes`] are the thin async shell;
+//! [`mend`] repairs a store without a capture. What they ask decides without waiting:
 //! [`connections`] when to open and close, [`sequencer`] what is new and what
-//! is missing, [`repair`] what to ask the exchange for again, [`batcher`] when to send how much, [`backoff`] how long to wait.
+//! is missing, [`repair`] what to ask the exchange for again, [`silence`] which symbol to ask about, [`batcher`] when to send how much, [`backoff`] how long to wait.
 
-pub mod audit;
 pub mod backoff;
 pub mod batcher;
 pub mod connections;
@@ -19,11 +18,14 @@ pub mod dead_letters;
 pub mod delivery;
 pub mod history;
 pub mod intake;
+pub mod mend;
+pub mod past;
 pub mod record;
 pub mod repair;
 pub mod run;
 pub mod sequencer;
 pub mod settings;
+pub mod silence;
 pub mod streams;
 pub mod summary;
 pub mod writes;

@@ -24,7 +24,7 @@ use thiserror::Error;
 pub use self::encoded::{Encoded, SeqRange, Waiting};
 pub use self::file::{Done, OutboxFile, Work};
 pub use self::ids::TradeIds;
-pub use self::ledger::{Ended, Known, ended};
+pub use self::ledger::{Ended, Known};
 
 /// Why an outbox cannot be used.
 #[derive(Debug, Error)]

@@ -20,6 +20,8 @@ pub enum Event<'a> {
     ConnectionClosed(ConnectionId, &'a StreamError),
     /// A stream connection is being replaced while it still runs.
     ConnectionReplaced(ConnectionId, Replacement),
+    /// The exchange has newer trades of a symbol than the stream gave.
+    SymbolSilent(&'a Symbol),
     /// The exchange refused a request on a stream, in its words.
     RequestRefused(&'a str),
     /// A message could not be taken; it is kept as a dead letter.
@@ -158,6 +160,9 @@ impl Tally {
             Event::ConnectionOpened(id) => info!(connection = id, "Stream connection opened."),
             Event::ConnectionClosed(id, why) => warn!(connection = id, %why, "Stream connection closed."),
             Event::ConnectionReplaced(id, why) => info!(connection = id, ?why, "Stream connection is being replaced."),
+            Event::SymbolSilent(symbol) => {
+                warn!(%symbol, "The stream keeps silent about a symbol that is traded: it is opened anew.");
+            }
             Event::RequestRefused(answer) => warn!(%answer, "The exchange refused a request."),
             Event::MessageRefused { why } => {
                 self.dead_letters += 1;

@@ -107,6 +107,20 @@ struct Row<'a> {
     is_buyer_maker: bool,
 }
 
+/// A row of `aggTrades`: trades of one taker order at one price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Aggregate {
+    /// The id of its first trade; negative in a row that Binance has voided.
+    #[serde(rename = "f")]
+    pub first_id: i64,
+    /// The id of its last trade.
+    #[serde(rename = "l")]
+    pub last_id: i64,
+    /// When they happened, in milliseconds.
+    #[serde(rename = "T")]
+    pub time_ms: i64,
+}
+
 /// Reads a page of `historicalTrades` of `symbol`, up to the first row that is no trade.
 ///
 /// # Errors
@@ -179,6 +193,25 @@ impl Rest {
     pub async fn history(&self, symbol: &Symbol, from_id: u64, limit: u64) -> Result<Vec<Trade>, RestError> {
         let (url, body) = self.get("historicalTrades", symbol, &format!("&fromId={from_id}&limit={limit}")).await?;
         read_page(symbol, &body).map_err(|source| RestError::Page { url, source })
+    }
+
+    /// The first aggregate of `symbol` at or after `since`, or its newest one (`aggTrades`, weight 4).
+    ///
+    /// # Errors
+    ///
+    /// [`RestError`] if the exchange cannot be asked or its answer is no page.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it only reads.
+    pub async fn aggregate(&self, symbol: &Symbol, since: Option<TradeTime>) -> Result<Option<Aggregate>, RestError> {
+        // Binance has voided single rows; the first of some that is not will do.
+        let more = since.map_or_else(|| "&limit=10".to_owned(), |since| format!("&startTime={}&limit=10", since.ms()));
+        let (url, body) = self.get("aggTrades", symbol, &more).await?;
+        let rows: Vec<Aggregate> =
+            serde_json::from_str(&body).map_err(|source| RestError::Page { url, source: source.into() })?;
+        let mut valid = rows.into_iter().filter(|row| row.first_id >= 0 && row.last_id >= row.first_id);
+        Ok(if since.is_some() { valid.next() } else { valid.next_back() })
     }
 
     /// Gives the address and the body of a successful answer.

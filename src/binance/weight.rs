@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 pub const WEIGHT_PER_MINUTE: u32 = 3_000;
 /// Weight of one `historicalTrades` request.
 pub const HISTORY_WEIGHT: u32 = 25;
+/// Weight of one `aggTrades` request.
+pub const AGGREGATE_WEIGHT: u32 = 4;
 /// Weight that may be saved up: the first requests go at once.
 const SAVED_MAX: f64 = 300.0;
 const PER_SECOND: f64 = (WEIGHT_PER_MINUTE as f64 - SAVED_MAX) / 60.0;

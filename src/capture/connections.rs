@@ -155,6 +155,13 @@ impl Connections {
         self.retire(id);
     }
 
+    /// Every connection misses trades that the exchange has.
+    pub fn replace_all(&mut self) {
+        for connection in &mut self.connections {
+            connection.retiring.get_or_insert(None);
+        }
+    }
+
     /// The connection ended by itself, or could not be opened.
     pub fn closed(&mut self, id: ConnectionId, now: Instant, rng: &mut fastrand::Rng) {
         let Some(at) = self.connections.iter().position(|connection| connection.id == id) else { return };

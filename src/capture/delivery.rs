@@ -52,7 +52,7 @@ pub enum Delivered {
     /// The disk has done its work.
     Worked(Box<Worked>),
     /// The store has answered.
-    Tried(Tried),
+    Tried(Box<Tried>),
 }
 
 /// The outbox after its work.
@@ -144,7 +144,7 @@ impl Delivery {
     pub async fn next(&mut self) -> Result<Delivered, JoinError> {
         tokio::select! {
             Some(worked) = self.at_work.join_next() => worked.map(Delivered::Worked),
-            Some(tried) = self.writes.next() => tried.map(Delivered::Tried),
+            Some(tried) = self.writes.next() => tried.map(|tried| Delivered::Tried(Box::new(tried))),
             else => std::future::pending().await,
         }
     }

@@ -119,6 +119,11 @@ impl Repairs {
         None
     }
 
+    /// Whether no hole is open.
+    pub fn is_idle(&self) -> bool {
+        self.holes.is_empty() && self.asked.is_empty()
+    }
+
     /// Forgets the holes of a symbol whose count started again.
     pub fn forget(&mut self, symbol: &Symbol) {
         self.holes.retain(|hole| hole.symbol != *symbol);
@@ -126,7 +131,7 @@ impl Repairs {
 
     /// The next page to ask for at `now`, if one is due and no other is awaited.
     pub fn next_request(&mut self, now: Instant) -> Option<Request> {
-        if !self.asked.is_empty() || self.allowed(now) > now {
+        if !self.asked.is_empty() || self.allowed(HISTORY_WEIGHT, now) > now {
             return None;
         }
         let due = self.holes.iter().filter(|hole| hole.not_before <= now).min_by_key(|hole| hole.not_before)?;
@@ -147,7 +152,16 @@ impl Repairs {
             return None;
         }
         let hole = self.holes.iter().map(|hole| hole.not_before).min()?;
-        Some(hole.max(self.allowed(now)))
+        Some(hole.max(self.allowed(HISTORY_WEIGHT, now)))
+    }
+
+    /// Whether a request of `weight` that is no page may be made at `now`; counts it.
+    pub fn may_ask(&mut self, weight: u32, now: Instant) -> bool {
+        let is_allowed = self.asked.is_empty() && self.allowed(weight, now) <= now;
+        if is_allowed {
+            self.budget.count(weight, now);
+        }
+        is_allowed
     }
 
     /// The page that was asked for came.
@@ -170,7 +184,7 @@ impl Repairs {
         Brought::default()
     }
 
-    /// The page that was asked for did not come.
+    /// What was asked for did not come.
     pub fn failed(&mut self, error: &RestError, now: Instant, rng: &mut fastrand::Rng) {
         let wait = match error {
             RestError::Limited { wait, .. } => *wait,
@@ -234,8 +248,9 @@ impl Repairs {
         brought
     }
 
-    fn allowed(&self, now: Instant) -> Instant {
-        self.budget.next_allowed(HISTORY_WEIGHT, now).max(self.not_before)
+    /// When a request of `weight` may be made, from `now` on.
+    pub fn allowed(&self, weight: u32, now: Instant) -> Instant {
+        self.budget.next_allowed(weight, now).max(self.not_before)
     }
 }
 

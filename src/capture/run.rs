@@ -8,26 +8,26 @@ use tokio::sync::watch;
 use tokio::task::JoinError;
 use tokio::time::sleep_until;
 
-use super::audit::{ASK_AGAIN, Audited, Audits};
 use super::batcher::Batcher;
 use super::connections::Connections;
 use super::dead_letters::DeadLetters;
 use super::delivery::{Delivered, Delivery};
-use super::history::{Answer, History};
+use super::history::{Answer, Brings, History, Lookup};
 use super::intake::Intake;
+use super::past::Past;
 use super::record::Recorder;
 use super::sequencer::GRACE;
 use super::settings::{CaptureError, Progress, Settings};
+use super::silence::Silence;
 use super::streams::Streams;
 use super::summary::{Latencies, Summary};
 use super::writes::{Parcel, Tried};
 use crate::binance::combined_stream_url;
 use crate::binance::stream::{ConnectionId, StreamEvent};
-use crate::outbox::Known;
-use crate::store::{AnyStore, RETENTION_MS, StoreError, WriteError};
+use crate::store::{AnyStore, RETENTION_MS, WriteError};
 use crate::telemetry::health::{Health, Part};
 use crate::telemetry::{Event, Tally};
-use crate::trade::{Exchange, IdRanges, Symbol, TradeTime};
+use crate::trade::{IdRange, IdRanges, TradeTime};
 
 /// How long the end waits for the store to take what was read.
 pub const DRAIN_MAX: Duration = Duration::from_secs(20);
@@ -69,9 +69,10 @@ pub async fn run(
             },
             delivered = capture.delivery.next() => capture.delivered(delivered.map_err(internal)?),
             Some(answer) = capture.history.next() => capture.repaired(answer.map_err(internal)?),
-            Some(audited) = capture.audits.next() => {
-                let (symbol, audited) = audited.map_err(internal)?;
-                capture.audited(&symbol, audited);
+            Some(audited) = capture.past.next() => {
+                let since = capture.retention_begin();
+                let sequencer = &mut capture.intake.sequencer;
+                capture.past.answered(audited.map_err(internal)?, since, sequencer, &mut capture.tally);
             }
             event = capture.streams.next(), if capture.reads(now) => match event {
                 Some((id, event)) => capture.stream_event(id, event),
@@ -88,7 +89,6 @@ fn internal(error: JoinError) -> CaptureError {
 
 struct Capture {
     store: AnyStore,
-    exchange: Exchange,
     health: Arc<Health>,
     progress: watch::Sender<Progress>,
     rng: fastrand::Rng,
@@ -96,7 +96,8 @@ struct Capture {
     intake: Intake,
     streams: Streams,
     history: History,
-    audits: Audits,
+    past: Past,
+    silence: Silence,
     delivery: Delivery,
     latencies: Latencies,
     clock: fn() -> TradeTime,
@@ -142,11 +143,11 @@ impl Capture {
             intake: Intake::new(&symbols, batcher, DeadLetters::new(&settings.outbox), recorder.transpose()?),
             streams: Streams::new(connections, combined_stream_url(&stream_url, &symbols), tls),
             history: History::new(settings.history, now),
-            audits: Audits::default(),
+            past: Past::new(AnyStore::clone(&store), settings.exchange),
+            silence: Silence::new(&symbols, idle_timeout, now),
             delivery,
             latencies: Latencies::new().map_err(|error| CaptureError::Internal(error.to_string()))?,
             store,
-            exchange: settings.exchange,
             health,
             progress,
             rng: fastrand::Rng::new(),
@@ -164,45 +165,14 @@ impl Capture {
             next_expire: now,
             next_progress: now,
         };
-        capture.begin(&symbols, known);
+        let since = capture.retention_begin();
+        capture.past.begin(&symbols, &known, since, &mut capture.intake.sequencer, &mut capture.tally);
+        if let Some(ago) = settings.backfill {
+            let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
+            let since = TradeTime::from_ms((capture.clock)().ms().saturating_sub(ago)).unwrap_or(since).max(since);
+            symbols.iter().for_each(|symbol| capture.history.look_up(Lookup::First(symbol.clone(), since), now));
+        }
         Ok(capture)
-    }
-
-    /// Learns what the store had before this run, from the ledger or from the store itself.
-    fn begin(&mut self, symbols: &[Symbol], known: Known) {
-        for ended in &known.ended {
-            let mut ids = IdRanges::default();
-            ids.insert(ended.range);
-            self.intake.sequencer.learn(&ended.symbol, &ids, TradeTime::EPOCH);
-        }
-        let since = self.retention_begin();
-        for symbol in symbols {
-            let ledger = known.stored.symbols().find(|(known, ..)| *known == symbol);
-            match ledger.filter(|(_, _, newest)| *newest >= since && self.store.lines().is_some()) {
-                Some((_, stored, newest)) => self.learn("ledger", symbol, stored, newest),
-                None => self.audits.ask(&self.store, &self.exchange, symbol.clone(), since, Duration::ZERO),
-            }
-        }
-    }
-
-    fn learn(&mut self, source: &'static str, symbol: &Symbol, stored: &IdRanges, newest: TradeTime) {
-        if let Some(span) = stored.span() {
-            self.tally.note(&Event::Known { symbol, span, source });
-        }
-        self.intake.sequencer.learn(symbol, stored, newest);
-    }
-
-    fn audited(&mut self, symbol: &Symbol, audited: Result<Option<Audited>, StoreError>) {
-        match audited {
-            Ok(Some(Audited { symbol, stored, newest })) => self.learn("store", &symbol, &stored, newest),
-            Ok(None) => self.tally.note(&Event::NothingKnown { symbol, why: "the store has no trade of it" }),
-            Err(StoreError::Settings(why)) => self.tally.note(&Event::NothingKnown { symbol, why: &why }),
-            Err(StoreError::Unusable(why)) => {
-                self.tally.note(&Event::AuditFailed { symbol, why: &why });
-                let since = self.retention_begin();
-                self.audits.ask(&self.store, &self.exchange, symbol.clone(), since, ASK_AGAIN);
-            }
-        }
     }
 
     fn retention_begin(&self) -> TradeTime {
@@ -232,6 +202,12 @@ impl Capture {
         if now >= self.next_progress {
             self.next_progress = now + PROGRESS_EVERY;
             self.tell_progress(now);
+            // While nothing comes at all, the connection is at fault.
+            if self.streams.last_trade().is_some_and(|last| now.duration_since(last) < self.idle_timeout) {
+                for symbol in self.silence.due(now) {
+                    self.history.look_up(Lookup::Newest(symbol), now);
+                }
+            }
         }
     }
 
@@ -266,6 +242,7 @@ impl Capture {
             StreamEvent::Messages(group) => {
                 let heard = self.intake.take(&group, &mut self.tally);
                 self.streams.heard(id, &heard, group.received);
+                heard.symbols.iter().for_each(|symbol| self.silence.heard(symbol, now));
                 for symbol in heard.restarted {
                     self.history.restarted(&symbol);
                     self.delivery.restarted(symbol, now);
@@ -276,8 +253,24 @@ impl Capture {
 
     fn repaired(&mut self, answer: Answer) {
         let now = Instant::now();
-        let trades = self.history.answered(answer, now, &mut self.rng, &mut self.tally);
-        self.intake.take_repaired(trades, now);
+        match self.history.answered(answer, now, &mut self.rng, &mut self.tally) {
+            Brings::Trades(trades) => self.intake.take_repaired(trades, now),
+            Brings::Found(Lookup::First(symbol, since), first) => {
+                // As if the trade before it had been the last one known: all from it on is wanted.
+                let mut ids = IdRanges::default();
+                let before = first.first_id.cast_unsigned().saturating_sub(1);
+                ids.insert(IdRange { first: before, last: before });
+                self.intake.sequencer.learn(&symbol, &ids, since);
+            }
+            Brings::Found(Lookup::Newest(symbol), newest) => {
+                let (id, time) = (newest.last_id.cast_unsigned(), TradeTime::from_ms(newest.time_ms));
+                let time = time.unwrap_or(TradeTime::EPOCH);
+                if self.intake.sequencer.reach(&symbol, id, time, now) {
+                    self.tally.note(&Event::SymbolSilent(&symbol));
+                    self.streams.replace_all();
+                }
+            }
+        }
     }
 
     fn delivered(&mut self, delivered: Delivered) {
@@ -294,7 +287,13 @@ impl Capture {
                     None => {}
                 }
             }
-            Delivered::Tried(Tried { result: Ok(written), parcel, answered, .. }) => {
+            Delivered::Tried(tried) => self.tried(*tried, now),
+        }
+    }
+
+    fn tried(&mut self, tried: Tried, now: Instant) {
+        match tried {
+            Tried { result: Ok(written), parcel, answered, .. } => {
                 let trades = parcel.trades() as u64;
                 let stored = trades.saturating_sub(written.expired + written.dead.len() as u64);
                 let is_of_this_run = match &parcel {
@@ -320,7 +319,7 @@ impl Capture {
                     self.tally.note(&Event::WriteRecovered);
                 }
             }
-            Delivered::Tried(tried) => {
+            tried => {
                 if let Err(error) = &tried.result {
                     let why = error.to_string();
                     let held = matches!(error, WriteError::Held { .. });

@@ -100,6 +100,19 @@ impl Sequencer {
         }
     }
 
+    /// The exchange has trades up to `newest`, of `time`: what did not come by then is missing. Says whether any is.
+    /// Of a symbol that never came nothing is missing before that.
+    pub fn reach(&mut self, symbol: &Symbol, newest: u64, time: TradeTime, now: Instant) -> bool {
+        let entry = self.symbols.entry(symbol.clone());
+        let ids = entry.or_insert_with(|| Ids::ending_at(newest, time));
+        if newest <= ids.newest {
+            return false;
+        }
+        ids.fresh.push(Fresh { since: now, range: IdRange { first: ids.newest + 1, last: newest }, time });
+        (ids.newest, ids.newest_time) = (newest, ids.newest_time.max(time));
+        true
+    }
+
     /// Trades that were taken are lost: their ids are missing, and due at once.
     pub fn lose(&mut self, symbol: &Symbol, range: IdRange) {
         let Some(ids) = self.symbols.get_mut(symbol) else { return };

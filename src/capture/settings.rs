@@ -23,6 +23,8 @@ pub struct Settings {
     pub tls: Arc<rustls::ClientConfig>,
     /// The exchange's history to repair holes with, if they are to be repaired.
     pub history: Option<Rest>,
+    /// Fetch what happened in so long before the start, too.
+    pub backfill: Option<Duration>,
     /// Stream connections to keep.
     pub connections: usize,
     /// A connection without any trade for so long is replaced.

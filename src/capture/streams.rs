@@ -96,6 +96,11 @@ impl Streams {
         }
     }
 
+    /// Replaces every connection: they miss trades that the exchange has.
+    pub fn replace_all(&mut self) {
+        self.connections.replace_all();
+    }
+
     /// Closes every connection; what they have read still comes.
     pub fn close(&mut self) {
         self.to_events = None;

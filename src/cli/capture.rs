@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::report::{FormatArgs, print_one};
-use super::settings::{DEFAULT_EXCHANGE, Purpose, StoreArgs, now};
+use super::settings::{DEFAULT_EXCHANGE, DEFAULT_OUTBOX, Purpose, StoreArgs, now};
 use super::signals::stop_on_signals;
 use super::{Answer, Failure, start_logs};
 use crate::binance::rest::Rest;
@@ -45,7 +45,7 @@ pub(super) struct CaptureArgs {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     idle_timeout: Duration,
     /// Folder for what is not stored yet, with the ledger of what is, and for dead letters
-    #[arg(long, env = "TICKFLUX_OUTBOX", value_name = "DIR", default_value = "tickflux-outbox")]
+    #[arg(long, env = "TICKFLUX_OUTBOX", value_name = "DIR", default_value = DEFAULT_OUTBOX)]
     outbox: PathBuf,
     /// Bytes of batches that the outbox may hold, such as 512MB; past it trades are dropped and become holes
     #[arg(long, env = "TICKFLUX_OUTBOX_LIMIT", value_name = "BYTES", default_value = "2GB", value_parser = bytes)]
@@ -59,6 +59,9 @@ pub(super) struct CaptureArgs {
     /// Stop after so long, such as 30s
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
+    /// Fetch what happened in so long before the start, too, such as 6h
+    #[arg(long, value_name = "TIME", conflicts_with = "no_repair", value_parser = humantime::parse_duration)]
+    backfill: Option<Duration>,
     /// Report holes without repairing them from the exchange's history
     #[arg(long)]
     no_repair: bool,
@@ -98,6 +101,7 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
         stream_url: args.stream_url,
         tls,
         history: (!args.no_repair).then_some(rest),
+        backfill: args.backfill,
         connections: args.connections.into(),
         idle_timeout: args.idle_timeout,
         outbox: args.outbox,

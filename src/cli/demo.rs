@@ -80,6 +80,7 @@ impl Demo {
             stream_url: format!("ws://{address}"),
             tls: Arc::new(tls),
             history: None,
+            backfill: None,
             connections: 1,
             idle_timeout: DURATION_MAX,
             outbox: folder.to_owned(),

@@ -1,16 +1,26 @@
 //! `tickflux gaps`: which trades are missing in the store.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 
 use super::report::{TableRow, print};
-use super::settings::{QuestionArgs, now, searched};
-use super::{Answer, Failure};
-use crate::store::Gaps;
-use crate::trade::{Symbol, TradeTime};
+use super::settings::{DEFAULT_OUTBOX, Purpose, QuestionArgs, default_exchange, now, searched};
+use super::signals::stop_on_signals;
+use super::{Answer, Failure, start_logs};
+use crate::binance::DEFAULT_REST_URL;
+use crate::binance::rest::Rest;
+use crate::capture::mend::{Mended, mend};
+use crate::capture::sequencer::Hole;
+use crate::outbox::{Ended, file};
+use crate::store::{AnyStore, Gaps};
+use crate::trade::{Exchange, IdRange, IdRanges, Symbol, TradeTime};
 
+/// The contract's word for a hole that may still be repaired.
+const OPEN: &str = "open";
 /// Holes that a table lists.
 const HOLES_SHOWN: usize = 20;
 
@@ -22,6 +32,15 @@ pub(super) struct GapsArgs {
     /// How far back, 24h at most
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
     since: Duration,
+    /// Fetch what is missing from the exchange's history first (of --exchange, or of binance)
+    #[arg(long)]
+    repair: bool,
+    /// Base of the REST URL to repair from
+    #[arg(long, env = "TICKFLUX_REST_URL", value_name = "URL", default_value = DEFAULT_REST_URL)]
+    rest_url: String,
+    /// Folder of the capture's outbox, whose ledger knows which ids will never come
+    #[arg(long, env = "TICKFLUX_OUTBOX", value_name = "DIR", default_value = DEFAULT_OUTBOX)]
+    outbox: PathBuf,
     #[command(flatten)]
     question: QuestionArgs,
 }
@@ -44,15 +63,27 @@ struct GapsRow {
 struct HoleRow {
     from_id: u64,
     to_id: u64,
-    state: &'static str,
+    state: String,
 }
 
 pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
-    let (store, scope, format) = args.question.open(args.symbols)?;
-    let ago = i64::try_from(args.since.as_millis()).unwrap_or(i64::MAX);
+    let GapsArgs { symbols, since, repair, rest_url, outbox, question } = args;
+    let settings = question.store.clone();
+    let (store, scope, format) = question.open(symbols)?;
+    let ago = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
     let since = TradeTime::from_ms(now().ms().saturating_sub(ago).max(0)).unwrap_or(TradeTime::EPOCH);
-    let audits = store.gaps(&scope, since).await?;
-    print(&audits.iter().map(GapsRow::new).collect::<Vec<_>>(), format)?;
+    let mut audits = store.gaps(&scope, since).await?;
+    let mut ledger = Ledger { folder: outbox, identity: store.identity(), mended: Vec::new() };
+    if repair {
+        start_logs("tickflux=info", indicatif::ProgressBar::hidden());
+        let exchange = scope.exchange.clone().map_or_else(default_exchange, Ok)?;
+        let store = settings.open(Purpose::Capture(exchange.clone()))?;
+        ledger.mended = mend_all(&store, &rest_url, &audits, &exchange, &ledger).await?;
+        audits = store.gaps(&scope, since).await?;
+    }
+    let rows = audits.iter().map(|audit| Ok(GapsRow::new(audit, &ledger.ended(audit)?)));
+    let rows: Vec<_> = rows.collect::<Result<_, Failure>>()?;
+    print(&rows, format)?;
     let is_found = |symbol: &&Symbol| audits.iter().any(|audit| audit.symbol == **symbol);
     let absent: Vec<_> = scope.symbols.iter().filter(|symbol| !is_found(symbol)).map(Symbol::as_str).collect();
     if audits.is_empty() || !absent.is_empty() {
@@ -62,13 +93,54 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
             searched(&store, &scope)
         )));
     }
-    let is_whole = audits.iter().all(|audit| audit.holes.is_empty());
+    let is_whole = rows.iter().flat_map(|row| &row.holes).all(|hole| hole.state != OPEN);
     Ok(if is_whole { Answer::Done } else { Answer::No })
 }
 
+/// Repairs every open hole of `exchange`; gives the ids that will never come.
+async fn mend_all(
+    store: &AnyStore,
+    rest_url: &str,
+    audits: &[Gaps],
+    exchange: &Exchange,
+    ledger: &Ledger,
+) -> Result<Vec<Ended>, Failure> {
+    let tls = crate::tls::client_config().map_err(|error| Failure::Unusable(format!("cannot set up TLS: {error}")))?;
+    let rest = Rest::new(rest_url, &Arc::new(tls)).map_err(|error| Failure::Unusable(crate::error_chain(&error)))?;
+    let mut holes = Vec::new();
+    for audit in audits.iter().filter(|audit| audit.exchange == *exchange) {
+        let row = GapsRow::new(audit, &ledger.ended(audit)?);
+        let open = row.holes.iter().filter(|hole| hole.state == OPEN);
+        let range = |hole: &HoleRow| IdRange { first: hole.from_id, last: hole.to_id };
+        holes.extend(open.map(|hole| Hole { symbol: audit.symbol.clone(), range: range(hole), time: now() }));
+    }
+    let mended = mend(store, rest, holes, stop_on_signals()?).await;
+    let Mended { trades, ended } = mended.map_err(|error| Failure::Unusable(crate::error_chain(&error)))?;
+    eprintln!("tickflux: {trades} missing trades came from {rest_url}");
+    Ok(ended)
+}
+
+/// Where the reasons stand why ids will never come.
+struct Ledger {
+    folder: PathBuf,
+    identity: String,
+    /// What a repair found out just now.
+    mended: Vec<Ended>,
+}
+
+impl Ledger {
+    /// The ids of a series that will never come.
+    fn ended(&self, audit: &Gaps) -> Result<Vec<Ended>, Failure> {
+        let ended = file::read_ended(&self.folder, &self.identity, &audit.exchange);
+        let mut ended = ended.map_err(|error| Failure::Unusable(error.to_string()))?;
+        ended.extend(self.mended.iter().cloned());
+        ended.retain(|ended| ended.symbol == audit.symbol);
+        Ok(ended)
+    }
+}
+
 impl GapsRow {
-    fn new(gaps: &Gaps) -> Self {
-        let hole = |hole: &crate::trade::IdRange| HoleRow { from_id: hole.first, to_id: hole.last, state: "open" };
+    fn new(gaps: &Gaps, ended: &[Ended]) -> Self {
         Self {
             exchange: gaps.exchange.to_string(),
             symbol: gaps.symbol.to_string(),
@@ -77,9 +149,27 @@ impl GapsRow {
             trades: gaps.trades,
             missing: gaps.missing(),
             duplicates: gaps.duplicates,
-            holes: gaps.holes.iter().map(hole).collect(),
+            holes: gaps.holes.iter().flat_map(|hole| states(*hole, ended)).collect(),
         }
     }
+}
+
+/// A hole by the states of its ids, in order.
+fn states(hole: IdRange, ended: &[Ended]) -> Vec<HoleRow> {
+    let mut open = IdRanges::default();
+    open.insert(hole);
+    let mut rows = Vec::new();
+    for Ended { range, state, .. } in ended {
+        let part = IdRange { first: range.first.max(hole.first), last: range.last.min(hole.last) };
+        // Of two reasons for the same ids the first stands.
+        if part.first <= part.last && open.contains(part.first) && open.contains(part.last) {
+            open.remove(part);
+            rows.push(HoleRow { from_id: part.first, to_id: part.last, state: state.clone() });
+        }
+    }
+    rows.extend(open.iter().map(|range| HoleRow { from_id: range.first, to_id: range.last, state: OPEN.to_owned() }));
+    rows.sort_by_key(|row| row.from_id);
+    rows
 }
 
 impl TableRow for GapsRow {

@@ -13,6 +13,8 @@ use crate::store::sqlite::Sqlite;
 use crate::store::{AnyStore, Scope, StoreError};
 use crate::trade::{Exchange, Symbol, TradeTime};
 
+/// Where capture keeps what is not stored yet, and what it knows of the store.
+pub(super) const DEFAULT_OUTBOX: &str = "tickflux-outbox";
 const DEFAULT_STORE: &str = "sqlite:tickflux.db";
 
 /// Which store, and how to get in.

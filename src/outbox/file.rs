@@ -5,7 +5,7 @@ use std::fs::{self, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
 use super::encoded::{Encoded, SeqRange, Waiting};
 use super::ledger::{self, Ended, Known};
@@ -148,6 +148,25 @@ pub fn open(folder: &Path, identity: &str, exchange: &Exchange, trades_max: usiz
     let next_seq = left.back().and_then(|batch| batch.rows).map_or(1, |rows| rows.last + 1);
     let file = OutboxFile { path, target, connection, next_seq, _lock: lock };
     Ok(Opened { file, left, known, set_aside })
+}
+
+/// What will never come, as the ledger of the store `identity` and `exchange` in `folder` says;
+/// nothing where there is no ledger. Reads only, beside a capture, too.
+///
+/// # Errors
+///
+/// [`OutboxError`] if the file cannot be read.
+pub fn read_ended(folder: &Path, identity: &str, exchange: &Exchange) -> Result<Vec<Ended>, OutboxError> {
+    let path = path(folder, identity, exchange);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let read = || {
+        let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        ledger::ended(&connection)
+    };
+    read().map_err(|source| OutboxError::Sqlite { doing: "read", path: path.clone(), source })
 }
 
 impl OutboxFile {

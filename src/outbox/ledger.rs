@@ -111,11 +111,7 @@ pub(super) fn acknowledged(connection: &Connection) -> rusqlite::Result<TradeIds
 }
 
 /// Every id that will never come.
-///
-/// # Errors
-///
-/// If the file cannot be read.
-pub fn ended(connection: &Connection) -> rusqlite::Result<Vec<Ended>> {
+pub(super) fn ended(connection: &Connection) -> rusqlite::Result<Vec<Ended>> {
     let mut ended = Vec::new();
     let mut statement = connection.prepare("SELECT symbol, first_id, last_id, state FROM ended ORDER BY 1, 2")?;
     let mut rows = statement.query([])?;

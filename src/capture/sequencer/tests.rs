@@ -187,3 +187,19 @@ fn lost_trades_are_due_at_once_and_new_when_they_come_again() {
     assert_eq!(due(&mut sequencer, now + GRACE), []);
     assert_eq!(missing(&sequencer), [range(4, 4)]);
 }
+
+#[test]
+fn what_the_exchange_has_beyond_the_stream_is_missing_after_the_grace() {
+    let now = Instant::now();
+    let (mut sequencer, _) = taken(&[5, 6], now);
+    let (symbol, at) = ("BTCUSDT".parse().unwrap(), |ms| TradeTime::from_ms(ms).unwrap());
+    assert!(!sequencer.reach(&symbol, 6, at(6), now));
+    assert!(sequencer.reach(&symbol, 9, at(9), now));
+    assert_eq!(sequencer.take(&trade(7, 7), now), Verdict::New, "it was on its way");
+    assert_eq!(due(&mut sequencer, now + GRACE), [range(8, 9)]);
+    assert_eq!(sequencer.take(&trade(10, 10), now), Verdict::New);
+    assert_eq!(due(&mut sequencer, now + GRACE * 9), []);
+    let never: Symbol = "NEVER".parse().unwrap();
+    assert!(!sequencer.reach(&never, 100, at(1), now), "it may have been quiet since long before");
+    assert!(sequencer.reach(&never, 101, at(2), now));
+}
