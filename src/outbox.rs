@@ -1,4 +1,4 @@
-//! The outbox: every encoded batch is on disk until the store has acknowledged it, and a
+//! The outbox: every batch is on disk until the store has acknowledged it, and a
 //! ledger says which ids the store has (P4).
 //!
 //! One SQLite file a store and exchange, in the folder that `--outbox` names, locked by
@@ -11,6 +11,7 @@
 //! checkpoints only, so a power loss may take the last batches, never the file; the ledger loses them too, so the
 //! next start repairs their ids from the exchange. `FULL` would cost a sync a commit, 0.3 ms and more.
 
+mod body;
 mod encoded;
 pub mod file;
 mod ids;
@@ -22,7 +23,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 pub use self::encoded::{Encoded, SeqRange, Waiting};
-pub use self::file::{Done, OutboxFile, Work};
+pub use self::file::{Done, Kept, OutboxFile, Work};
 pub use self::ids::TradeIds;
 pub use self::ledger::{Ended, Known};
 

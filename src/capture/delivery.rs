@@ -15,7 +15,7 @@ use crate::outbox::queue::Queue;
 use crate::outbox::{Done, Encoded, Ended, Known, OutboxError, OutboxFile, SeqRange, TradeIds, Waiting, Work};
 use crate::store::{AnyStore, Lines};
 use crate::telemetry::{Event, Tally};
-use crate::trade::{Exchange, Symbol, TradeTime};
+use crate::trade::{Exchange, Symbol, Trade, TradeTime};
 
 /// Removals wait so long for a batch to ride with.
 const RIDE_WAIT: Duration = Duration::from_millis(100);
@@ -61,6 +61,7 @@ pub struct Worked {
     file: OutboxFile,
     batch: Option<Encoded>,
     did_load: bool,
+    loaded: Option<Lines>,
     done: Done,
 }
 
@@ -151,12 +152,11 @@ impl Delivery {
 
     /// Takes the outbox back from its work. Gives the batches whose trades are lost.
     pub fn worked(&mut self, worked: Worked, batcher: &mut Batcher, now: Instant, tally: &mut Tally) -> Vec<Waiting> {
-        let Worked { file, batch, did_load, done } = worked;
-        let Done { kept, loaded, undone, error, set_aside } = done;
+        let Worked { file, batch, did_load, loaded, done } = worked;
+        let Done { undone, error, set_aside, .. } = done;
         let mut lost = Vec::new();
-        if let Some(mut batch) = batch {
-            batch.about.rows = kept;
-            match kept {
+        if let Some(batch) = batch {
+            match batch.about.rows {
                 Some(_) => batcher.finished(batch.about.trades),
                 None => {
                     batcher.free_slot();
@@ -203,8 +203,9 @@ impl Delivery {
         self.last_answer = Some(now);
         match parcel {
             Parcel::Trades(batch) => batcher.finished(batch.trades.len()),
-            Parcel::Lines(Encoded { about, .. }) => {
-                self.queue.finished(&about);
+            Parcel::Lines(batch) => {
+                self.queue.finished(&batch);
+                let about = batch.about;
                 self.sent.retain(|(rows, _)| Some(*rows) != about.rows);
                 if about.rows.is_none() {
                     self.memory_only -= about.trades;
@@ -308,25 +309,26 @@ impl Delivery {
         let work = Work { load, ..std::mem::take(&mut self.pending) };
         let store = AnyStore::clone(&self.store);
         self.at_work.spawn_blocking(move || {
-            let batch = batch.zip(store.lines()).map(|(batch, store)| encoded(batch, |trades| store.encode(trades)));
             let did_load = work.load.is_some();
-            let done = file.work(batch.as_ref(), work, wall);
-            Box::new(Worked { file, batch, did_load, done })
+            let encode = |trades: &[Trade]| store.lines().map(|store| store.encode(trades));
+            let (batch, mut done) = match batch {
+                None => (None, file.work(None, work, wall)),
+                Some(Batch { trades, arrivals }) => {
+                    let ids = TradeIds::of(&trades);
+                    let done = file.work(Some((&trades, &ids)), work, wall);
+                    let about = Waiting {
+                        rows: done.kept.map(|kept| kept.rows),
+                        trades: trades.len(),
+                        disk_bytes: done.kept.map_or(0, |kept| kept.bytes),
+                        ids,
+                        arrivals,
+                        is_of_this_run: true,
+                    };
+                    (encode(&trades).map(|lines| Encoded { about, lines }), done)
+                }
+            };
+            let loaded = done.loaded.take().and_then(|trades| encode(&trades));
+            Box::new(Worked { file, batch, did_load, loaded, done })
         });
     }
-}
-
-fn encoded(batch: Batch, encode: impl FnOnce(&[crate::trade::Trade]) -> Lines) -> Encoded {
-    let Batch { trades, arrivals } = batch;
-    let lines = encode(&trades);
-    let about = Waiting {
-        rows: None,
-        trades: trades.len(),
-        bytes: lines.bytes.len(),
-        oldest: lines.oldest,
-        ids: TradeIds::of(&trades),
-        arrivals,
-        is_of_this_run: true,
-    };
-    Encoded { about, lines }
 }

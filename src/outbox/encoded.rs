@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use super::TradeIds;
 use crate::store::Lines;
-use crate::trade::TradeTime;
 
 /// Rows of the outbox, from `first` to `last`, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,10 +21,8 @@ pub struct Waiting {
     pub rows: Option<SeqRange>,
     /// How many trades it holds.
     pub trades: usize,
-    /// Bytes of its lines.
-    pub bytes: usize,
-    /// No trade in it is older.
-    pub oldest: TradeTime,
+    /// Bytes that it takes on disk.
+    pub disk_bytes: u64,
     /// Its ids.
     pub ids: TradeIds,
     /// When the live trades were read, with how many each time; for latencies.
@@ -59,15 +56,9 @@ impl Waiting {
         let rows = self.rows.zip(next.rows);
         self.rows = rows.map(|(rows, next)| SeqRange { first: rows.first, last: next.last });
         self.trades += next.trades;
-        self.bytes += next.bytes;
-        self.oldest = self.oldest.min(next.oldest);
+        self.disk_bytes += next.disk_bytes;
         self.ids.merge(&next.ids);
         self.arrivals.extend(next.arrivals);
-    }
-
-    /// Bytes of its lines on disk.
-    pub fn disk_bytes(&self) -> u64 {
-        if self.rows.is_some() { self.bytes as u64 } else { 0 }
     }
 
     /// Keeps of the arrivals the first only, as that of all: nothing looks faster than it was.

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
-use super::encoded::{Encoded, SeqRange, Waiting};
+use super::body;
+use super::encoded::{SeqRange, Waiting};
 use super::ledger::{self, Ended, Known};
 use super::{OutboxError, TradeIds};
-use crate::store::{Lines, RETENTION_MS};
-use crate::trade::{Exchange, Symbol, TradeTime};
+use crate::store::RETENTION_MS;
+use crate::trade::{Exchange, Symbol, Trade, TradeTime};
 
 /// `tkob`, in SQLite's `application_id`: marks a file as an outbox.
 const APPLICATION_ID: i64 = 0x746b_6f62;
@@ -28,7 +29,6 @@ const SCHEMA: &str = "
         seq      INTEGER PRIMARY KEY,
         trades   INTEGER NOT NULL,
         bytes    INTEGER NOT NULL,
-        oldest   INTEGER NOT NULL,
         ids      TEXT    NOT NULL,
         checksum INTEGER NOT NULL,
         body     BLOB    NOT NULL
@@ -78,16 +78,25 @@ pub struct Work {
 /// What became of it.
 #[derive(Debug, Default)]
 pub struct Done {
-    /// The rows of the batch that was to be kept, if the disk took it.
-    pub kept: Option<SeqRange>,
-    /// The rows that were to be read, if they could be.
-    pub loaded: Option<Lines>,
+    /// The batch that was to be kept, if the disk took it.
+    pub kept: Option<Kept>,
+    /// The trades of the rows that were to be read, if they are what was written.
+    pub loaded: Option<Vec<Trade>>,
     /// What could not be done and is to be tried again.
     pub undone: Option<Work>,
     /// Why not.
     pub error: Option<OutboxError>,
     /// The file was damaged and set aside here: what was on disk only is gone.
     pub set_aside: Option<PathBuf>,
+}
+
+/// A batch on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// Its row.
+    pub rows: SeqRange,
+    /// The bytes that it takes.
+    pub bytes: u64,
 }
 
 impl Work {
@@ -175,8 +184,8 @@ impl OutboxFile {
         &self.path
     }
 
-    /// Keeps `batch` and does `work`, in one transaction, as of `now`.
-    pub fn work(&mut self, batch: Option<&Encoded>, work: Work, now: TradeTime) -> Done {
+    /// Keeps a batch of `trades` with these ids and does `work`, in one transaction, as of `now`.
+    pub fn work(&mut self, batch: Option<(&[Trade], &TradeIds)>, work: Work, now: TradeTime) -> Done {
         let mut done = Done::default();
         match self.transact(batch, &work, now) {
             Ok(kept) => done.kept = kept,
@@ -188,14 +197,19 @@ impl OutboxFile {
         }
         if let Some(rows) = work.load {
             match self.load(rows) {
-                Ok(lines) => done.loaded = lines,
+                Ok(trades) => done.loaded = trades,
                 Err(source) => self.fail("read", source, &mut done),
             }
         }
         done
     }
 
-    fn transact(&mut self, batch: Option<&Encoded>, work: &Work, now: TradeTime) -> rusqlite::Result<Option<SeqRange>> {
+    fn transact(
+        &mut self,
+        batch: Option<(&[Trade], &TradeIds)>,
+        work: &Work,
+        now: TradeTime,
+    ) -> rusqlite::Result<Option<Kept>> {
         let transaction = self.connection.transaction()?;
         for (rows, ids) in &work.stored {
             if let Some(rows) = rows {
@@ -212,18 +226,19 @@ impl OutboxFile {
         if work.trim {
             ledger::trim(&transaction, now.ms() - RETENTION_MS)?;
         }
-        let kept = batch.map(|_| SeqRange { first: self.next_seq, last: self.next_seq });
-        if let (Some(Encoded { about, lines }), Some(rows)) = (batch, kept) {
-            let ids = about.ids.to_text();
-            transaction.prepare_cached("INSERT INTO batch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(params![
-                rows.first,
-                about.trades,
-                about.bytes,
-                about.oldest.ms(),
+        let mut kept = None;
+        if let Some((trades, ids)) = batch {
+            let (seq, ids, body) = (self.next_seq, ids.to_text(), body::encode(trades));
+            let checksum = checksum(ids.as_bytes(), &body);
+            transaction.prepare_cached("INSERT INTO batch VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
+                seq,
+                trades.len(),
+                body.len(),
                 ids,
-                checksum(ids.as_bytes(), &lines.bytes),
-                lines.bytes.as_ref(),
+                checksum,
+                body
             ])?;
+            kept = Some(Kept { rows: SeqRange { first: seq, last: seq }, bytes: body.len() as u64 });
         }
         transaction.commit()?;
         self.next_seq += i64::from(kept.is_some());
@@ -233,24 +248,20 @@ impl OutboxFile {
         Ok(kept)
     }
 
-    /// The lines of these rows; `None` if any of them is not what was written.
-    fn load(&self, rows: SeqRange) -> rusqlite::Result<Option<Lines>> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT trades, oldest, ids, checksum, body FROM batch WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq",
-        )?;
+    /// The trades of these rows; `None` if any of them is not what was written.
+    fn load(&self, rows: SeqRange) -> rusqlite::Result<Option<Vec<Trade>>> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT ids, checksum, body FROM batch WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq")?;
         let mut found = statement.query([rows.first, rows.last])?;
-        let (mut bytes, mut count, mut oldest) = (Vec::new(), 0, i64::MAX);
+        let mut trades = Vec::new();
         while let Some(row) = found.next()? {
-            let body = row.get_ref(4)?.as_blob()?;
-            if checksum(row.get_ref(2)?.as_bytes()?, body) != row.get::<_, u32>(3)? {
-                return Ok(None);
-            }
-            bytes.extend_from_slice(body);
-            count += row.get::<_, usize>(0)?;
-            oldest = oldest.min(row.get(1)?);
+            let body = row.get_ref(2)?.as_blob()?;
+            let is_whole = checksum(row.get_ref(0)?.as_bytes()?, body) == row.get::<_, u32>(1)?;
+            let Some(more) = body::decode(body).filter(|_| is_whole) else { return Ok(None) };
+            trades.extend(more);
         }
-        let oldest = TradeTime::from_ms(oldest).unwrap_or(TradeTime::EPOCH);
-        Ok(Some(Lines { bytes: bytes.into(), count, oldest }))
+        Ok(Some(trades))
     }
 
     /// Sets the file aside if it is damaged, and goes on with a new one.
@@ -331,7 +342,7 @@ fn prepare(path: &Path, target: &str) -> Result<Connection, OutboxError> {
     }
 }
 
-/// What a file holds, without the lines.
+/// What a file holds, without the trades.
 type Contents = (VecDeque<Waiting>, Known);
 
 fn read(connection: Connection, path: &Path, trades_max: usize) -> Result<(Connection, Contents), OutboxError> {
@@ -343,18 +354,17 @@ fn read(connection: Connection, path: &Path, trades_max: usize) -> Result<(Conne
 fn contents(connection: &Connection, trades_max: usize) -> rusqlite::Result<Contents> {
     let mut known = Known { stored: ledger::acknowledged(connection)?, ended: ledger::ended(connection)? };
     let mut left: VecDeque<Waiting> = VecDeque::new();
-    let mut statement = connection.prepare("SELECT seq, trades, bytes, oldest, ids FROM batch ORDER BY seq")?;
+    let mut statement = connection.prepare("SELECT seq, trades, bytes, ids FROM batch ORDER BY seq")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let seq = row.get(0)?;
         // Ids that cannot be read are not known: the exchange gives them again.
-        let ids = TradeIds::from_text(row.get_ref(4)?.as_str()?).unwrap_or_default();
+        let ids = TradeIds::from_text(row.get_ref(3)?.as_str()?).unwrap_or_default();
         known.stored.merge(&ids);
         let batch = Waiting {
             rows: Some(SeqRange { first: seq, last: seq }),
             trades: row.get(1)?,
-            bytes: row.get(2)?,
-            oldest: TradeTime::from_ms(row.get(3)?).unwrap_or(TradeTime::EPOCH),
+            disk_bytes: row.get(2)?,
             ids,
             arrivals: Vec::new(),
             is_of_this_run: false,

@@ -1,7 +1,7 @@
 //! The order in which batches go to the store: oldest first, whether their lines are in memory or only on disk.
 //!
 //! Batches that wait are merged, so that what gathered during an outage goes out in large
-//! writes. Memory holds the oldest batches up to a limit; behind them lines are on
+//! writes. Memory holds the lines of the oldest batches up to a limit; behind them trades are on
 //! disk only and are read again when their turn comes. Pure: the shell asks and tells.
 
 use std::collections::VecDeque;
@@ -26,8 +26,8 @@ pub struct Queue {
 #[derive(Debug)]
 struct Slot {
     about: Waiting,
-    /// The lines; `None` if they are on disk only.
-    lines: Option<Vec<u8>>,
+    /// The lines; `None` if the trades are on disk only.
+    lines: Option<Lines>,
 }
 
 impl Queue {
@@ -46,12 +46,12 @@ impl Queue {
     pub fn push(&mut self, batch: Encoded) {
         let Encoded { mut about, lines } = batch;
         self.count(&about);
-        let has_room = self.memory_bytes + about.bytes <= MEMORY_BYTES_MAX;
-        // Behind lines that are still to be read, lines in memory would only wait.
+        let bytes = lines.bytes.len();
+        let has_room = self.memory_bytes + bytes <= MEMORY_BYTES_MAX;
+        // Behind trades that are still to be read, lines in memory would only wait.
         let is_kept = about.rows.is_none() || has_room && self.waiting.back().is_none_or(|last| self.is_at_hand(last));
         let loading = self.loading;
-        let bytes = is_kept.then(|| Vec::from(lines.bytes));
-        self.memory_bytes += bytes.as_ref().map_or(0, Vec::len);
+        self.memory_bytes += if is_kept { bytes } else { 0 };
         match self.waiting.back_mut() {
             Some(last)
                 if last.is_in_memory() == is_kept
@@ -59,26 +59,24 @@ impl Queue {
                     && last.about.may_absorb(&about, self.trades_max) =>
             {
                 last.about.absorb(about);
-                if let (Some(lines), Some(more)) = (&mut last.lines, bytes) {
-                    lines.extend_from_slice(&more);
-                } else {
-                    last.about.collapse_arrivals();
+                match &mut last.lines {
+                    Some(last) => last.append(lines),
+                    None => last.about.collapse_arrivals(),
                 }
             }
             _ => {
                 if !is_kept {
                     about.collapse_arrivals();
                 }
-                self.waiting.push_back(Slot { about, lines: bytes });
+                self.waiting.push_back(Slot { about, lines: is_kept.then_some(lines) });
             }
         }
     }
 
     /// The next batch to send, if its lines are in memory. It still counts until [`Self::finished`].
     pub fn next_batch(&mut self) -> Option<Encoded> {
-        let bytes = self.waiting.front_mut()?.lines.take()?;
+        let lines = self.waiting.front_mut()?.lines.take()?;
         let Slot { about, .. } = self.waiting.pop_front()?;
-        let lines = Lines { bytes: bytes.into(), count: about.trades, oldest: about.oldest };
         Some(Encoded { about, lines })
     }
 
@@ -94,15 +92,15 @@ impl Queue {
         self.loading
     }
 
-    /// The rows that were asked for are read; gives the batch back if `lines` are not those that were written.
+    /// The rows that were asked for are read; gives the batch back if they are not what was written.
     pub fn loaded(&mut self, lines: Option<Lines>) -> Option<Waiting> {
         let rows = self.loading.take()?;
         let at = self.waiting.iter().position(|slot| !slot.is_in_memory() && slot.about.rows == Some(rows))?;
         let slot = self.waiting.get_mut(at)?;
-        match lines.filter(|lines| lines.count == slot.about.trades && lines.bytes.len() == slot.about.bytes) {
+        match lines.filter(|lines| lines.count == slot.about.trades) {
             Some(lines) => {
                 self.memory_bytes += lines.bytes.len();
-                slot.lines = Some(Vec::from(lines.bytes));
+                slot.lines = Some(lines);
                 None
             }
             None => {
@@ -119,9 +117,9 @@ impl Queue {
     }
 
     /// The store has taken a batch.
-    pub fn finished(&mut self, batch: &Waiting) {
-        self.memory_bytes -= batch.bytes;
-        self.uncount(batch);
+    pub fn finished(&mut self, batch: &Encoded) {
+        self.memory_bytes -= batch.lines.bytes.len();
+        self.uncount(&batch.about);
     }
 
     /// The file is gone: gives the batches whose lines were on disk only.
@@ -129,7 +127,7 @@ impl Queue {
         self.loading = None;
         let (mut kept, mut lost) = (VecDeque::new(), Vec::new());
         for mut slot in std::mem::take(&mut self.waiting) {
-            self.disk_bytes -= slot.about.disk_bytes();
+            self.disk_bytes -= std::mem::take(&mut slot.about.disk_bytes);
             slot.about.rows = None;
             if slot.is_in_memory() {
                 kept.push_back(slot);
@@ -142,7 +140,7 @@ impl Queue {
         lost
     }
 
-    /// Bytes of lines on disk.
+    /// Bytes that the waiting batches take on disk.
     pub fn disk_bytes(&self) -> u64 {
         self.disk_bytes
     }
@@ -169,12 +167,12 @@ impl Queue {
 
     fn count(&mut self, about: &Waiting) {
         self.trades += about.trades as u64;
-        self.disk_bytes += about.disk_bytes();
+        self.disk_bytes += about.disk_bytes;
     }
 
     fn uncount(&mut self, about: &Waiting) {
         self.trades -= about.trades as u64;
-        self.disk_bytes -= about.disk_bytes();
+        self.disk_bytes -= about.disk_bytes;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Trades in the form in which a store over the network takes them: lines, one a trade.
 //!
-//! Encoded once, they are kept on disk, merged, sent, sent again and halved without being read again.
+//! Encoded once, they are merged, sent, sent again and halved without being looked at again.
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -17,6 +17,17 @@ pub struct Lines {
     pub count: usize,
     /// No trade in them is older.
     pub oldest: TradeTime,
+}
+
+impl Lines {
+    /// Appends `more`.
+    pub fn append(&mut self, more: Self) {
+        let mut bytes = Vec::from(std::mem::take(&mut self.bytes));
+        bytes.extend_from_slice(&more.bytes);
+        self.bytes = bytes.into();
+        self.count += more.count;
+        self.oldest = self.oldest.min(more.oldest);
+    }
 }
 
 /// A store that takes encoded trades.

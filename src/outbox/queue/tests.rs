@@ -15,8 +15,7 @@ fn batch(seq: Option<i64>, trades: usize, line: usize) -> Encoded {
     let about = Waiting {
         rows: seq.map(|seq| SeqRange { first: seq, last: seq }),
         trades,
-        bytes: bytes.len(),
-        oldest: TradeTime::EPOCH,
+        disk_bytes: if seq.is_some() { trades as u64 } else { 0 },
         ids,
         arrivals: vec![(std::time::Instant::now(), u32::try_from(trades).unwrap())],
         is_of_this_run: true,
@@ -41,7 +40,7 @@ fn what_waits_is_merged_up_to_one_write() {
     assert_eq!(sent.iter().map(|batch| batch.lines.count).collect::<Vec<_>>(), [90, 60]);
     assert_eq!(sent[0].about.ids.ranges().count(), 3);
     assert_eq!(queue.trades(), 150, "they count until the store has them");
-    sent.iter().for_each(|batch| queue.finished(&batch.about));
+    sent.iter().for_each(|batch| queue.finished(batch));
     assert_eq!((queue.trades(), queue.disk_bytes(), queue.memory_bytes), (0, 0, 0));
 }
 
@@ -65,15 +64,15 @@ fn memory_holds_so_much_and_the_disk_the_rest() {
     let part = MEMORY_BYTES_MAX / 100 / 4;
     (1..=10).for_each(|seq| queue.push(batch(Some(seq), 100, part)));
     assert_eq!(queue.memory_bytes, 4 * 100 * part);
-    assert_eq!(queue.disk_bytes(), 10 * 100 * part as u64);
+    assert_eq!(queue.disk_bytes(), 10 * 100);
     let sent: Vec<_> = std::iter::from_fn(|| queue.next_batch()).collect();
     assert_eq!(sent.len(), 4);
-    sent.iter().for_each(|batch| queue.finished(&batch.about));
+    sent.iter().for_each(|batch| queue.finished(batch));
     for seq in 5..=10 {
         assert_eq!(queue.next_load().unwrap().first, seq);
         assert!(queue.loaded(Some(batch(Some(seq), 100, part).lines)).is_none());
         let sent = queue.next_batch().unwrap();
-        queue.finished(&sent.about);
+        queue.finished(&sent);
     }
     assert_eq!((queue.trades(), queue.disk_bytes(), queue.memory_bytes), (0, 0, 0));
 }
@@ -121,7 +120,7 @@ fn a_lost_file_takes_only_what_was_nowhere_else() {
     assert!(queue.loaded(Some(batch(Some(1), 100, 10).lines)).is_none(), "an answer that comes late is no answer");
     let sent = queue.next_batch().unwrap();
     assert_eq!((sent.about.rows, sent.about.trades), (None, 10));
-    queue.finished(&sent.about);
+    queue.finished(&sent);
     assert_eq!((queue.trades(), queue.disk_bytes(), queue.memory_bytes), (0, 0, 0));
 }
 
@@ -137,17 +136,17 @@ proptest! {
                 0 => {
                     seq += 1;
                     let mut new = batch(Some(seq), trades, part);
-                    if !is_on_disk { new.about.rows = None; }
+                    if !is_on_disk { (new.about.rows, new.about.disk_bytes) = (None, 0); }
                     pushed.extend(ids(&new.about));
                     queue.push(new);
                 }
                 1 => if let Some(batch) = queue.next_batch() {
                     prop_assert!(batch.about.trades <= 100 && batch.lines.count == batch.about.trades);
-                    prop_assert_eq!(batch.lines.bytes.len(), batch.about.bytes);
+                    prop_assert_eq!(batch.lines.bytes.len(), batch.about.trades * part);
                     sent.extend(ids(&batch.about));
                     flying.push_back(batch);
                 },
-                2 => if let Some(batch) = flying.pop_front() { queue.finished(&batch.about) },
+                2 => if let Some(batch) = flying.pop_front() { queue.finished(&batch) },
                 _ => if let Some(asked) = queue.next_load() {
                     let trades = queue.waiting().find(|about| about.rows == Some(asked)).unwrap().trades;
                     prop_assert!(queue.loaded(Some(batch(Some(asked.first), trades, part).lines)).is_none());
