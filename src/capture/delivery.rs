@@ -243,7 +243,7 @@ impl Delivery {
 
     /// Whether the store is about to take what fills the memory: better wait for it than read on.
     pub fn asks_to_wait(&self, now: Instant) -> bool {
-        self.queue.is_memory_full() && self.last_answer.is_some_and(|last| now < last + STORE_WAIT)
+        self.queue.has_enough() && self.last_answer.is_some_and(|last| now < last + STORE_WAIT)
     }
 
     /// Whether the outbox has room for trades that the exchange's history can keep as well.

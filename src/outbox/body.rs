@@ -30,7 +30,7 @@ pub(super) fn encode(trades: &[Trade]) -> Vec<u8> {
         }
         number(at as u64 * 2 + u64::from(trade.buyer_is_maker), &mut bytes);
         if at == symbols.len() {
-            text(trade.symbol.as_str(), &mut bytes);
+            text(trade.symbol.as_str().as_bytes(), &mut bytes);
             symbols.push(Last { symbol: trade.symbol.clone(), id: 0, ms: 0 });
         }
         let Last { id, ms, .. } = &mut symbols[at];
@@ -38,8 +38,8 @@ pub(super) fn encode(trades: &[Trade]) -> Vec<u8> {
         number(zigzag(new_id.wrapping_sub(*id)), &mut bytes);
         number(zigzag(new_ms.wrapping_sub(*ms)), &mut bytes);
         (*id, *ms) = (new_id, new_ms);
-        text(trade.price.as_str(), &mut bytes);
-        text(trade.quantity.as_str(), &mut bytes);
+        text(trade.price.as_bytes(), &mut bytes);
+        text(trade.quantity.as_bytes(), &mut bytes);
     }
     bytes
 }
@@ -98,9 +98,9 @@ fn take_number(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-fn text(text: &str, into: &mut Vec<u8>) {
+fn text(text: &[u8], into: &mut Vec<u8>) {
     number(text.len() as u64, into);
-    into.extend_from_slice(text.as_bytes());
+    into.extend_from_slice(text);
 }
 
 fn take_text<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {

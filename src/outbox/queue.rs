@@ -9,8 +9,10 @@ use std::collections::VecDeque;
 use super::encoded::{Encoded, SeqRange, Waiting};
 use crate::store::Lines;
 
-/// Lines of waiting batches that memory holds, in bytes (P6); what the disk did not take comes on top.
-pub const MEMORY_BYTES_MAX: usize = 16 << 20;
+/// Lines that memory holds, in bytes, those on their way included (P6); what the disk did not take comes on top.
+pub const MEMORY_BYTES_MAX: usize = 12 << 20;
+/// From so many bytes on the next write is ready and more need not be read in haste.
+const ENOUGH_BYTES: usize = MEMORY_BYTES_MAX / 2;
 
 /// What waits for the store.
 #[derive(Debug)]
@@ -86,7 +88,7 @@ impl Queue {
             return None;
         }
         let at = self.waiting.iter().position(|slot| !slot.is_in_memory())?;
-        if at == 0 || !self.is_memory_full() {
+        if at == 0 || !self.has_enough() {
             self.loading = self.waiting.get(at)?.about.rows;
         }
         self.loading
@@ -145,9 +147,9 @@ impl Queue {
         self.disk_bytes
     }
 
-    /// Whether memory holds as many lines as it may.
-    pub fn is_memory_full(&self) -> bool {
-        self.memory_bytes >= MEMORY_BYTES_MAX
+    /// Whether memory holds enough to keep the store busy.
+    pub fn has_enough(&self) -> bool {
+        self.memory_bytes >= ENOUGH_BYTES
     }
 
     /// Trades that the store has not acknowledged.

@@ -22,7 +22,7 @@ use super::{Gaps, HighLow, LineStore, Lines, Scope, Store, StoreError, StoredTra
 use crate::trade::{Exchange, Trade, TradeTime};
 
 /// Lines in one write, at most; larger ones make InfluxDB little cheaper and answers slow.
-const BATCH_MAX: usize = 20_000;
+const BATCH_MAX: usize = 10_000;
 /// Writes at a time: while one is answered the next one is on its way.
 const SLOTS: usize = 2;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
