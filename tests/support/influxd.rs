@@ -2,7 +2,7 @@
 
 use std::env;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ pub struct Influxd {
     child: Child,
     bin: PathBuf,
     folder: TempDir,
+    port: u16,
     pub url: String,
 }
 
@@ -34,25 +35,25 @@ impl Influxd {
         };
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
-        let path = |name: &str| folder.path().join(name);
-        let child = Command::new(bin.join("influxd"))
-            .arg("--bolt-path")
-            .arg(path("bolt"))
-            .arg("--engine-path")
-            .arg(path("engine"))
-            .arg("--sqlite-path")
-            .arg(path("sqlite"))
-            .args(["--http-bind-address", &format!("127.0.0.1:{port}"), "--reporting-disabled", "--log-level", "error"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let influxd = Self { child, bin, folder, url: format!("http://127.0.0.1:{port}") };
+        let child = spawn(&bin, folder.path(), port);
+        let influxd = Self { child, bin, folder, port, url: format!("http://127.0.0.1:{port}") };
         influxd.wait_until_it_answers();
         let setup = ["setup", "--force", "--username", "user", "--password", "an-example-password"];
         let rest = ["--org", ORG, "--bucket", BUCKET, "--retention", "24h", "--token", TOKEN];
         influxd.influx_ok(&[&setup[..], &rest[..]].concat());
         Some(influxd)
+    }
+
+    /// Ends it without a warning.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again where it was.
+    pub fn start_again(&mut self) {
+        self.child = spawn(&self.bin, self.folder.path(), self.port);
+        self.wait_until_it_answers();
     }
 
     fn wait_until_it_answers(&self) {
@@ -106,6 +107,21 @@ impl Drop for Influxd {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn spawn(bin: &Path, folder: &Path, port: u16) -> Child {
+    Command::new(bin.join("influxd"))
+        .arg("--bolt-path")
+        .arg(folder.join("bolt"))
+        .arg("--engine-path")
+        .arg(folder.join("engine"))
+        .arg("--sqlite-path")
+        .arg(folder.join("sqlite"))
+        .args(["--http-bind-address", &format!("127.0.0.1:{port}"), "--reporting-disabled", "--log-level", "error"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 /// A port that was free a moment ago.

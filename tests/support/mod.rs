@@ -8,6 +8,7 @@ pub mod lossy;
 pub mod oracle;
 pub mod practice;
 pub mod process;
+pub mod proxy;
 pub mod server;
 pub mod trades;
 

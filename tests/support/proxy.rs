@@ -1,0 +1,141 @@
+//! A proxy with faults between tickflux and InfluxDB, for plain HTTP/1.1 with a connection a request.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// What happens to requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// They pass.
+    Pass,
+    /// They pass after a while.
+    Delay(Duration),
+    /// The connection breaks before the server has the request.
+    CutBefore,
+    /// The connection breaks after the server has answered.
+    CutAfter,
+    /// The proxy answers by itself, perhaps with `Retry-After` in seconds.
+    Answer(u16, Option<u64>),
+    /// Nothing comes back until the mode changes; then the connection breaks.
+    BlackHole,
+    /// A price in the line with this number of every larger write is no number.
+    Malform(usize),
+}
+
+/// A running proxy.
+pub struct Proxy {
+    address: SocketAddr,
+    mode: Arc<Mutex<Mode>>,
+}
+
+impl Proxy {
+    /// In front of `http://HOST:PORT`.
+    pub fn start(url: &str) -> Self {
+        let target = url.trim_start_matches("http://").to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mode = Arc::new(Mutex::new(Mode::Pass));
+        let shared = Arc::clone(&mode);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let (target, mode) = (target.clone(), Arc::clone(&shared));
+                // A broken connection ends its thread and nothing else.
+                std::thread::spawn(move || serve(client, &target, &mode));
+            }
+        });
+        Self { address, mode }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn set(&self, mode: Mode) {
+        *self.mode.lock().unwrap() = mode;
+    }
+}
+
+fn serve(mut client: TcpStream, target: &str, mode: &Mutex<Mode>) -> Option<()> {
+    let (head, body) = read_request(&mut client)?;
+    let now = *mode.lock().unwrap();
+    match now {
+        Mode::Pass | Mode::CutAfter => {}
+        Mode::Delay(time) => std::thread::sleep(time),
+        Mode::CutBefore => return None,
+        Mode::BlackHole => {
+            let deadline = Instant::now() + Duration::from_secs(120);
+            while *mode.lock().unwrap() == Mode::BlackHole && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            return None;
+        }
+        Mode::Answer(status, retry_after) => {
+            let retry_after = retry_after.map_or_else(String::new, |seconds| format!("Retry-After: {seconds}\r\n"));
+            let answer =
+                format!("HTTP/1.1 {status} Fault\r\n{retry_after}Content-Length: 0\r\nConnection: close\r\n\r\n");
+            return client.write_all(answer.as_bytes()).ok();
+        }
+        Mode::Malform(_) => {}
+    }
+    let body = match now {
+        Mode::Malform(line) => malformed(&body, line),
+        _ => body,
+    };
+    let mut server = TcpStream::connect(target).ok()?;
+    server.write_all(head_for(&head, body.len()).as_bytes()).ok()?;
+    server.write_all(&body).ok()?;
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer).ok()?;
+    if now == Mode::CutAfter {
+        return None;
+    }
+    client.write_all(&answer).ok()?;
+    client.shutdown(Shutdown::Write).ok()
+}
+
+/// The head as text, and the body by its length.
+fn read_request(client: &mut TcpStream) -> Option<(String, Vec<u8>)> {
+    let mut bytes = Vec::new();
+    let mut part = vec![0; 64 << 10];
+    let end = loop {
+        if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            break at + 4;
+        }
+        let read = client.read(&mut part).ok().filter(|read| *read > 0)?;
+        bytes.extend_from_slice(&part[..read]);
+    };
+    let body = bytes.split_off(end);
+    let head = String::from_utf8(bytes).ok()?;
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+    });
+    let length = length.unwrap_or(0);
+    let mut body = body;
+    while body.len() < length {
+        let read = client.read(&mut part).ok().filter(|read| *read > 0)?;
+        body.extend_from_slice(&part[..read]);
+    }
+    Some((head, body))
+}
+
+/// The head for a connection that ends with the answer.
+fn head_for(head: &str, length: usize) -> String {
+    let is_ours = |line: &&str| {
+        let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        !line.is_empty() && !matches!(name.as_str(), "content-length" | "connection")
+    };
+    let lines: Vec<_> = head.lines().filter(is_ours).collect();
+    format!("{}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n", lines.join("\r\n"))
+}
+
+fn malformed(body: &[u8], line: usize) -> Vec<u8> {
+    let text = String::from_utf8_lossy(body);
+    let mut lines: Vec<_> = text.split_inclusive('\n').map(str::to_owned).collect();
+    if let Some(line) = lines.get_mut(line).filter(|line| line.starts_with("trade,")) {
+        *line = line.replacen("price_float=", "price_float=1.2.", 1);
+    }
+    lines.concat().into_bytes()
+}
