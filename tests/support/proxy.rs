@@ -20,8 +20,8 @@ pub enum Mode {
     Answer(u16, Option<u64>),
     /// Nothing comes back until the mode changes; then the connection breaks.
     BlackHole,
-    /// A price in the line with this number of every larger write is no number.
-    Malform(usize),
+    /// The price of the trade with this id is no number.
+    Malform(u64),
 }
 
 /// A running proxy.
@@ -80,7 +80,7 @@ fn serve(mut client: TcpStream, target: &str, mode: &Mutex<Mode>) -> Option<()> 
         Mode::Malform(_) => {}
     }
     let body = match now {
-        Mode::Malform(line) => malformed(&body, line),
+        Mode::Malform(id) => malformed(&body, id),
         _ => body,
     };
     let mut server = TcpStream::connect(target).ok()?;
@@ -131,11 +131,10 @@ fn head_for(head: &str, length: usize) -> String {
     format!("{}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n", lines.join("\r\n"))
 }
 
-fn malformed(body: &[u8], line: usize) -> Vec<u8> {
-    let text = String::from_utf8_lossy(body);
-    let mut lines: Vec<_> = text.split_inclusive('\n').map(str::to_owned).collect();
-    if let Some(line) = lines.get_mut(line).filter(|line| line.starts_with("trade,")) {
-        *line = line.replacen("price_float=", "price_float=1.2.", 1);
-    }
-    lines.concat().into_bytes()
+fn malformed(body: &[u8], id: u64) -> Vec<u8> {
+    let marked = format!(",trade_id={id}i,");
+    let change = |line: &str| {
+        if line.contains(&marked) { line.replacen("price_float=", "price_float=1.2.", 1) } else { line.to_owned() }
+    };
+    String::from_utf8_lossy(body).split_inclusive('\n').map(change).collect::<String>().into_bytes()
 }
