@@ -8,6 +8,7 @@ mod capture;
 mod completions;
 mod demo;
 mod exchange;
+mod faults;
 mod gaps;
 mod health;
 mod high_low;

@@ -4,21 +4,22 @@
 //! capture: an independent witness. One ordered [`tape`] holds the trades;
 //! every stream is a cursor into it, and REST reads it.
 
+pub mod faults;
 pub mod market;
 pub mod replay;
 mod request;
 mod rest;
+mod shared;
 pub mod tape;
 mod weight;
 mod wire;
 mod ws;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::serve::ListenerExt as _;
 use thiserror::Error;
@@ -26,10 +27,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use self::faults::{Faults, RestFaults};
 use self::market::Market;
 use self::replay::{ReplayError, Session, load};
+use self::shared::{Restart, Shared};
 use self::tape::{Print, Tape};
-use self::weight::Weight;
 use crate::trade::{Symbol, TradeError, TradeTime};
 
 /// Prints that the slowest subscriber may lag behind when nothing else sets the pace.
@@ -90,6 +92,8 @@ pub struct Config {
     pub ping_timeout: Duration,
     /// Trades kept for REST and slow subscribers, one at least.
     pub history: usize,
+    /// What goes wrong.
+    pub faults: Faults,
     /// The wall clock.
     pub clock: fn() -> TradeTime,
 }
@@ -102,6 +106,7 @@ impl Config {
             ping_interval: Duration::from_secs(20),
             ping_timeout: Duration::from_secs(60),
             history: 2_000_000,
+            faults: Faults::default(),
             clock,
         }
     }
@@ -135,23 +140,6 @@ pub enum ExchangeError {
         /// Trades kept.
         history: usize,
     },
-}
-
-/// What the parts of a running exchange share.
-#[derive(Debug)]
-struct Shared {
-    tape: Tape,
-    /// The streams that carry something: `btcusdt@trade` and its symbol.
-    streams: HashMap<String, Symbol>,
-    weight: Mutex<Weight>,
-    next_subscriber: AtomicU64,
-    /// Whether anyone has subscribed yet.
-    subscribed: watch::Sender<bool>,
-    stop: watch::Sender<bool>,
-    ping_interval: Duration,
-    ping_timeout: Duration,
-    shift_minutes: i64,
-    clock: fn() -> TradeTime,
 }
 
 /// A running exchange; stops when dropped.
@@ -196,6 +184,11 @@ pub async fn start(listen: SocketAddr, config: Config) -> Result<Running, Exchan
         ping_interval: config.ping_interval,
         ping_timeout: config.ping_timeout,
         shift_minutes,
+        rest_faults: Mutex::new(RestFaults::new(&config.faults)),
+        faults: config.faults,
+        started: Instant::now(),
+        is_calm: AtomicBool::new(false),
+        restart: Mutex::new(Restart::default()),
         clock: config.clock,
     });
     let router = ws::router().merge(rest::router()).with_state(Arc::clone(&shared));
@@ -218,6 +211,11 @@ impl Running {
     /// Minutes by which a recording's times were moved; 0 for a market.
     pub fn shift_minutes(&self) -> i64 {
         self.shared.shift_minutes
+    }
+
+    /// From now on nothing goes wrong.
+    pub fn calm(&self) {
+        self.shared.is_calm.store(true, Ordering::Relaxed);
     }
 
     /// Streams that are open and subscribed now.
@@ -348,7 +346,7 @@ async fn live(mut market: Market, mut left: Option<u64>, shared: &Shared) {
             *left -= prints.len() as u64;
         }
         if !prints.is_empty() {
-            shared.tape.append(prints);
+            shared.append(prints);
         }
     }
 }
@@ -363,7 +361,7 @@ async fn timed(prints: Vec<(u64, Print)>, times: f64, shared: &Shared) {
         if at > tokio::time::Instant::now() {
             tokio::time::sleep_until(at).await;
         }
-        shared.tape.append([print]);
+        shared.append([print]);
     }
 }
 
@@ -380,7 +378,7 @@ async fn at_once(mut prints: Box<dyn Iterator<Item = Print> + Send>, history: us
         if chunk.is_empty() {
             return;
         }
-        shared.tape.append(chunk);
+        shared.append(chunk);
         tokio::task::yield_now().await;
     }
 }

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail so")]
 
+#[path = "practice/faults.rs"]
+mod faults;
 #[path = "practice/kit.rs"]
 mod kit;
 #[path = "practice/lifetime.rs"]

@@ -4,13 +4,16 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
-use support::lossy::{Faults, Lossy};
+use support::influxd::Influxd;
 use support::process::{Capture, wait_until};
-use support::trades::{Trades, exchanges_list, sqlite_trades};
+use support::trades::{Trades, exchanges_list, influx_ids, influx_trades, sqlite_trades};
 use support::{practice, summary, tickflux};
 use tickflux::practice::Running;
+use tickflux::practice::faults::Faults;
 
 const SYMBOLS: [&str; 2] = ["BTCUSDT", "ETHUSDT"];
 
@@ -20,10 +23,10 @@ fn seed() -> u64 {
     seed
 }
 
-/// A capture of the exchange's REST and another's stream into `trades.db`.
-fn start_capture(folder: &Path, stream: &Lossy, exchange: &Running, more: &[&str]) -> Capture {
-    let (stream, rest) = (format!("ws://{}", stream.address), format!("http://{}", exchange.address()));
-    let args = ["--store", "sqlite:trades.db", "--format", "json", "--stream-url", &stream, "--rest-url", &rest];
+/// A capture of the exchange into `store`.
+fn start_capture(folder: &Path, exchange: &Running, store: &str, more: &[&str]) -> Capture {
+    let (stream, rest) = (format!("ws://{}", exchange.address()), format!("http://{}", exchange.address()));
+    let args = ["--store", store, "--format", "json", "--stream-url", &stream, "--rest-url", &rest];
     Capture::start(folder, &[&args[..], more].concat())
 }
 
@@ -38,38 +41,56 @@ fn span(list: &Trades, stored: &Trades, last: [u64; 2]) -> Trades {
 }
 
 /// Whether the ids of each symbol are stored without a hole from the first stored one up to those in `last`.
-fn is_stored_up_to(path: &Path, last: [u64; 2]) -> bool {
-    let connection = rusqlite::Connection::open(path).unwrap();
-    let missing = "SELECT ?2 - min(trade_id) + 1 - count(*) FROM trade WHERE symbol = ?1 AND trade_id <= ?2";
+fn is_stored_up_to(ids: &BTreeSet<(String, u64)>, last: [u64; 2]) -> bool {
     SYMBOLS.iter().zip(last).all(|(symbol, last)| {
-        let missing = connection.query_row(missing, (symbol, last.cast_signed()), |row| row.get(0));
-        missing == Ok(Some(0))
+        let found: Vec<_> = ids.iter().filter(|(name, id)| name == symbol && *id <= last).map(|(_, id)| *id).collect();
+        found.first().is_some_and(|first| found.len() as u64 == last + 1 - first)
     })
+}
+
+fn traded(exchange: &Running) -> usize {
+    SYMBOLS.iter().map(|symbol| exchange.trades(&symbol.parse().unwrap()).len()).sum()
 }
 
 fn newest(exchange: &Running) -> [u64; 2] {
     SYMBOLS.map(|symbol| exchange.trades(&symbol.parse().unwrap()).last().unwrap().id.get())
 }
 
-#[test]
-fn a_stream_that_drops_doubles_reorders_garbles_and_cuts_is_stored_completely() {
+/// How many trades a stream with faults carries; `TICKFLUX_TEST_TRADES` sets it.
+fn trades() -> usize {
+    std::env::var("TICKFLUX_TEST_TRADES").map_or(15_000, |text| text.parse().unwrap())
+}
+
+/// Captures a stream with every fault into `store`, until all of it is there; `stored` reads what is.
+fn capture_bad_stream(store: &str, ids: impl Fn(&Path) -> BTreeSet<(String, u64)>, stored: impl Fn(&Path) -> Trades) {
     let seed = seed();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let exchange = runtime.block_on(practice::start(practice::live_market(seed, 4_000.0)));
-    let faults = Faults { drop: 50, double: 50, reorder: 50, garble: 10, cut_every: Some(4_000), messages: 15_000 };
-    let stream = runtime.block_on(Lossy::start(exchange.address(), seed, faults));
-    let capture = start_capture(folder.path(), &stream, &exchange, &[]);
+    let faults = Faults {
+        seed,
+        drop: 0.05,
+        duplicate: 0.05,
+        reorder: 0.05,
+        malformed: 0.01,
+        cut_every: Some(Duration::from_secs(2)),
+        rest_lag: Duration::from_millis(500),
+        rest_short: 0.05,
+        rest_shifted: 0.05,
+        rest_status: [0.02, 0.0, 0.05, 0.0],
+        ..Faults::default()
+    };
+    let exchange = runtime.block_on(practice::start_with(practice::live_market(seed, 4_000.0), faults));
+    let capture = start_capture(folder.path(), &exchange, store, &[]);
 
-    wait_until("the faults are over", || stream.is_over());
+    wait_until("enough has been traded", || traded(&exchange) > trades());
+    exchange.calm();
     let last = newest(&exchange);
-    let path = folder.path().join("trades.db");
-    wait_until("every trade up to then is stored", || is_stored_up_to(&path, last));
+    wait_until("every trade up to then is stored", || is_stored_up_to(&ids(folder.path()), last));
     let output = capture.stop();
     let summary = summary(&output);
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
 
-    let stored = sqlite_trades(&path);
+    let stored = stored(folder.path());
     let ends = SYMBOLS.map(|symbol| summary["symbols"][symbol]["last_id"].as_u64().unwrap());
     assert_eq!(stored, span(&exchanges_list(&exchange), &stored, ends), "{summary}");
     let count = |key: &str| summary[key].as_u64().unwrap();
@@ -78,6 +99,22 @@ fn a_stream_that_drops_doubles_reorders_garbles_and_cuts_is_stored_completely() 
     assert!(count("dead_letters") > 0, "{summary}");
     assert_eq!(output.status.code(), Some(1), "dead letters: the answer is no");
     assert_eq!(count("trades"), stored.len() as u64, "each counted once: {summary}");
+    let gaps = tickflux(folder.path(), &["gaps", "--store", store]);
+    assert_eq!(gaps.status.code(), Some(0), "{}", String::from_utf8_lossy(&gaps.stdout));
+    eprintln!("{} trades are the exchange's: {summary}", stored.len());
+}
+
+#[test]
+fn a_stream_that_drops_doubles_reorders_garbles_and_cuts_is_stored_completely_in_sqlite() {
+    let path = |folder: &Path| folder.join("trades.db");
+    let ids = |folder: &Path| sqlite_trades(&path(folder)).into_keys().collect();
+    capture_bad_stream("sqlite:trades.db", ids, |folder| sqlite_trades(&path(folder)));
+}
+
+#[test]
+fn a_stream_that_drops_doubles_reorders_garbles_and_cuts_is_stored_completely_in_influxdb() {
+    let Some(influxd) = Influxd::start() else { return };
+    capture_bad_stream(&influxd.url, |_| influx_ids(&influxd), |_| influx_trades(&influxd));
 }
 
 #[test]
@@ -85,11 +122,11 @@ fn without_repair_holes_stay_and_are_reported() {
     let seed = seed();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let exchange = runtime.block_on(practice::start(practice::live_market(seed, 2_000.0)));
-    let faults = Faults { drop: 100, messages: 1_000, ..Faults::default() };
-    let stream = runtime.block_on(Lossy::start(exchange.address(), seed, faults));
-    let capture = start_capture(folder.path(), &stream, &exchange, &["--no-repair"]);
-    wait_until("the faults are over", || stream.is_over());
+    let faults = Faults { seed, drop: 0.1, ..Faults::default() };
+    let exchange = runtime.block_on(practice::start_with(practice::live_market(seed, 2_000.0), faults));
+    let capture = start_capture(folder.path(), &exchange, "sqlite:trades.db", &["--no-repair"]);
+    wait_until("trades are missing", || capture.log().matches("Trades are missing").count() > 20);
+    exchange.calm();
     let after = newest(&exchange);
     let path = folder.path().join("trades.db");
     let is_there = |symbol: &str, id: u64| {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::Args;
 
+use super::faults::FaultArgs;
 use super::report::say;
 use super::settings::now;
 use super::signals::stop_on_signals;
@@ -43,6 +44,8 @@ pub(super) struct ExchangeArgs {
     /// Trades to keep for REST and slow readers
     #[arg(long, value_name = "N", default_value_t = 2_000_000)]
     history: usize,
+    #[command(flatten)]
+    faults: FaultArgs,
 }
 
 impl FromStr for Speed {
@@ -71,7 +74,7 @@ pub(super) async fn run(args: ExchangeArgs) -> Result<Answer, Failure> {
         },
     };
     let is_replay = matches!(source, Source::Replay { .. });
-    let config = Config { history: args.history, ..Config::new(source, now) };
+    let config = Config { history: args.history, faults: args.faults.faults()?, ..Config::new(source, now) };
     let mut stop = stop_on_signals()?;
     let running = practice::start(args.listen, config).await.map_err(failure)?;
     let address = running.address();

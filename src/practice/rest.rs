@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Query, State};
@@ -13,11 +14,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
 
-use super::Shared;
+use super::faults::PageFault;
+use super::shared::Shared;
 use super::tape::Listed;
 use super::weight::OverLimit;
 use super::wire::{aggregate_row, are_one_aggregate, history_row};
-use crate::trade::Symbol;
+use crate::trade::{Symbol, Trade};
 
 /// Rows in an answer, at most.
 const ROWS_MAX: usize = 1_000;
@@ -51,6 +53,18 @@ impl Refusal {
 
     fn invalid_symbol() -> Self {
         Self::bad_request(-1121, "Invalid symbol.")
+    }
+
+    /// What the exchange says on a bad day.
+    fn fault(status: u16) -> Self {
+        let (code, message, retry_after_seconds) = match status {
+            429 => (-1003, "Too much request weight used.", Some(1)),
+            418 => (-1003, "Way too much request weight used; IP banned.", Some(2)),
+            451 => (0, "Service unavailable from a restricted location.", None),
+            _ => (-1000, "An unknown error occurred while processing the request.", None),
+        };
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self { status, code, message: message.to_owned(), retry_after_seconds }
     }
 
     fn over_limit(OverLimit { retry_after_seconds }: OverLimit) -> Self {
@@ -89,15 +103,15 @@ pub(super) fn router() -> Router<Arc<Shared>> {
 }
 
 async fn ping(exchange: Exchange) -> Response {
-    weighed(&exchange, 1, || Ok("{}".to_owned()))
+    weighed(&exchange, 1, || Ok("{}".to_owned())).await
 }
 
 async fn time(exchange: Exchange) -> Response {
-    weighed(&exchange, 1, || Ok(json!({"serverTime": (exchange.clock)().ms()}).to_string()))
+    weighed(&exchange, 1, || Ok(json!({"serverTime": (exchange.clock)().ms()}).to_string())).await
 }
 
 async fn exchange_info(exchange: Exchange, Query(parameters): Parameters) -> Response {
-    weighed(&exchange, 20, || info(&exchange, &parameters))
+    weighed(&exchange, 20, || info(&exchange, &parameters)).await
 }
 
 fn info(exchange: &Shared, parameters: &HashMap<String, String>) -> Result<String, Refusal> {
@@ -125,22 +139,24 @@ fn info(exchange: &Shared, parameters: &HashMap<String, String>) -> Result<Strin
 async fn trades(exchange: Exchange, Query(parameters): Parameters) -> Response {
     weighed(&exchange, 25, || {
         let trades = exchange.tape.history(&symbol(&exchange, &parameters)?, None, limit(&parameters)?);
-        Ok(rows(trades.iter().map(history_row)))
+        Ok(page(&exchange, trades))
     })
+    .await
 }
 
 async fn historical_trades(exchange: Exchange, Query(parameters): Parameters) -> Response {
     weighed(&exchange, 25, || {
         let from_id = number(&parameters, "fromId")?;
         let trades = exchange.tape.history(&symbol(&exchange, &parameters)?, from_id, limit(&parameters)?);
-        Ok(rows(trades.iter().map(history_row)))
+        Ok(page(&exchange, trades))
     })
+    .await
 }
 
 async fn aggregate_trades(exchange: Exchange, Query(parameters): Parameters) -> Response {
     weighed(&exchange, 4, || {
         let (symbol, limit) = (symbol(&exchange, &parameters)?, limit(&parameters)?);
-        let until = number(&parameters, "endTime")?.unwrap_or(i64::MAX);
+        let until = number(&parameters, "endTime")?.unwrap_or(i64::MAX).min(served_until(&exchange));
         let from_id = match (number(&parameters, "fromId")?, number(&parameters, "startTime")?) {
             (None, Some(start)) => Some(exchange.tape.first_id_from(&symbol, start).unwrap_or(u64::MAX)),
             (from_id, _) => from_id,
@@ -148,6 +164,7 @@ async fn aggregate_trades(exchange: Exchange, Query(parameters): Parameters) -> 
         let groups = exchange.tape.groups(&symbol, from_id, until, limit, are_one_aggregate);
         Ok(rows(groups.iter().filter_map(|group| aggregate_row(group))))
     })
+    .await
 }
 
 /// Ours: what the exchange has done so far.
@@ -169,16 +186,43 @@ async fn stats(State(exchange): Exchange) -> Response {
 }
 
 /// An answer that costs `weight`, also if it says no.
-fn weighed(exchange: &Shared, weight: u32, answer: impl FnOnce() -> Result<String, Refusal>) -> Response {
+async fn weighed(exchange: &Shared, weight: u32, answer: impl FnOnce() -> Result<String, Refusal>) -> Response {
+    let is_calm = exchange.is_calm();
+    if !is_calm && !exchange.faults.rest_delay.is_zero() {
+        tokio::time::sleep(exchange.faults.rest_delay).await;
+    }
     let now = (exchange.clock)().ms();
     let (taken, used) = {
         let mut weights = exchange.weight.lock().unwrap_or_else(PoisonError::into_inner);
         (weights.take(weight, now), weights.used())
     };
-    let answered = taken.map_err(Refusal::over_limit).and_then(|()| answer());
+    let status = if is_calm { None } else { exchange.rest_faults().status() };
+    let answered = match status {
+        Some(status) => Err(Refusal::fault(status)),
+        None => taken.map_err(Refusal::over_limit).and_then(|()| answer()),
+    };
     let mut response = answered.map(|body| (JSON, body)).into_response();
     response.headers_mut().insert("x-mbx-used-weight-1m", HeaderValue::from(used));
     response
+}
+
+/// A page of trades, as far as REST serves them.
+fn page(exchange: &Shared, mut trades: Vec<Trade>) -> String {
+    let until = served_until(exchange);
+    trades.retain(|trade| trade.time.ms() <= until);
+    let fault = if exchange.is_calm() { None } else { exchange.rest_faults().page(trades.len()) };
+    match fault {
+        Some(PageFault::Short(most)) => trades.truncate(most),
+        Some(PageFault::Shifted(by)) => drop(trades.drain(..by)),
+        None => {}
+    }
+    rows(trades.iter().map(history_row))
+}
+
+/// The time of the newest trade that REST serves, in milliseconds.
+fn served_until(exchange: &Shared) -> i64 {
+    let lag = if exchange.is_calm() { Duration::ZERO } else { exchange.faults.rest_lag };
+    if lag.is_zero() { i64::MAX } else { (exchange.clock)().ms() - i64::try_from(lag.as_millis()).unwrap_or(i64::MAX) }
 }
 
 fn rows(rows: impl Iterator<Item = String>) -> String {

@@ -18,8 +18,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout, timeout_at};
 
-use super::Shared;
+use super::faults::{ConnectionFault, ConnectionFaults, MessageFaults};
 use super::request::{self, Request};
+use super::shared::Shared;
 use super::tape::Print;
 use super::wire::event;
 use crate::trade::Symbol;
@@ -42,6 +43,11 @@ const PONG_TIMEOUT: Why = (close_code::POLICY, "Pong timeout");
 const TOO_MANY_REQUESTS: Why = (close_code::POLICY, "Too many requests");
 const TOO_MANY_STREAMS: Why = (close_code::POLICY, "Too many streams");
 const TOO_SLOW: Why = (close_code::POLICY, "too slow");
+const ANNOUNCED: Why = (close_code::AWAY, "as announced");
+/// A connection that has announced its end closes after this.
+const ANNOUNCED_WAIT: Duration = Duration::from_secs(5);
+/// Trades that faults hold back are held no longer, should nothing come behind them.
+const HELD_WAIT: Duration = Duration::from_millis(200);
 
 pub(super) fn router() -> Router<Arc<Shared>> {
     Router::new()
@@ -78,9 +84,12 @@ fn serve(State(exchange): State<Arc<Shared>>, upgrade: WebSocketUpgrade, streams
             () = stopped(&mut stop) => Some(CLOSES),
             why = connection.run(&mut socket, &streams) => why,
         };
+        let is_cut = connection.is_cut;
         // It is no subscriber any more, however long closing takes.
         drop(connection);
-        close(socket, why).await;
+        if !is_cut {
+            close(socket, why).await;
+        }
     })
 }
 
@@ -99,6 +108,12 @@ struct Connection {
     unanswered: VecDeque<(Instant, Bytes)>,
     second: Instant,
     messages: u32,
+    opened: Instant,
+    faults: ConnectionFaults,
+    message_faults: Option<MessageFaults>,
+    /// It breaks without a close frame.
+    is_cut: bool,
+    closes_at: Option<Instant>,
 }
 
 /// What a connection does next.
@@ -106,6 +121,9 @@ enum Step {
     Read(Option<Result<Message, axum::Error>>),
     Ping,
     Send,
+    /// Sends what faults have held back.
+    Release,
+    Fault,
 }
 
 /// Whether the connection goes on.
@@ -121,6 +139,11 @@ impl Connection {
     fn new(exchange: Arc<Shared>, combined: bool) -> Self {
         let id = exchange.next_subscriber.fetch_add(1, Ordering::Relaxed);
         Self {
+            opened: Instant::now(),
+            faults: ConnectionFaults::new(&exchange.faults),
+            message_faults: MessageFaults::new(&exchange.faults, id),
+            is_cut: false,
+            closes_at: None,
             exchange,
             id,
             combined,
@@ -153,7 +176,9 @@ impl Connection {
                 message = socket.recv() => Step::Read(message),
                 () = sleep_until(self.pong_due()), if !self.unanswered.is_empty() => return Some(PONG_TIMEOUT),
                 _ = ping.tick() => Step::Ping,
+                () = sleep_until(self.fault_due()), if self.has_faults() => Step::Fault,
                 () = std::future::ready(()), if has_more => Step::Send,
+                () = sleep_until(Instant::now() + HELD_WAIT), if self.holds() => Step::Release,
                 // The sender lives as long as the exchange.
                 _ = grown.changed(), if !has_more => continue,
             };
@@ -182,7 +207,52 @@ impl Connection {
                 Ok(Next::GoesOn)
             }
             Step::Send => self.send_prints(socket).await,
+            Step::Release => {
+                let held: Vec<_> = self.message_faults.iter_mut().flat_map(MessageFaults::release).collect();
+                for text in held {
+                    socket.feed(Message::Text(text.into())).await?;
+                }
+                socket.flush().await?;
+                Ok(Next::GoesOn)
+            }
+            Step::Fault => self.suffer(socket).await,
         }
+    }
+
+    /// When the connection as a whole next goes wrong.
+    fn fault_due(&self) -> Instant {
+        let fault = self.faults.next_at().map(|age| self.opened + age);
+        [fault, self.closes_at].into_iter().flatten().min().unwrap_or(self.opened)
+    }
+
+    fn has_faults(&self) -> bool {
+        self.closes_at.is_some() || self.faults.next_at().is_some() && !self.exchange.is_calm()
+    }
+
+    fn holds(&self) -> bool {
+        self.message_faults.as_ref().is_some_and(MessageFaults::holds)
+    }
+
+    async fn suffer(&mut self, socket: &mut WebSocket) -> Result<Next, axum::Error> {
+        if self.closes_at.is_some_and(|at| at <= Instant::now()) {
+            return Ok(Next::Close(ANNOUNCED));
+        }
+        match self.faults.take(self.opened.elapsed()) {
+            None => {}
+            Some(ConnectionFault::Cut) => {
+                self.is_cut = true;
+                return Ok(Next::Gone);
+            }
+            // Nothing is sent, read or answered.
+            Some(ConnectionFault::Silence(time)) => tokio::time::sleep(time).await,
+            Some(ConnectionFault::Shutdown) => {
+                let event = json!({"e": "serverShutdown", "E": (self.exchange.clock)().ms()});
+                let event = if self.combined { json!({"stream": "!serverShutdown", "data": event}) } else { event };
+                socket.send(Message::Text(event.to_string().into())).await?;
+                self.closes_at = Some(Instant::now() + ANNOUNCED_WAIT);
+            }
+        }
+        Ok(Next::GoesOn)
     }
 
     async fn heed(&mut self, message: Message, socket: &mut WebSocket) -> Result<Next, axum::Error> {
@@ -210,9 +280,22 @@ impl Connection {
         if self.exchange.tape.read(cursor, PRINTS_AT_ONCE, &mut self.prints).is_err() {
             return Ok(Next::Close(TOO_SLOW));
         }
+        if self.message_faults.is_some() && self.exchange.is_calm() {
+            let held: Vec<_> = self.message_faults.take().iter_mut().flat_map(MessageFaults::release).collect();
+            for text in held {
+                socket.feed(Message::Text(text.into())).await?;
+            }
+        }
+        let mut delivered = Vec::new();
         for print in &self.prints {
-            if let Some(stream) = self.streams.get(&print.trade.symbol) {
-                let text = event(print, self.combined.then_some(stream.as_str()));
+            let Some(stream) = self.streams.get(&print.trade.symbol) else { continue };
+            let text = event(print, self.combined.then_some(stream.as_str()));
+            let Some(faults) = &mut self.message_faults else {
+                socket.feed(Message::Text(text.into())).await?;
+                continue;
+            };
+            faults.pass(text, &mut delivered);
+            for text in delivered.drain(..) {
                 socket.feed(Message::Text(text.into())).await?;
             }
         }

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tickflux::practice::Running;
+use tickflux::practice::faults::Faults;
 
 use super::plan::Action;
 use crate::support::influxd::{Influxd, TOKEN};
-use crate::support::lossy::{Faults, Lossy};
 use crate::support::practice;
 use crate::support::process::wait_until;
 use crate::support::proxy::{Mode, Proxy};
@@ -89,7 +89,6 @@ pub(crate) struct World {
     _runtime: tokio::runtime::Runtime,
     folder: tempfile::TempDir,
     exchange: Running,
-    stream: Lossy,
     stream_gate: Gate,
     influxd: Influxd,
     proxy: Proxy,
@@ -105,18 +104,27 @@ impl World {
         let influxd = Influxd::start()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let exchange = runtime.block_on(practice::start(practice::live_market(seed, 1_500.0)));
-        let faults =
-            Faults { drop: 5, double: 10, reorder: 10, garble: 0, cut_every: Some(6_000), messages: u64::MAX / 2 };
-        let stream = runtime.block_on(Lossy::start(exchange.address(), seed, faults));
-        let stream_gate = Gate::closed(&format!("http://{}", stream.address));
+        let faults = Faults {
+            seed,
+            drop: 0.005,
+            duplicate: 0.01,
+            reorder: 0.01,
+            malformed: 0.001,
+            cut_every: Some(Duration::from_secs(4)),
+            rest_lag: Duration::from_millis(300),
+            rest_short: 0.05,
+            rest_shifted: 0.05,
+            rest_status: [0.02, 0.0, 0.05, 0.0],
+            ..Faults::default()
+        };
+        let exchange = runtime.block_on(practice::start_with(practice::live_market(seed, 1_500.0), faults));
+        let stream_gate = Gate::closed(&format!("http://{}", exchange.address()));
         stream_gate.open();
         let proxy = Proxy::start(&influxd.url);
         let mut world = Self {
             _runtime: runtime,
             folder,
             exchange,
-            stream,
             stream_gate,
             influxd,
             proxy,
@@ -233,7 +241,7 @@ impl World {
 
     /// Waits for everything to be stored, ends the captures, and compares every trade. Gives how many these are.
     pub(crate) fn verify(&mut self) -> Result<usize, String> {
-        self.stream.calm();
+        self.exchange.calm();
         let last = SYMBOLS.map(|symbol| self.exchange.trades(&symbol.parse().unwrap()).last().unwrap().id.get());
         let deadline = Instant::now() + Duration::from_secs(150);
         while missing(&influx_ids(&self.influxd), self.first, last) > 0 {

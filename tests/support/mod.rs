@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail so")]
 
 pub mod influxd;
-pub mod lossy;
 pub mod oracle;
 pub mod practice;
 pub mod process;

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 
 use tempfile::NamedTempFile;
+use tickflux::practice::faults::Faults;
 use tickflux::practice::{self, Config, Running, Source, Speed};
 use tickflux::trade::Trade;
 
@@ -41,6 +42,12 @@ pub fn replay(path: &std::path::Path) -> Source {
 pub async fn start(source: Source) -> Running {
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
     practice::start(listen, Config::new(source, now)).await.unwrap()
+}
+
+/// Starts an exchange with faults on a free port.
+pub async fn start_with(source: Source, faults: Faults) -> Running {
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    practice::start(listen, Config { faults, ..Config::new(source, now) }).await.unwrap()
 }
 
 /// The message of a trade as Binance writes it.
