@@ -1,6 +1,7 @@
 //! What happened, said once: an event is logged and counted in one place (P7).
 
 pub mod health;
+pub mod metrics;
 
 use std::path::Path;
 
@@ -156,6 +157,7 @@ pub struct Tally {
 impl Tally {
     /// Logs and counts `event`.
     pub fn note(&mut self, event: &Event<'_>) {
+        metrics::count(event);
         match event {
             Event::ConnectionOpened(id) => info!(connection = id, "Stream connection opened."),
             Event::ConnectionClosed(id, why) => warn!(connection = id, %why, "Stream connection closed."),

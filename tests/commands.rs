@@ -44,6 +44,17 @@ fn a_capture_is_well_while_trades_come_and_are_stored() {
     let args = ["--stream-url", &stream, "--rest-url", &rest, "--metrics-listen", &listen, "--format", "json"];
     let capture = Capture::start(folder.path(), &args);
     wait_until("the capture is well", || health() == Some(0));
+    let metrics = || support::server::get(&listen, "/metrics");
+    let value = |text: &str, name: &str| {
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse::<f64>().ok())
+    };
+    wait_until("trades are counted", || value(&metrics(), "tickflux_trades_stored_total") > Some(100.0));
+    let text = metrics();
+    assert_eq!(value(&text, "tickflux_healthy"), Some(1.0), "{text}");
+    assert_eq!(value(&text, "tickflux_connections_open"), Some(1.0), "{text}");
+    assert_eq!(value(&text, "tickflux_holes_found_total"), Some(0.0), "what has not happened is zero: {text}");
+    let latencies = value(&text, "tickflux_latency_seconds_count");
+    assert!(latencies >= value(&text, "tickflux_trades_stored_total"), "{text}");
     let output = capture.stop();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(summary(&output)["trades"].as_u64() > Some(0));

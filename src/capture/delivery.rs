@@ -251,6 +251,11 @@ impl Delivery {
         self.queue.disk_bytes() < self.limit_bytes / 2
     }
 
+    /// Bytes that waiting batches take on disk.
+    pub fn disk_bytes(&self) -> u64 {
+        self.queue.disk_bytes()
+    }
+
     /// Why the disk did not do its last work, if it did not.
     pub fn failure(&self) -> Option<&str> {
         self.disk_failure.as_deref()

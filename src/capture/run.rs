@@ -1,5 +1,7 @@
 //! The run loop: the thin shell around the state machines.
 
+mod end;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +18,6 @@ use super::history::{Answer, Brings, History, Lookup};
 use super::intake::Intake;
 use super::past::Past;
 use super::record::Recorder;
-use super::sequencer::GRACE;
 use super::settings::{CaptureError, Progress, Settings};
 use super::silence::Silence;
 use super::streams::Streams;
@@ -26,13 +27,9 @@ use crate::binance::combined_stream_url;
 use crate::binance::stream::{ConnectionId, StreamEvent};
 use crate::store::{AnyStore, RETENTION_MS, WriteError};
 use crate::telemetry::health::{Health, Part};
-use crate::telemetry::{Event, Tally};
+use crate::telemetry::{Event, Tally, metrics};
 use crate::trade::{IdRange, IdRanges, TradeTime};
 
-/// How long the end waits for the store to take what was read.
-pub const DRAIN_MAX: Duration = Duration::from_secs(20);
-/// How long it waits for a store that refuses, if the outbox keeps everything.
-pub const DRAIN_FAILING_MAX: Duration = Duration::from_secs(5);
 /// How often expired trades are deleted and the progress is told.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
@@ -365,6 +362,16 @@ impl Capture {
                 self.health.failing(Part::Stream, format!("no trade for {} s", silence.as_secs()));
             }
         }
+        metrics::publish(
+            metrics::State {
+                connections: self.streams.open_count(),
+                waiting: self.left(),
+                holes: self.intake.sequencer.missing().len(),
+                outbox_bytes: self.delivery.disk_bytes(),
+                is_healthy: self.health.reasons().is_empty(),
+            },
+            &self.tally,
+        );
         // Nobody may be looking.
         let _ = self.progress.send(Progress {
             trades: self.tally.trades,
@@ -378,57 +385,18 @@ impl Capture {
         !self.drained && !self.intake.batcher.is_full() && !self.delivery.asks_to_wait(now)
     }
 
-    /// Trades that the store has not acknowledged.
-    fn left(&self) -> u64 {
-        self.intake.batcher.held() as u64 + self.delivery.trades()
-    }
-
     /// What the store cannot take now, the exchange's history keeps.
     fn may_ask(&self) -> bool {
         !self.is_stopping() && !self.intake.batcher.is_full() && self.delivery.has_room()
     }
 
-    fn is_stopping(&self) -> bool {
-        self.stopping_since.is_some()
-    }
-
-    /// Closes the connections; what they have read is still stored.
-    fn stop(&mut self, now: Instant) {
-        self.stopping_since = Some(now);
-        self.streams.close();
-    }
-
-    fn is_finished(&self, now: Instant) -> bool {
-        let Some(since) = self.stopping_since else { return false };
-        let waited = now.duration_since(since);
-        let is_kept = self.drained && self.intake.batcher.is_idle() && self.delivery.is_settled();
-        let is_refused = self.writing_fails && waited >= DRAIN_FAILING_MAX;
-        is_kept && (self.delivery.trades() == 0 || is_refused) || waited >= DRAIN_MAX
-    }
-
     fn deadline(&self, now: Instant) -> Instant {
         let end = self.end.filter(|_| !self.is_stopping());
-        let drain_end = self.stopping_since.map(|since| {
-            let failing_end = since + DRAIN_FAILING_MAX;
-            if now < failing_end { failing_end } else { since + DRAIN_MAX }
-        });
+        let drain_end = self.drain_end(now);
         let delivery = self.delivery.deadline(now);
         let repair = self.history.deadline(now).filter(|_| self.may_ask());
         let holes = self.intake.sequencer.next_due();
         let others = [end, drain_end, self.streams.deadline(now), holes, repair, delivery, Some(self.next_expire)];
         others.into_iter().flatten().fold(self.next_progress, Instant::min)
-    }
-
-    fn finish(mut self) -> Result<Summary, CaptureError> {
-        let left = self.left();
-        for (symbol, range, _) in self.delivery.ids_left().ranges() {
-            self.tally.note(&Event::LeftInOutbox(symbol, range));
-        }
-        for hole in self.intake.sequencer.due_holes(Instant::now() + GRACE) {
-            self.tally.note(&Event::HoleFound(&hole.symbol, hole.range));
-        }
-        let failed = |source| CaptureError::Record { path: self.record.unwrap_or_default(), source };
-        self.intake.finish_recording().map_err(failed)?;
-        Ok(Summary::new(&self.tally, &self.intake, &self.latencies, self.last_acknowledgement, left))
     }
 }

@@ -8,7 +8,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use serde::Serialize;
 
 use super::intake::Intake;
-use crate::telemetry::Tally;
+use crate::telemetry::{Tally, metrics};
 use crate::trade::IdRange;
 
 /// The end of a capture. Names and units are part of the command-line contract.
@@ -124,7 +124,9 @@ impl Latencies {
     /// Counts every trade of a batch that arrived so and was acknowledged at `answered`.
     pub fn count(&mut self, arrivals: &[(Instant, u32)], answered: Instant) {
         for (received, trades) in arrivals {
-            let us = u64::try_from(answered.duration_since(*received).as_micros()).unwrap_or(LATENCY_MAX_US);
+            let latency = answered.duration_since(*received);
+            metrics::latency(latency, *trades);
+            let us = u64::try_from(latency.as_micros()).unwrap_or(LATENCY_MAX_US);
             self.0.saturating_record_n(us.max(1), u64::from(*trades));
         }
     }

@@ -21,6 +21,7 @@ use crate::capture::settings::{CaptureError, Progress, Settings};
 use crate::capture::summary::Summary;
 use crate::store::AnyStore;
 use crate::telemetry::health::{self, Health};
+use crate::telemetry::metrics;
 use crate::trade::{Exchange, Symbol};
 
 /// What to capture, from where, into what.
@@ -50,7 +51,7 @@ pub(super) struct CaptureArgs {
     /// Bytes of batches that the outbox may hold, such as 512MB; past it trades are dropped and become holes
     #[arg(long, env = "TICKFLUX_OUTBOX_LIMIT", value_name = "BYTES", default_value = "2GB", value_parser = bytes)]
     outbox_limit: u64,
-    /// Serve /healthz here
+    /// Serve /healthz and /metrics here
     #[arg(long, env = "TICKFLUX_METRICS_LISTEN", value_name = "ADDR")]
     metrics_listen: Option<SocketAddr>,
     /// Stop once so many distinct trades are acknowledged
@@ -91,7 +92,8 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     eprintln!("tickflux: capturing {} from {} into {}", list(&symbols), args.stream_url, store.describe());
     let health = Arc::new(Health::default());
     if let Some(address) = args.metrics_listen {
-        health::serve(address, Arc::clone(&health)).await.map_err(|error| {
+        let metrics = metrics::install().map_err(|error| Failure::Unusable(format!("cannot count: {error}")))?;
+        health::serve(address, Arc::clone(&health), metrics).await.map_err(|error| {
             Failure::Usage(format!("cannot listen on {address}: {error}: give another --metrics-listen"))
         })?;
     }

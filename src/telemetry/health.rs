@@ -3,12 +3,19 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
+
+/// Prometheus' text format.
+const METRICS_FORMAT: &str = "text/plain; version=0.0.4";
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// A part of the capture that can fail by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,8 +66,8 @@ impl Health {
     }
 }
 
-/// Serves `/healthz` at `address` for as long as the program runs: 200 `ok`,
-/// or 503 with one reason a line. Gives the address that it listens on.
+/// Serves `/healthz` (200 `ok`, or 503 with one reason a line) and `/metrics` at `address`
+/// for as long as the program runs. Gives the address that it listens on.
 ///
 /// # Errors
 ///
@@ -69,11 +76,22 @@ impl Health {
 /// # Cancel safety
 ///
 /// Dropped before it ends, nothing is served.
-pub async fn serve(address: SocketAddr, health: Arc<Health>) -> std::io::Result<SocketAddr> {
+pub async fn serve(address: SocketAddr, health: Arc<Health>, metrics: PrometheusHandle) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
-    let router = Router::new().route("/healthz", get(healthz)).with_state(health);
+    let rendered = metrics.clone();
+    let router = Router::new()
+        .route("/healthz", get(healthz))
+        .with_state(health)
+        .route("/metrics", get(async move || ([(CONTENT_TYPE, METRICS_FORMAT)], rendered.render())));
     tokio::spawn(async move { axum::serve(listener, router).await });
+    tokio::spawn(async move {
+        // Without it what was recorded stays in memory until someone asks.
+        loop {
+            tokio::time::sleep(UPKEEP_EVERY).await;
+            metrics.run_upkeep();
+        }
+    });
     Ok(address)
 }
 

@@ -27,6 +27,15 @@ pub async fn send_once(messages: Vec<String>) -> SocketAddr {
     address
 }
 
+/// What `GET path` at `address` answers, head and all.
+pub fn get(address: &str, path: &str) -> String {
+    let mut socket = TcpStream::connect(address).unwrap();
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 /// A door in front of a server: closed, every connection is dropped at once; open, bytes pass.
 pub struct Gate {
     address: SocketAddr,

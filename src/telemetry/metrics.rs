@@ -1,0 +1,178 @@
+//! What happened, as Prometheus metrics: one metric an event, and what the state is now.
+//!
+//! Without a recorder, as in the library's tests, counting does nothing.
+
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+
+use super::{Event, Tally};
+use crate::capture::connections::Replacement;
+
+/// From a fresh trade to an outage, in seconds.
+const LATENCY_BUCKETS: [f64; 14] =
+    [0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0];
+const LATENCY: &str = "tickflux_latency_seconds";
+
+/// Every counter, with its meaning.
+const COUNTERS: [(&str, &str); 31] = [
+    ("tickflux_connections_opened_total", "Stream connections opened"),
+    ("tickflux_connections_closed_total", "Stream connections that ended, or could not be opened"),
+    ("tickflux_connections_replaced_total", "Stream connections replaced while they ran, by why"),
+    ("tickflux_silent_symbols_total", "Times that the stream kept silent about a symbol that was traded"),
+    ("tickflux_requests_refused_total", "Requests that the exchange refused on a stream"),
+    ("tickflux_messages_refused_total", "Messages that were no trades and became dead letters"),
+    ("tickflux_duplicates_total", "Trades that were delivered again and dropped"),
+    ("tickflux_holes_found_total", "Runs of missing ids that did not fill by themselves"),
+    ("tickflux_holes_ended_total", "Runs of missing ids whose story is over, by how it ended"),
+    ("tickflux_history_failures_total", "Requests to the exchange's history without a usable answer"),
+    ("tickflux_counts_restarted_total", "Times that the exchange started a symbol's ids again"),
+    ("tickflux_trades_stored_total", "Trades of this run that the store acknowledged"),
+    ("tickflux_write_failures_total", "Writes that have to be tried again, by kind"),
+    ("tickflux_write_recoveries_total", "Times that writing worked again"),
+    ("tickflux_outbox_left_trades_total", "Trades that an earlier run had left in the outbox"),
+    ("tickflux_outbox_left_stored_total", "Of these, trades that the store acknowledged"),
+    ("tickflux_outbox_failures_total", "Times that the disk did not take or give batches"),
+    ("tickflux_outbox_recoveries_total", "Times that the disk worked again"),
+    ("tickflux_outbox_set_aside_total", "Damaged outbox files that were set aside"),
+    ("tickflux_outbox_lost_trades_total", "Trades lost with a damaged outbox; they become holes"),
+    ("tickflux_outbox_dropped_trades_total", "Trades that a full outbox did not take; they become holes"),
+    ("tickflux_outbox_left_ids_total", "Ids that only the outbox has at the end"),
+    ("tickflux_known_ids_total", "Ids known from before this run, by who knew them"),
+    ("tickflux_audit_failures_total", "Times that the store did not tell what it has"),
+    ("tickflux_nothing_known_total", "Symbols of which nothing is known before this run"),
+    ("tickflux_expired_trades_total", "Trades older than the retention, left out"),
+    ("tickflux_lines_refused_total", "Lines that the store refused and that became dead letters"),
+    ("tickflux_dead_letters_lost_total", "Dead letters that could not be kept"),
+    ("tickflux_reading_pauses_total", "Times that reading stopped for want of memory"),
+    ("tickflux_reading_resumes_total", "Times that reading went on after that"),
+    ("tickflux_chore_failures_total", "Failures beside the way of a trade"),
+];
+
+/// Every gauge, with its meaning.
+const GAUGES: [(&str, &str); 6] = [
+    ("tickflux_build_info", "1, with the version"),
+    ("tickflux_connections_open", "Stream connections that are open"),
+    ("tickflux_trades_waiting", "Trades that the store has not acknowledged, in memory or in the outbox"),
+    ("tickflux_holes_open", "Runs of ids that are missing now"),
+    ("tickflux_outbox_bytes", "Bytes that waiting batches take on disk"),
+    ("tickflux_healthy", "Whether /healthz would answer 200"),
+];
+
+/// The state of a capture, for gauges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// Open stream connections.
+    pub connections: usize,
+    /// Trades that the store has not acknowledged.
+    pub waiting: u64,
+    /// Runs of ids that are missing now.
+    pub holes: usize,
+    /// Bytes that waiting batches take on disk.
+    pub outbox_bytes: u64,
+    /// Whether nothing fails.
+    pub is_healthy: bool,
+}
+
+/// Begins to count; the handle renders what was counted.
+///
+/// # Errors
+///
+/// If something counts already.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new().set_buckets(&LATENCY_BUCKETS)?.install_recorder()?;
+    for (name, meaning) in COUNTERS {
+        describe_counter!(name, meaning);
+    }
+    for (name, meaning) in GAUGES {
+        describe_gauge!(name, meaning);
+    }
+    describe_histogram!(LATENCY, "From the socket to the store's acknowledgement, live trades");
+    gauge!("tickflux_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
+    // What has not happened yet is zero, not absent.
+    for (name, _) in COUNTERS {
+        if !LABELED.contains(&name) {
+            counter!(name).increment(0);
+        }
+    }
+    Ok(handle)
+}
+
+/// These have a label, and appear with their first value.
+const LABELED: [&str; 4] = [
+    "tickflux_connections_replaced_total",
+    "tickflux_holes_ended_total",
+    "tickflux_write_failures_total",
+    "tickflux_known_ids_total",
+];
+
+/// Counts `event`, but duplicates, which come by the trade: [`publish`] takes them from the tally.
+pub(super) fn count(event: &Event<'_>) {
+    let (name, times) = match event {
+        Event::Duplicate => return,
+        Event::ConnectionReplaced(_, why) => {
+            let why = match why {
+                Replacement::Lifetime => "lifetime",
+                Replacement::ServerShutdown => "server_shutdown",
+                Replacement::Idle => "idle",
+            };
+            return counter!("tickflux_connections_replaced_total", "why" => why).increment(1);
+        }
+        Event::HoleEnded(_, _, end) => {
+            return counter!("tickflux_holes_ended_total", "end" => end.reason()).increment(1);
+        }
+        Event::WriteFailed { held, .. } => {
+            let kind = if *held { "held" } else { "transient" };
+            return counter!("tickflux_write_failures_total", "kind" => kind).increment(1);
+        }
+        Event::Known { span, source, .. } => {
+            return counter!("tickflux_known_ids_total", "source" => *source).increment(span.count());
+        }
+        Event::ConnectionOpened(_) => ("tickflux_connections_opened_total", 1),
+        Event::ConnectionClosed(..) => ("tickflux_connections_closed_total", 1),
+        Event::SymbolSilent(_) => ("tickflux_silent_symbols_total", 1),
+        Event::RequestRefused(_) => ("tickflux_requests_refused_total", 1),
+        Event::MessageRefused { .. } => ("tickflux_messages_refused_total", 1),
+        Event::HoleFound(..) => ("tickflux_holes_found_total", 1),
+        Event::HistoryFailed { .. } => ("tickflux_history_failures_total", 1),
+        Event::CountRestarted(..) => ("tickflux_counts_restarted_total", 1),
+        Event::BatchStored(trades) => ("tickflux_trades_stored_total", *trades),
+        Event::WriteRecovered => ("tickflux_write_recoveries_total", 1),
+        Event::OutboxLeft(trades) => ("tickflux_outbox_left_trades_total", *trades),
+        Event::LeftBatchStored(trades) => ("tickflux_outbox_left_stored_total", *trades),
+        Event::OutboxFailed { .. } => ("tickflux_outbox_failures_total", 1),
+        Event::OutboxRecovered => ("tickflux_outbox_recoveries_total", 1),
+        Event::OutboxSetAside { .. } => ("tickflux_outbox_set_aside_total", 1),
+        Event::OutboxLost(trades) => ("tickflux_outbox_lost_trades_total", *trades),
+        Event::OutboxFull(trades) => ("tickflux_outbox_dropped_trades_total", *trades),
+        Event::LeftInOutbox(_, range) => ("tickflux_outbox_left_ids_total", range.count()),
+        Event::AuditFailed { .. } => ("tickflux_audit_failures_total", 1),
+        Event::NothingKnown { .. } => ("tickflux_nothing_known_total", 1),
+        Event::Expired(trades) => ("tickflux_expired_trades_total", *trades),
+        Event::LineRefused { .. } => ("tickflux_lines_refused_total", 1),
+        Event::DeadLetterLost { .. } => ("tickflux_dead_letters_lost_total", 1),
+        Event::ReadingPaused => ("tickflux_reading_pauses_total", 1),
+        Event::ReadingResumed => ("tickflux_reading_resumes_total", 1),
+        Event::ChoreFailed { .. } => ("tickflux_chore_failures_total", 1),
+    };
+    counter!(name).increment(times);
+}
+
+/// Counts trades that took `latency` from the socket to the acknowledgement.
+pub fn latency(latency: Duration, trades: u32) {
+    histogram!(LATENCY).record_many(latency.as_secs_f64(), usize::try_from(trades).unwrap_or(usize::MAX));
+}
+
+/// Publishes what the state is now.
+pub fn publish(state: State, tally: &Tally) {
+    counter!("tickflux_duplicates_total").absolute(tally.duplicates);
+    gauge!("tickflux_connections_open").set(state.connections as f64);
+    gauge!("tickflux_trades_waiting").set(state.waiting as f64);
+    gauge!("tickflux_holes_open").set(state.holes as f64);
+    gauge!("tickflux_outbox_bytes").set(state.outbox_bytes as f64);
+    gauge!("tickflux_healthy").set(if state.is_healthy { 1.0 } else { 0.0 });
+}
+
+#[cfg(test)]
+mod tests;
