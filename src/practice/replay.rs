@@ -111,8 +111,17 @@ struct Event {
 ///
 /// [`ReplayError`] if it cannot be read, is cut off, or is no recording.
 pub fn load(path: &Path, shift: Option<i64>, now: TradeTime) -> Result<Session, ReplayError> {
+    let reader = open(path).map_err(|source| ReplayError::Read { path: path.to_owned(), source })?;
+    read(reader, path, shift, now)
+}
+
+/// Reads the lines of a recording as [`load`] does; errors name it `path`.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn read(mut reader: impl BufRead, path: &Path, shift: Option<i64>, now: TradeTime) -> Result<Session, ReplayError> {
     let mut session = Session::default();
-    let mut reader = open(path).map_err(|source| ReplayError::Read { path: path.to_owned(), source })?;
     let (mut line, mut lines, mut first_ns) = (Vec::new(), 0, None);
     loop {
         line.clear();
