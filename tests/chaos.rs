@@ -4,15 +4,22 @@
 
 mod support;
 
+#[path = "chaos/oracle.rs"]
+mod oracle;
 #[path = "chaos/plan.rs"]
 mod plan;
+#[path = "chaos/process.rs"]
+mod process;
 #[path = "chaos/world.rs"]
 mod world;
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::Instant;
 
-use plan::{Action, Plan, plan};
+use plan::{Plan, plan};
 use world::World;
 
 /// Seeds that failed once, and how many fresh ones `scripts/test` adds.
@@ -23,33 +30,49 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
-/// Lets the plan of `seed` happen to `captures` captures. Gives a line about it, or why the promise was broken.
+/// Lets the plan of `seed` happen to `captures` captures. Gives a line about it, or why the promise was broken;
+/// `None` without an influxd.
 fn run(seed: u64, captures: usize) -> Option<Result<String, String>> {
     let begin = Instant::now();
-    let mut world = World::start(seed, captures)?;
-    let mut rng = fastrand::Rng::with_seed(seed);
     let happens = plan(seed);
-    for (quiet, action) in &happens {
-        std::thread::sleep(*quiet);
-        world.act(*action, rng.usize(0..captures));
-    }
-    let verified = world.verify();
     let words = format!("seed {seed}: {}", kinds(&happens));
-    Some(match verified {
-        Ok(trades) => Ok(format!("{words}: {trades} trades are the exchange's, {} s", begin.elapsed().as_secs())),
-        Err(why) => Err(format!("{words}: {why}\n{}\n{happens:#?}", world.logs())),
+    let started = catch_unwind(|| World::start(seed, captures)).map_err(reason);
+    let mut world = match started {
+        Ok(world) => world?,
+        Err(why) => return Some(Err(format!("{words}: no start: {why}"))),
+    };
+    // A failed wait fails this seed, not those after it.
+    let verified = catch_unwind(AssertUnwindSafe(|| {
+        for (step, (quiet, action)) in happens.iter().enumerate() {
+            std::thread::sleep(*quiet);
+            world.act(*action, step % captures);
+        }
+        oracle::verify(&mut world)
+    }));
+    let seconds = || begin.elapsed().as_secs();
+    Some(match verified.unwrap_or_else(|panic| Err(reason(panic))) {
+        Ok(trades) => Ok(format!("{words}: {trades} trades are the exchange's, {} s", seconds())),
+        Err(why) => {
+            let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{seed}-{captures}.log"));
+            std::fs::write(&log, format!("{why}\n{happens:#?}\n{}", world.logs())).unwrap();
+            Err(format!("{words}: {why}, {} s; the captures' logs: {}", seconds(), log.display()))
+        }
     })
+}
+
+/// What a panic said.
+fn reason(panic: Box<dyn Any + Send>) -> String {
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => panic.downcast::<&str>().map_or_else(|_| "a panic".to_owned(), |text| (*text).to_owned()),
+    }
 }
 
 /// The kinds of what happens, with how often.
 fn kinds(plan: &Plan) -> String {
     let mut kinds = BTreeMap::new();
     for (_, action) in plan {
-        let name = match action {
-            Action::Fault(mode, _) => format!("{mode:?}"),
-            other => format!("{other:?}"),
-        };
-        *kinds.entry(name.split('(').next().unwrap_or_default().to_owned()).or_insert(0) += 1;
+        *kinds.entry(action.kind()).or_insert(0) += 1;
     }
     kinds.into_iter().map(|(kind, times)| format!("{times} {kind}")).collect::<Vec<_>>().join(", ")
 }
@@ -67,7 +90,7 @@ fn run_all(seeds: &[u64], captures: usize) {
         }
     }
     let all = seeds.len();
-    eprintln!("chaos: {} of {all} seeds, {captures} capture(s): store == exchange", all - failed.len());
+    println!("chaos: {} of {all} seeds, {captures} capture(s): store == exchange", all - failed.len());
     assert!(failed.is_empty(), "seeds {failed:?}: repeat one with scripts/chaos 1 SEED");
 }
 

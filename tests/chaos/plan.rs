@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::support::proxy::Mode;
 
+/// Kills and outages that every plan has at least.
+pub(crate) const KILLS_MIN: usize = 3;
+
 /// One thing that goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
@@ -15,18 +18,44 @@ pub(crate) enum Action {
     KillInfluxd(Duration),
     /// Both are killed, and started again after this.
     KillBoth(Duration),
-    /// tickflux is killed and started again while influxd is away, for this.
+    /// tickflux is killed and started again while influxd is away, for this before and after.
     KillCaptureWhileInfluxdIsAway(Duration),
-    /// The proxy has a fault for this.
+    /// What goes to InfluxDB has a fault for this.
     Fault(Mode, Duration),
+    /// tickflux is killed and started again while it has one, for this before and after.
+    KillCaptureInFault(Mode, Duration),
+    /// The exchange's history has a fault for this, while the stream is away at first.
+    HistoryFault(Mode, Duration),
     /// The stream is away for this.
     StreamAway(Duration),
-    /// The stream is away for a moment, and tickflux is killed this long after it noticed.
-    KillInRepair(Duration),
+    /// The stream is away for this while the history is slow; tickflux is killed so long after it noticed the hole.
+    KillInRepair(Duration, Duration),
     /// The disk takes nothing for this.
     NoDisk(Duration),
     /// The disk takes nothing and influxd is away for this.
     NoDiskAndNoInfluxd(Duration),
+    /// tickflux is killed when the disk took nothing for this.
+    KillWithoutDisk(Duration),
+    /// tickflux is killed and started again on a disk that takes nothing for this.
+    StartWithoutDisk(Duration),
+}
+
+impl Action {
+    /// Whether it ends or takes away a part without a warning.
+    fn is_kill_or_outage(self) -> bool {
+        !matches!(self, Self::StopCapture | Self::Fault(Mode::Delay(_), _) | Self::HistoryFault(..))
+    }
+
+    /// What kind of thing it is.
+    pub(crate) fn kind(self) -> String {
+        let word = |text: String| text.split('(').next().unwrap_or_default().to_owned();
+        match self {
+            Self::Fault(mode, _) => word(format!("{mode:?}")),
+            Self::KillCaptureInFault(mode, _) => format!("KillIn{}", word(format!("{mode:?}"))),
+            Self::HistoryFault(mode, _) => format!("History{}", word(format!("{mode:?}"))),
+            other => word(format!("{other:?}")),
+        }
+    }
 }
 
 /// What happens, and how long it is quiet before.
@@ -35,37 +64,64 @@ pub(crate) type Plan = Vec<(Duration, Action)>;
 /// The plan of a seed: four to seven things that go wrong.
 pub(crate) fn plan(seed: u64) -> Plan {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let actions = rng.usize(4..8);
-    (0..actions).map(|_| (millis(&mut rng, 200, 1_500), action(&mut rng))).collect()
+    let mut plan: Plan = Vec::new();
+    for at in 0..rng.usize(4..8) {
+        let quiet = millis(&mut rng, 100, 1_500);
+        let mut drawn = action(&mut rng);
+        while at < KILLS_MIN && !drawn.is_kill_or_outage() {
+            drawn = action(&mut rng);
+        }
+        plan.push((quiet, drawn));
+    }
+    rng.shuffle(&mut plan);
+    plan
 }
 
 fn action(rng: &mut fastrand::Rng) -> Action {
-    match rng.u8(0..13) {
+    match rng.u8(0..18) {
         0 | 1 => Action::KillCapture(millis(rng, 0, 2_500)),
         2 => Action::StopCapture,
         3 | 4 => Action::KillInfluxd(millis(rng, 0, 2_500)),
         5 => Action::KillBoth(millis(rng, 0, 2_000)),
-        6 => Action::KillCaptureWhileInfluxdIsAway(millis(rng, 500, 2_500)),
+        6 => Action::KillCaptureWhileInfluxdIsAway(millis(rng, 300, 2_000)),
         7 | 8 => Action::Fault(fault(rng), millis(rng, 500, 3_000)),
-        9 => Action::StreamAway(millis(rng, 200, 2_500)),
-        10 => Action::KillInRepair(millis(rng, 0, 400)),
-        11 => Action::NoDisk(millis(rng, 300, 2_000)),
-        _ => Action::NoDiskAndNoInfluxd(millis(rng, 300, 1_500)),
+        9 | 10 => Action::KillCaptureInFault(fault(rng), millis(rng, 100, 1_500)),
+        11 => Action::HistoryFault(fault(rng), millis(rng, 3_500, 5_000)),
+        12 => Action::StreamAway(millis(rng, 200, 2_500)),
+        13 | 14 => Action::KillInRepair(millis(rng, 500, 2_500), millis(rng, 0, 1_000)),
+        15 => match rng.bool() {
+            true => Action::NoDisk(millis(rng, 100, 2_000)),
+            false => Action::NoDiskAndNoInfluxd(millis(rng, 100, 1_500)),
+        },
+        16 => Action::KillWithoutDisk(millis(rng, 0, 1_500)),
+        _ => Action::StartWithoutDisk(millis(rng, 100, 1_500)),
     }
 }
 
 fn fault(rng: &mut fastrand::Rng) -> Mode {
-    match rng.u8(0..7) {
+    match rng.u8(0..10) {
         0 => Mode::Delay(millis(rng, 50, 800)),
         1 => Mode::CutBefore,
-        2 => Mode::CutAfter,
-        3 => Mode::Answer(500, None),
-        4 => Mode::Answer(503, Some(1)),
-        5 => Mode::Answer(429, Some(2)),
-        _ => Mode::BlackHole,
+        2 => Mode::CutWithin,
+        3 | 4 => Mode::CutAfter,
+        5 => Mode::Answer(500, None),
+        6 => Mode::Answer(503, Some(1)),
+        7 => Mode::Answer(429, Some(2)),
+        8 => Mode::BlackHole,
+        _ => Mode::Mixed(rng.u64(..)),
     }
 }
 
 fn millis(rng: &mut fastrand::Rng, from: u64, to: u64) -> Duration {
     Duration::from_millis(rng.u64(from..=to))
+}
+
+#[test]
+fn every_plan_is_its_seeds_own_and_has_enough_kills_or_outages() {
+    for seed in 0..10_000 {
+        let happens = plan(seed);
+        assert_eq!(happens, plan(seed));
+        let severe = happens.iter().filter(|(_, action)| action.is_kill_or_outage()).count();
+        assert!(severe >= KILLS_MIN && (4..8).contains(&happens.len()), "seed {seed}: {happens:?}");
+    }
 }

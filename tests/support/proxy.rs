@@ -12,8 +12,10 @@ pub enum Mode {
     Pass,
     /// They pass after a while.
     Delay(Duration),
-    /// The connection breaks before the server has the request.
+    /// The connection is reset before the server has the request.
     CutBefore,
+    /// The connection breaks when the server has the head and half of the body.
+    CutWithin,
     /// The connection breaks after the server has answered.
     CutAfter,
     /// The proxy answers by itself, perhaps with `Retry-After` in seconds.
@@ -22,6 +24,24 @@ pub enum Mode {
     BlackHole,
     /// The price of the trade with this id is no number.
     Malform(u64),
+    /// Each request has one of the others, drawn from this seed.
+    Mixed(u64),
+}
+
+impl Mode {
+    /// What happens to the request with this number.
+    fn for_request(self, number: u64) -> Self {
+        let Self::Mixed(seed) = self else { return self };
+        let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(number));
+        match rng.u8(0..10) {
+            0..4 => Self::Pass,
+            4 => Self::Delay(Duration::from_millis(rng.u64(1..400))),
+            5 => Self::CutBefore,
+            6 => Self::CutWithin,
+            7 | 8 => Self::CutAfter,
+            _ => Self::Answer([429, 500, 503][rng.usize(0..3)], None),
+        }
+    }
 }
 
 /// A running proxy.
@@ -39,10 +59,10 @@ impl Proxy {
         let mode = Arc::new(Mutex::new(Mode::Pass));
         let shared = Arc::clone(&mode);
         std::thread::spawn(move || {
-            for client in listener.incoming().flatten() {
+            for (client, number) in listener.incoming().flatten().zip(0..) {
                 let (target, mode) = (target.clone(), Arc::clone(&shared));
                 // A broken connection ends its thread and nothing else.
-                std::thread::spawn(move || serve(client, &target, &mode));
+                std::thread::spawn(move || serve(client, number, &target, &mode));
             }
         });
         Self { address, mode }
@@ -57,13 +77,16 @@ impl Proxy {
     }
 }
 
-fn serve(mut client: TcpStream, target: &str, mode: &Mutex<Mode>) -> Option<()> {
+fn serve(mut client: TcpStream, number: u64, target: &str, mode: &Mutex<Mode>) -> Option<()> {
+    let now = mode.lock().unwrap().for_request(number);
+    if now == Mode::CutBefore {
+        // What is left unread makes it a reset.
+        client.read_exact(&mut [0]).ok()?;
+        return None;
+    }
     let (head, body) = read_request(&mut client)?;
-    let now = *mode.lock().unwrap();
     match now {
-        Mode::Pass | Mode::CutAfter => {}
         Mode::Delay(time) => std::thread::sleep(time),
-        Mode::CutBefore => return None,
         Mode::BlackHole => {
             let deadline = Instant::now() + Duration::from_secs(120);
             while *mode.lock().unwrap() == Mode::BlackHole && Instant::now() < deadline {
@@ -77,7 +100,7 @@ fn serve(mut client: TcpStream, target: &str, mode: &Mutex<Mode>) -> Option<()> 
                 format!("HTTP/1.1 {status} Fault\r\n{retry_after}Content-Length: 0\r\nConnection: close\r\n\r\n");
             return client.write_all(answer.as_bytes()).ok();
         }
-        Mode::Malform(_) => {}
+        _ => {}
     }
     let body = match now {
         Mode::Malform(id) => malformed(&body, id),
@@ -85,6 +108,9 @@ fn serve(mut client: TcpStream, target: &str, mode: &Mutex<Mode>) -> Option<()> 
     };
     let mut server = TcpStream::connect(target).ok()?;
     server.write_all(head_for(&head, body.len()).as_bytes()).ok()?;
+    if now == Mode::CutWithin {
+        return server.write_all(&body[..body.len() / 2]).ok();
+    }
     server.write_all(&body).ok()?;
     let mut answer = Vec::new();
     server.read_to_end(&mut answer).ok()?;

@@ -1,6 +1,6 @@
 //! Trades as plain values, as the exchange lists them and as a store holds them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use super::influxd::{BUCKET, Influxd};
@@ -39,16 +39,15 @@ pub fn influx_trades(influxd: &Influxd) -> Trades {
          |> map(fn: (r) => ({{r with ns: int(v: r._time)}}))"
     );
     let csv = influxd.influx_ok(&["query", "--raw", &query]);
-    let rows = tickflux::store::influx::flux_csv::rows(&without_annotations(&csv)).unwrap();
     let mut trades = Trades::new();
-    for row in &rows {
-        let text = |column| row.text(column).unwrap().to_owned();
+    for row in &rows(&csv) {
+        let text = |column: &str| row[column].to_owned();
         let (ns, id): (i64, u64) = (text("ns").parse().unwrap(), text("trade_id").parse().unwrap());
         assert_eq!(ns.unsigned_abs() % 1_000_000, id % 1_000_000, "the id is in the point's time");
         for (exact, float) in [("price", "price_float"), ("quantity", "quantity_float")] {
             assert_eq!(text(exact).parse::<f64>(), text(float).parse::<f64>(), "the database read the same number");
         }
-        let value = (ns / 1_000_000, text("price"), text("quantity"), text("buyer_is_maker") == "true");
+        let value = (ns / 1_000_000, text("price"), text("quantity"), row["buyer_is_maker"].parse().unwrap());
         assert!(trades.insert((text("symbol"), id), value).is_none(), "id {id} twice");
     }
     trades
@@ -61,9 +60,28 @@ pub fn influx_ids(influxd: &Influxd) -> BTreeSet<(String, u64)> {
          |> keep(columns: [\"symbol\", \"_value\"])"
     );
     let csv = influxd.influx_ok(&["query", "--raw", &query]);
-    let rows = tickflux::store::influx::flux_csv::rows(&without_annotations(&csv)).unwrap();
-    let id = |row: &tickflux::store::influx::flux_csv::Row| row.text("_value").unwrap().parse().unwrap();
-    rows.iter().map(|row| (row.text("symbol").unwrap().to_owned(), id(row))).collect()
+    rows(&csv).iter().map(|row| (row["symbol"].clone(), row["_value"].parse().unwrap())).collect()
+}
+
+/// The rows of an answer by their columns' names; shares no code with tickflux.
+fn rows(csv: &str) -> Vec<HashMap<&'static str, String>> {
+    const COLUMNS: [&str; 9] =
+        ["symbol", "trade_id", "ns", "price", "price_float", "quantity", "quantity_float", "buyer_is_maker", "_value"];
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(false).flexible(true).comment(Some(b'#')).from_reader(csv.as_bytes());
+    let (mut places, mut rows) = (Vec::new(), Vec::new());
+    for record in reader.records() {
+        let record = record.unwrap();
+        if record.get(1) == Some("result") {
+            // Every table begins with its names.
+            let place = |name: &'static str| Some((name, record.iter().position(|column| column == name)?));
+            places = COLUMNS.into_iter().filter_map(place).collect();
+            continue;
+        }
+        assert!(!places.is_empty(), "no table: {record:?}");
+        rows.push(places.iter().map(|(name, at)| (*name, record[*at].to_owned())).collect());
+    }
+    rows
 }
 
 /// The CSV without the lines that describe its columns.
