@@ -64,6 +64,14 @@ impl Influxd {
         }
     }
 
+    /// The CPU time that it has used, user and system, by Linux' own account.
+    pub fn cpu_seconds(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let after_name = stat.rsplit(')').next().unwrap();
+        // utime and stime are the fields 14 and 15, in ticks of 10 ms (proc(5)).
+        after_name.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap() / 100.0).sum()
+    }
+
     /// Runs the influx CLI against it.
     pub fn influx(&self, args: &[&str]) -> Output {
         Command::new(self.bin.join("influx"))

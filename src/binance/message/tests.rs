@@ -39,6 +39,14 @@ fn raw_and_combined_trades_keep_every_value() {
 }
 
 #[test]
+fn todays_form_is_scanned() {
+    assert!(super::scan::scan(&combined(RAW)).is_some());
+    for other in [RAW.to_owned(), combined(&RAW.replace("\"M\":true", "\"M\":1")), combined(RAW) + " "] {
+        assert_eq!(super::scan::scan(&other), None, "{other}: is the parser's");
+    }
+}
+
+#[test]
 fn key_order_unknown_fields_and_the_form_before_june_2024_do_not_matter() {
     let old = RAW.replace(r#""T":"#, r#""b":88,"a":50,"T":"#);
     let reordered = format!(r#"{{"data":{RAW},"stream":"btcusdt@trade","new":[1]}}"#);
@@ -107,6 +115,24 @@ proptest! {
         if let Ok(Message::Trade(trade)) = decoded(&text) {
             prop_assert!(text.contains(trade.price.as_str()));
             prop_assert!(text.contains(&trade.id.to_string()));
+        }
+    }
+
+    #[test]
+    fn what_is_scanned_is_what_the_parser_reads(
+        changes in prop::collection::vec((0..RAW.len() + 35, prop::sample::select(b"0123456789.\\\"{},:-eE+ tfTM".to_vec())), 0..3),
+        symbol in "[A-Z]{1,5}|币",
+        id in any::<u64>(),
+    ) {
+        let raw = RAW.replace("BTCUSDT", &symbol).replace("3735683259", &id.to_string());
+        let mut bytes = combined(&raw).into_bytes();
+        for (at, byte) in changes {
+            if let Some(changed) = bytes.get_mut(at).filter(|old| old.is_ascii()) { *changed = byte }
+        }
+        let text = String::from_utf8(bytes).unwrap();
+        if let Some(scanned) = super::scan::scan(&text) {
+            let Combined { data } = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(scanned, data);
         }
     }
 }

@@ -1,0 +1,190 @@
+//! The whole capture against a real influxd, in ratios to what the same influxd takes in the same run.
+//!
+//! `scripts/bench` runs it. Rounds are interleaved, and medians are printed.
+
+#![allow(clippy::unwrap_used, reason = "a benchmark may fail so")]
+
+#[path = "whole/ceiling.rs"]
+mod ceiling;
+#[path = "whole/feeder.rs"]
+mod feeder;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::process::{Command, Stdio};
+
+use feeder::{Frames, Pace, prints, serve};
+use serde_json::Value;
+use support::influxd::{Influxd, TOKEN};
+use support::{exchange, now};
+
+const ROUNDS: usize = 3;
+const TRADES: usize = 1_000_000;
+/// Lines in a body of the ceiling; the best of them is the ceiling.
+const CEILING_LINES: [usize; 3] = [5_000, 10_000, 20_000];
+
+/// One capture's figures.
+struct Run {
+    summary: Value,
+    influxd_cpu: f64,
+    reconnects: usize,
+}
+
+impl Run {
+    fn number(&self, key: &str) -> f64 {
+        self.summary[key].as_f64().unwrap()
+    }
+
+    fn latency(&self, key: &str) -> f64 {
+        self.summary["latency_ms"][key].as_f64().unwrap()
+    }
+}
+
+/// Captures `trades` of `symbols` symbols at `pace` into `store`.
+fn capture(influxd: &Influxd, store: &[&str], symbols: usize, trades: usize, pace: Pace) -> Run {
+    let prints = prints(symbols, trades, now().ms());
+    let names: std::collections::BTreeSet<_> = prints.iter().map(|print| print.trade.symbol.to_string()).collect();
+    let names = names.into_iter().collect::<Vec<_>>().join(",");
+    let stream = format!("ws://{}", serve(Frames::new(&prints), pace));
+    drop(prints);
+    let folder = tempfile::tempdir().unwrap();
+    let before = influxd.cpu_seconds();
+    let output = Command::new(env!("CARGO_BIN_EXE_tickflux"))
+        .args([
+            "capture",
+            "--exchange",
+            "practice",
+            "--format",
+            "json",
+            "--no-repair",
+            "--rest-url",
+            "http://127.0.0.1:9",
+        ])
+        .args(["--symbols", &names, "--stream-url", &stream, "--count", &trades.to_string(), "--duration", "3m"])
+        .args(store)
+        .current_dir(folder.path())
+        .env("INFLUX_TOKEN", TOKEN)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{log}");
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["trades"], trades, "{log}");
+    let influxd_cpu = influxd.cpu_seconds() - before;
+    Run { summary, influxd_cpu, reconnects: log.matches("Stream connection opened").count() - 1 }
+}
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
+
+fn of(runs: &[Run], figure: impl Fn(&Run) -> f64) -> f64 {
+    median(runs.iter().map(figure).collect())
+}
+
+/// A bucket of its own for each run, so that none finds the points of another.
+fn bucket(influxd: &Influxd, name: &str) -> String {
+    influxd.make_bucket(name);
+    name.to_owned()
+}
+
+fn throughput(influxd: &Influxd) {
+    let (mut ceilings, mut runs) = (CEILING_LINES.map(|_| Vec::new()), Vec::new());
+    let mut ratios = Vec::new();
+    for round in 0..ROUNDS {
+        for (at, lines) in CEILING_LINES.into_iter().enumerate() {
+            let bodies = ceiling::bodies(&prints(2, TRADES, now().ms()), &exchange("practice"), lines);
+            let bucket = bucket(influxd, &format!("ceiling-{lines}-{round}"));
+            ceilings[at].push(TRADES as f64 / ceiling::post(influxd, &bucket, &bodies).as_secs_f64());
+            influxd.influx_ok(&["bucket", "delete", "--name", &bucket]);
+        }
+        let best = ceilings.iter().map(|rates| rates[round]).fold(0.0, f64::max);
+        let bucket = bucket(influxd, &format!("capture-{round}"));
+        let store = ["--store", &influxd.url, "--bucket", &bucket];
+        let run = capture(influxd, &store, 2, TRADES, Pace::Max);
+        ratios.push(run.number("trades_per_second") / best);
+        runs.push(run);
+        influxd.influx_ok(&["bucket", "delete", "--name", &bucket]);
+    }
+    println!("\n## {TRADES} trades at full speed into InfluxDB, outbox on, medians of {ROUNDS} interleaved rounds\n");
+    for (rates, lines) in ceilings.into_iter().zip(CEILING_LINES) {
+        println!("- ceiling, {lines} lines a body, 2 connections: {:.0} trades/s", median(rates));
+    }
+    println!("- tickflux: {:.0} trades/s", of(&runs, |run| run.number("trades_per_second")));
+    println!("- share of the best ceiling of the same round: {:.2}, rounds {ratios:.2?}", median(ratios.clone()));
+    println!("- CPU of tickflux: {:.2} s", of(&runs, |run| run.number("cpu_seconds")));
+    println!("- CPU of influxd: {:.2} s", of(&runs, |run| run.influxd_cpu));
+    println!("- peak RSS: {:.1} MB", of(&runs, |run| run.number("peak_rss_bytes") / 1e6));
+    println!("- batches: {:.0}", of(&runs, |run| run.number("batches")));
+}
+
+fn paced(influxd: &Influxd) {
+    println!("\n## At a steady rate into InfluxDB, outbox on, medians of {ROUNDS} rounds\n");
+    println!("| trades/s | p50 ms | p99 ms | max ms | CPU of tickflux, % of a core | CPU of influxd, % |");
+    println!("|---|---|---|---|---|---|");
+    for (rate, seconds) in [(100.0, 20), (2_000.0, 10), (10_000.0, 5)] {
+        let run = |round| {
+            let bucket = bucket(influxd, &format!("paced-{rate}-{round}"));
+            let store = ["--store", &influxd.url, "--bucket", &bucket];
+            let run = capture(influxd, &store, 2, rate as usize * seconds, Pace::PerSecond(rate));
+            influxd.influx_ok(&["bucket", "delete", "--name", &bucket]);
+            run
+        };
+        let runs: Vec<_> = (0..ROUNDS).map(run).collect();
+        let share = |cpu: f64, run: &Run| 100.0 * cpu / run.number("seconds");
+        println!(
+            "| {rate} | {:.2} | {:.2} | {:.1} | {:.1} | {:.0} |",
+            of(&runs, |run| run.latency("p50")),
+            of(&runs, |run| run.latency("p99")),
+            of(&runs, |run| run.latency("max")),
+            of(&runs, |run| share(run.number("cpu_seconds"), run)),
+            of(&runs, |run| share(run.influxd_cpu, run)),
+        );
+    }
+}
+
+fn burst(influxd: &Influxd) {
+    let bucket = bucket(influxd, "burst");
+    let store = ["--store", &influxd.url, "--bucket", &bucket];
+    let run = capture(influxd, &store, 2, 10_100, Pace::Burst(10_000));
+    let (reconnects, slowest) = (run.reconnects, run.latency("max"));
+    println!("\n## 10,000 trades at once\n\nAll stored; reconnects {reconnects}, slowest {slowest:.0} ms.");
+}
+
+fn symbols(influxd: &Influxd) {
+    println!("\n## Symbols at the same total rate, {TRADES} trades at full speed into SQLite, medians of {ROUNDS}\n");
+    println!("| symbols | rows/s | CPU s | CPU to that of 2 symbols |\n|---|---|---|---|");
+    let counts = [2, 20, 200, 1_000];
+    let mut runs = counts.map(|_| Vec::new());
+    for _ in 0..ROUNDS {
+        for (at, symbols) in counts.into_iter().enumerate() {
+            runs[at].push(capture(influxd, &["--store", "sqlite:trades.db"], symbols, TRADES, Pace::Max));
+        }
+    }
+    let cpu = |runs: &[Run]| of(runs, |run| run.number("cpu_seconds"));
+    for (runs_of, symbols) in runs.iter().zip(counts) {
+        let rate = of(runs_of, |run| run.number("trades_per_second"));
+        println!("| {symbols} | {rate:.0} | {:.2} | {:.2} |", cpu(runs_of), cpu(runs_of) / cpu(&runs[0]));
+    }
+}
+
+fn main() {
+    // Cargo passes its own flags, too.
+    let wanted: Vec<_> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let Some(influxd) = Influxd::start() else { std::process::exit(2) };
+    let is_wanted = |name| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+    if is_wanted("throughput") {
+        throughput(&influxd);
+    }
+    if is_wanted("paced") {
+        paced(&influxd);
+    }
+    if is_wanted("burst") {
+        burst(&influxd);
+    }
+    if is_wanted("symbols") {
+        symbols(&influxd);
+    }
+}
