@@ -4,12 +4,44 @@
 
 mod support;
 
+use std::collections::{BTreeSet, HashMap};
 use std::process::Command;
 
 use nix::sys::signal::Signal;
 use support::influxd::free_port;
 use support::process::{Capture, wait_until};
-use support::{practice, summary, tickflux};
+use support::trades::exchanges_list;
+use support::{practice, server, summary, tickflux};
+
+/// What `/metrics` says, by series.
+struct Metrics(HashMap<String, f64>);
+
+impl Metrics {
+    /// Reads all of it; what is not Prometheus' text format fails the test.
+    fn read(address: &str) -> Self {
+        let answer = server::get(address, "/metrics");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains("text/plain; version=0.0.4"), "{head}");
+        let mut typed = BTreeSet::new();
+        let mut values = HashMap::new();
+        for line in body.lines().filter(|line| !line.is_empty() && !line.starts_with("# HELP ")) {
+            if let Some(name) = line.strip_prefix("# TYPE ") {
+                assert!(typed.insert(name.split(' ').next().unwrap().to_owned()), "{line} twice");
+                continue;
+            }
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            let name = series.split('{').next().unwrap();
+            let family = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
+            assert!(typed.contains(name) || family.is_some_and(|family| typed.contains(family)), "{line} has no type");
+            assert!(values.insert(series.to_owned(), value.parse().unwrap()).is_none(), "{line} twice");
+        }
+        Self(values)
+    }
+
+    fn value(&self, series: &str) -> f64 {
+        *self.0.get(series).unwrap_or_else(|| panic!("no {series} in {:?}", self.0))
+    }
+}
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
@@ -44,21 +76,47 @@ fn a_capture_is_well_while_trades_come_and_are_stored() {
     let args = ["--stream-url", &stream, "--rest-url", &rest, "--metrics-listen", &listen, "--format", "json"];
     let capture = Capture::start(folder.path(), &args);
     wait_until("the capture is well", || health() == Some(0));
-    let metrics = || support::server::get(&listen, "/metrics");
-    let value = |text: &str, name: &str| {
-        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse::<f64>().ok())
-    };
-    wait_until("trades are counted", || value(&metrics(), "tickflux_trades_stored_total") > Some(100.0));
-    let text = metrics();
-    assert_eq!(value(&text, "tickflux_healthy"), Some(1.0), "{text}");
-    assert_eq!(value(&text, "tickflux_connections_open"), Some(1.0), "{text}");
-    assert_eq!(value(&text, "tickflux_holes_found_total"), Some(0.0), "what has not happened is zero: {text}");
-    let latencies = value(&text, "tickflux_latency_seconds_count");
-    assert!(latencies >= value(&text, "tickflux_trades_stored_total"), "{text}");
+    wait_until("trades are counted", || Metrics::read(&listen).value("tickflux_trades_stored_total") > 100.0);
+    wait_until("the connection is counted", || Metrics::read(&listen).value("tickflux_connections_open") == 1.0);
+    for part in ["stream", "store", "memory", "outbox"] {
+        assert_eq!(Metrics::read(&listen).value(&format!("tickflux_healthy{{part=\"{part}\"}}")), 1.0, "{part}");
+    }
     let output = capture.stop();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(summary(&output)["trades"].as_u64() > Some(0));
     assert_eq!(health(), Some(3));
+}
+
+#[test]
+fn the_metrics_say_what_the_exchange_sold() {
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let exchange = runtime.block_on(practice::start(practice::market(23, 5_000)));
+    let (stream, rest) = (format!("ws://{}", exchange.address()), format!("http://{}", exchange.address()));
+    let listen = format!("127.0.0.1:{}", free_port());
+    let args = ["--stream-url", &stream, "--rest-url", &rest, "--metrics-listen", &listen];
+    let capture = Capture::start(folder.path(), &args);
+    wait_until("everything is stored", || {
+        std::net::TcpStream::connect(&listen).is_ok()
+            && Metrics::read(&listen).value("tickflux_trades_stored_total") == 5_000.0
+            && Metrics::read(&listen).value("tickflux_trades_waiting") == 0.0
+    });
+    wait_until("batches are shown", || Metrics::read(&listen).value("tickflux_batches_stored_total") >= 1.0);
+    let metrics = Metrics::read(&listen);
+    let list = exchanges_list(&exchange);
+    assert_eq!(list.len(), 5_000);
+    for symbol in ["BTCUSDT", "ETHUSDT"] {
+        let newest = list.keys().filter(|(of, _)| of == symbol).map(|(_, id)| *id).max().unwrap();
+        let series = format!("tickflux_trade_id_newest{{symbol=\"{symbol}\"}}");
+        wait_until("the newest id is shown", || Metrics::read(&listen).value(&series) == newest as f64);
+    }
+    assert_eq!(metrics.value("tickflux_latency_seconds_count"), 5_000.0);
+    assert_eq!(metrics.value("tickflux_latency_seconds_bucket{le=\"+Inf\"}"), 5_000.0);
+    assert_eq!(metrics.value("tickflux_build_info{version=\"0.1.0\"}"), 1.0);
+    assert!(metrics.value("process_start_time_seconds") > 1.7e9);
+    for fault in ["holes_found_total", "duplicates_total", "write_failures_total{kind=\"held\"}", "holes_open"] {
+        assert_eq!(metrics.value(&format!("tickflux_{fault}")), 0.0, "{fault}");
+    }
+    assert_eq!(capture.stop().status.code(), Some(0));
 }
 
 #[test]
@@ -73,6 +131,10 @@ fn a_capture_whose_store_is_away_says_so_and_two_signals_end_it_at_once() {
         let output = tickflux(folder.path(), &["health", "--metrics-listen", &listen]);
         output.status.code() == Some(3) && String::from_utf8_lossy(&output.stderr).contains(&format!("store: {store}"))
     });
+    wait_until("the metrics name the store", || {
+        Metrics::read(&listen).value("tickflux_healthy{part=\"store\"}") == 0.0
+    });
+    assert!(Metrics::read(&listen).value("tickflux_write_failures_total{kind=\"transient\"}") >= 1.0);
     assert!(capture.log().contains("kept and tried again"), "{}", capture.log());
     capture.signal(Signal::SIGINT);
     wait_until("the exchange sees it leave", || exchange.subscribers() == 0);

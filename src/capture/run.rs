@@ -368,10 +368,13 @@ impl Capture {
                 waiting: self.left(),
                 holes: self.intake.sequencer.missing().len(),
                 outbox_bytes: self.delivery.disk_bytes(),
-                is_healthy: self.health.reasons().is_empty(),
             },
+            &self.health,
             &self.tally,
         );
+        for (symbol, span) in self.intake.sequencer.spans() {
+            metrics::publish_newest(symbol, span.last);
+        }
         // Nobody may be looking.
         let _ = self.progress.send(Progress {
             trades: self.tally.trades,

@@ -92,8 +92,8 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     eprintln!("tickflux: capturing {} from {} into {}", list(&symbols), args.stream_url, store.describe());
     let health = Arc::new(Health::default());
     if let Some(address) = args.metrics_listen {
-        let metrics = metrics::install().map_err(|error| Failure::Unusable(format!("cannot count: {error}")))?;
-        health::serve(address, Arc::clone(&health), metrics).await.map_err(|error| {
+        let exporter = metrics::install().map_err(|error| Failure::Unusable(format!("cannot count: {error}")))?;
+        health::serve(address, Arc::clone(&health), exporter).await.map_err(|error| {
             Failure::Usage(format!("cannot listen on {address}: {error}: give another --metrics-listen"))
         })?;
     }

@@ -3,19 +3,18 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
+
+use super::metrics::Exporter;
 
 /// Prometheus' text format.
 const METRICS_FORMAT: &str = "text/plain; version=0.0.4";
-const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// A part of the capture that can fail by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,7 +30,11 @@ pub enum Part {
 }
 
 impl Part {
-    fn name(self) -> &'static str {
+    /// Every part.
+    pub const ALL: [Self; 4] = [Self::Stream, Self::Store, Self::Memory, Self::Outbox];
+
+    /// Its name, for people and as a label.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Stream => "stream",
             Self::Store => "store",
@@ -56,6 +59,11 @@ impl Health {
         self.parts().remove(&part);
     }
 
+    /// Whether `part` works.
+    pub fn is_working(&self, part: Part) -> bool {
+        !self.parts().contains_key(&part)
+    }
+
     /// Every reason why the capture is not well.
     pub fn reasons(&self) -> Vec<String> {
         self.parts().iter().map(|(part, why)| format!("{}: {why}", part.name())).collect()
@@ -76,22 +84,14 @@ impl Health {
 /// # Cancel safety
 ///
 /// Dropped before it ends, nothing is served.
-pub async fn serve(address: SocketAddr, health: Arc<Health>, metrics: PrometheusHandle) -> std::io::Result<SocketAddr> {
+pub async fn serve(address: SocketAddr, health: Arc<Health>, exporter: Exporter) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
-    let rendered = metrics.clone();
     let router = Router::new()
         .route("/healthz", get(healthz))
         .with_state(health)
-        .route("/metrics", get(async move || ([(CONTENT_TYPE, METRICS_FORMAT)], rendered.render())));
+        .route("/metrics", get(async move || ([(CONTENT_TYPE, METRICS_FORMAT)], exporter.render())));
     tokio::spawn(async move { axum::serve(listener, router).await });
-    tokio::spawn(async move {
-        // Without it what was recorded stays in memory until someone asks.
-        loop {
-            tokio::time::sleep(UPKEEP_EVERY).await;
-            metrics.run_upkeep();
-        }
-    });
     Ok(address)
 }
 

@@ -2,21 +2,27 @@
 //!
 //! Without a recorder, as in the library's tests, counting does nothing.
 
+mod latency;
+mod process;
+
 use std::time::Duration;
 
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
+use self::latency::LatencyHistogram;
+use super::health::{Health, Part};
 use super::{Event, Tally};
 use crate::capture::connections::Replacement;
+use crate::trade::Symbol;
 
-/// From a fresh trade to an outage, in seconds.
-const LATENCY_BUCKETS: [f64; 14] =
-    [0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0];
-const LATENCY: &str = "tickflux_latency_seconds";
+const LATENCY: (&str, &str) =
+    ("tickflux_latency_seconds", "From the socket to the store's acknowledgement, live trades");
+/// One for the process, as the recorder is.
+static LATENCIES: LatencyHistogram = LatencyHistogram::new();
 
 /// Every counter, with its meaning.
-const COUNTERS: [(&str, &str); 31] = [
+const COUNTERS: [(&str, &str); 32] = [
     ("tickflux_connections_opened_total", "Stream connections opened"),
     ("tickflux_connections_closed_total", "Stream connections that ended, or could not be opened"),
     ("tickflux_connections_replaced_total", "Stream connections replaced while they ran, by why"),
@@ -29,6 +35,7 @@ const COUNTERS: [(&str, &str); 31] = [
     ("tickflux_history_failures_total", "Requests to the exchange's history without a usable answer"),
     ("tickflux_counts_restarted_total", "Times that the exchange started a symbol's ids again"),
     ("tickflux_trades_stored_total", "Trades of this run that the store acknowledged"),
+    (BATCHES, "Batches that the store acknowledged, those of an earlier run included"),
     ("tickflux_write_failures_total", "Writes that have to be tried again, by kind"),
     ("tickflux_write_recoveries_total", "Times that writing worked again"),
     ("tickflux_outbox_left_trades_total", "Trades that an earlier run had left in the outbox"),
@@ -50,14 +57,26 @@ const COUNTERS: [(&str, &str); 31] = [
     ("tickflux_chore_failures_total", "Failures beside the way of a trade"),
 ];
 
+/// A total beside the trades that its event counts: their ratio is the size of a batch.
+const BATCHES: &str = "tickflux_batches_stored_total";
+
+/// The counters with a label, and every value of it.
+const LABELED: [(&str, &str, &[&str]); 4] = [
+    ("tickflux_connections_replaced_total", "why", &["lifetime", "server_shutdown", "idle"]),
+    ("tickflux_holes_ended_total", "end", &["repaired", "not_at_exchange", "expired", "refused"]),
+    ("tickflux_write_failures_total", "kind", &["transient", "held"]),
+    ("tickflux_known_ids_total", "source", &["ledger", "store"]),
+];
+
 /// Every gauge, with its meaning.
-const GAUGES: [(&str, &str); 6] = [
+const GAUGES: [(&str, &str); 7] = [
     ("tickflux_build_info", "1, with the version"),
     ("tickflux_connections_open", "Stream connections that are open"),
     ("tickflux_trades_waiting", "Trades that the store has not acknowledged, in memory or in the outbox"),
     ("tickflux_holes_open", "Runs of ids that are missing now"),
     ("tickflux_outbox_bytes", "Bytes that waiting batches take on disk"),
-    ("tickflux_healthy", "Whether /healthz would answer 200"),
+    ("tickflux_trade_id_newest", "The highest trade id that this run took, by symbol"),
+    ("tickflux_healthy", "1 while a part of the capture works, 0 while it fails, by part"),
 ];
 
 /// The state of a capture, for gauges.
@@ -71,41 +90,47 @@ pub struct State {
     pub holes: usize,
     /// Bytes that waiting batches take on disk.
     pub outbox_bytes: u64,
-    /// Whether nothing fails.
-    pub is_healthy: bool,
 }
 
-/// Begins to count; the handle renders what was counted.
+/// What was counted so far.
+#[derive(Debug, Clone)]
+pub struct Exporter(PrometheusHandle);
+
+impl Exporter {
+    /// It all in Prometheus' text format.
+    pub fn render(&self) -> String {
+        process::publish();
+        self.0.render() + &LATENCIES.render(LATENCY.0, LATENCY.1)
+    }
+}
+
+/// Begins to count.
 ///
 /// # Errors
 ///
 /// If something counts already.
-pub fn install() -> Result<PrometheusHandle, BuildError> {
-    let handle = PrometheusBuilder::new().set_buckets(&LATENCY_BUCKETS)?.install_recorder()?;
+pub fn install() -> Result<Exporter, BuildError> {
+    let handle = PrometheusBuilder::new().install_recorder()?;
+    begin();
+    Ok(Exporter(handle))
+}
+
+/// Says what each metric means, and gives each counter its zero.
+fn begin() {
     for (name, meaning) in COUNTERS {
         describe_counter!(name, meaning);
+        // What has not happened yet is zero, not absent: Prometheus sees no growth from nothing to one.
+        match LABELED.iter().find(|(labeled, ..)| *labeled == name) {
+            Some((_, label, values)) => values.iter().for_each(|value| counter!(name, *label => *value).increment(0)),
+            None => counter!(name).increment(0),
+        }
     }
     for (name, meaning) in GAUGES {
         describe_gauge!(name, meaning);
     }
-    describe_histogram!(LATENCY, "From the socket to the store's acknowledgement, live trades");
     gauge!("tickflux_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
-    // What has not happened yet is zero, not absent.
-    for (name, _) in COUNTERS {
-        if !LABELED.contains(&name) {
-            counter!(name).increment(0);
-        }
-    }
-    Ok(handle)
+    process::begin();
 }
-
-/// These have a label, and appear with their first value.
-const LABELED: [&str; 4] = [
-    "tickflux_connections_replaced_total",
-    "tickflux_holes_ended_total",
-    "tickflux_write_failures_total",
-    "tickflux_known_ids_total",
-];
 
 /// Counts `event`, but duplicates, which come by the trade: [`publish`] takes them from the tally.
 pub(super) fn count(event: &Event<'_>) {
@@ -161,17 +186,26 @@ pub(super) fn count(event: &Event<'_>) {
 
 /// Counts trades that took `latency` from the socket to the acknowledgement.
 pub fn latency(latency: Duration, trades: u32) {
-    histogram!(LATENCY).record_many(latency.as_secs_f64(), usize::try_from(trades).unwrap_or(usize::MAX));
+    LATENCIES.record(latency, trades);
 }
 
 /// Publishes what the state is now.
-pub fn publish(state: State, tally: &Tally) {
+pub fn publish(state: State, health: &Health, tally: &Tally) {
     counter!("tickflux_duplicates_total").absolute(tally.duplicates);
+    counter!(BATCHES).absolute(tally.batches);
     gauge!("tickflux_connections_open").set(state.connections as f64);
     gauge!("tickflux_trades_waiting").set(state.waiting as f64);
     gauge!("tickflux_holes_open").set(state.holes as f64);
     gauge!("tickflux_outbox_bytes").set(state.outbox_bytes as f64);
-    gauge!("tickflux_healthy").set(if state.is_healthy { 1.0 } else { 0.0 });
+    for part in Part::ALL {
+        gauge!("tickflux_healthy", "part" => part.name()).set(u8::from(health.is_working(part)));
+    }
+}
+
+/// Publishes the highest id that this run took of `symbol`.
+pub fn publish_newest(symbol: &Symbol, id: u64) {
+    // Exact: ids are far below 2^53.
+    gauge!("tickflux_trade_id_newest", "symbol" => symbol.to_string()).set(id as f64);
 }
 
 #[cfg(test)]

@@ -46,26 +46,33 @@ fn events<'a>(symbol: &'a Symbol, closed: &'a StreamError) -> Vec<Event<'a>> {
     ]
 }
 
-/// The metrics that are not zero, by name.
-fn rendered(text: &str) -> BTreeSet<String> {
-    let is_value = |line: &&str| !line.starts_with('#') && !line.is_empty() && !line.ends_with(" 0");
-    text.lines().filter(is_value).filter_map(|line| line.split(['{', ' ']).next()).map(str::to_owned).collect()
+/// The counters that are not zero, by name.
+fn counted(text: &str) -> BTreeSet<String> {
+    let is_counted = |line: &&str| !line.starts_with('#') && line.contains("_total") && !line.ends_with(" 0");
+    text.lines().filter(is_counted).filter_map(|line| line.split(['{', ' ']).next()).map(str::to_owned).collect()
 }
+
+/// Every series: names with their labels.
+fn series(text: &str) -> BTreeSet<String> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect()
+}
+
+const STATE: State = State { connections: 0, waiting: 0, holes: 0, outbox_bytes: 0 };
 
 #[test]
 fn every_event_changes_one_metric_of_its_own() {
     let (symbol, closed) = ("BTCUSDT".parse().unwrap(), StreamError::Ended);
-    let mut seen = BTreeSet::new();
+    let mut seen = BTreeSet::from([BATCHES.to_owned()]);
     for event in events(&symbol, &closed) {
         let recorder = PrometheusBuilder::new().build_recorder();
-        let handle = recorder.handle();
-        let state = State { connections: 0, waiting: 0, holes: 0, outbox_bytes: 0, is_healthy: false };
         metrics::with_local_recorder(&recorder, || {
             let mut tally = Tally::default();
             tally.note(&event);
-            publish(state, &tally);
+            publish(STATE, &Health::default(), &tally);
         });
-        let changed = rendered(&handle.render());
+        let mut changed = counted(&recorder.handle().render());
+        changed.remove(BATCHES);
         assert_eq!(changed.len(), 1, "{event:?}: {changed:?}");
         assert!(seen.is_disjoint(&changed), "{event:?}: {changed:?} is another's");
         seen.extend(changed);
@@ -74,28 +81,46 @@ fn every_event_changes_one_metric_of_its_own() {
 }
 
 #[test]
-fn every_metric_is_documented() {
-    let document = include_str!("../../../docs/operations.md");
-    for name in COUNTERS.iter().chain(&GAUGES).map(|(name, _)| *name).chain([LATENCY]) {
-        assert!(document.contains(&format!("`{name}")), "{name} is not in docs/operations.md");
+fn every_counter_is_there_before_its_first_event() {
+    let (symbol, closed) = ("BTCUSDT".parse().unwrap(), StreamError::Ended);
+    let range = IdRange { first: 1, last: 2 };
+    let recorder = PrometheusBuilder::new().build_recorder();
+    metrics::with_local_recorder(&recorder, begin);
+    let before = recorder.handle().render();
+    assert_eq!(counted(&before), BTreeSet::new());
+    metrics::with_local_recorder(&recorder, || {
+        let mut tally = Tally::default();
+        events(&symbol, &closed).iter().for_each(|event| tally.note(event));
+        for why in [Replacement::Lifetime, Replacement::ServerShutdown, Replacement::Idle] {
+            tally.note(&Event::ConnectionReplaced(1, why));
+        }
+        for end in [End::Repaired, End::NotAtExchange, End::Expired, End::Refused] {
+            tally.note(&Event::HoleEnded(&symbol, range, end));
+        }
+        tally.note(&Event::WriteFailed { why: "token", held: true, tries: 1 });
+        tally.note(&Event::Known { symbol: &symbol, span: range, source: "store" });
+    });
+    assert_eq!(series(&recorder.handle().render()), series(&before));
+}
+
+#[test]
+fn each_part_has_its_own_health() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let health = Health::default();
+    health.failing(Part::Store, "away");
+    metrics::with_local_recorder(&recorder, || publish(STATE, &health, &Tally::default()));
+    let text = recorder.handle().render();
+    for (part, value) in [("stream", 1), ("store", 0), ("memory", 1), ("outbox", 1)] {
+        assert!(text.contains(&format!("tickflux_healthy{{part=\"{part}\"}} {value}\n")), "{part}: {text}");
     }
 }
 
 #[test]
-fn latencies_are_counted_by_the_trade() {
-    let recorder = PrometheusBuilder::new().set_buckets(&LATENCY_BUCKETS).unwrap().build_recorder();
-    let handle = recorder.handle();
-    metrics::with_local_recorder(&recorder, || {
-        latency(Duration::from_micros(1_500), 7);
-        latency(Duration::from_secs(2), 3);
-    });
-    let text = handle.render();
-    for line in [
-        "tickflux_latency_seconds_bucket{le=\"0.001\"} 0",
-        "tickflux_latency_seconds_bucket{le=\"0.002\"} 7",
-        "tickflux_latency_seconds_bucket{le=\"5\"} 10",
-        "tickflux_latency_seconds_count 10",
-    ] {
-        assert!(text.contains(line), "{line} is not in {text}");
+fn every_metric_is_documented() {
+    let document = include_str!("../../../docs/operations.md");
+    let names = COUNTERS.iter().chain(&GAUGES).chain([&LATENCY]).map(|(name, _)| *name).chain(process::NAMES);
+    for name in names {
+        let (whole, labeled) = (format!("`{name}`"), format!("`{name}{{"));
+        assert!(document.contains(&whole) || document.contains(&labeled), "{name} is not in docs/operations.md");
     }
 }
