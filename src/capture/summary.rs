@@ -149,6 +149,15 @@ pub fn process_usage() -> (Duration, u64) {
         Duration::new(value.tv_sec().try_into().unwrap_or(0), u32::try_from(value.tv_usec()).unwrap_or(0) * 1_000)
     };
     // Linux counts `ru_maxrss` in kilobytes.
-    let peak = u64::try_from(usage.max_rss()).unwrap_or(0) * 1024;
+    let peak = memory_bytes("VmHWM").unwrap_or_else(|| u64::try_from(usage.max_rss()).unwrap_or(0) * 1024);
     (time(usage.user_time()) + time(usage.system_time()), peak)
+}
+
+/// A figure of `/proc/self/status` (Linux, proc(5)), in bytes. `getrusage` has a peak, too, but
+/// it is the parent's where that was larger when it started this process.
+pub fn memory_bytes(name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let value =
+        |line: &str| line.strip_prefix(name)?.strip_prefix(':')?.trim().strip_suffix(" kB")?.parse::<u64>().ok();
+    status.lines().find_map(value).map(|kilobytes| kilobytes * 1024)
 }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 
-use crate::capture::summary::process_usage;
+use crate::capture::summary::{memory_bytes, process_usage};
 
 const CPU: &str = "process_cpu_seconds_total";
 const RSS: &str = "process_resident_memory_bytes";
@@ -24,13 +24,7 @@ pub(super) fn begin() {
 pub(super) fn publish() {
     let (cpu, _) = process_usage();
     counter!(CPU).absolute(cpu.as_secs());
-    if let Some(bytes) = resident_bytes() {
+    if let Some(bytes) = memory_bytes("VmRSS") {
         gauge!(RSS).set(bytes as f64);
     }
-}
-
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"))?;
-    kilobytes.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
 }
