@@ -106,6 +106,17 @@ impl Work {
         stored.is_empty() && ended.is_empty() && restarted.is_empty() && load.is_none() && !trim
     }
 
+    /// Adds rows to remove with their ids; those that follow each other become one.
+    pub fn add_stored(&mut self, rows: Option<SeqRange>, ids: TradeIds) {
+        match (self.stored.last_mut(), rows) {
+            (Some((Some(last), known)), Some(rows)) if last.last + 1 == rows.first => {
+                last.last = rows.last;
+                known.merge(&ids);
+            }
+            _ => self.stored.push((rows, ids)),
+        }
+    }
+
     /// Puts what came earlier in front of it.
     pub fn put_before(&mut self, earlier: Self) {
         let later = std::mem::replace(self, earlier);

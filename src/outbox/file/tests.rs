@@ -65,6 +65,19 @@ fn a_batch_is_there_after_a_kill_and_gone_with_its_acknowledgement() {
 }
 
 #[test]
+fn removals_that_follow_each_other_become_one() {
+    let mut work = Work::default();
+    let rows = |first, last| Some(SeqRange { first, last });
+    work.add_stored(rows(1, 2), ids(1, 5));
+    work.add_stored(rows(3, 3), ids(6, 9));
+    work.add_stored(None, ids(20, 21));
+    work.add_stored(rows(7, 8), ids(30, 31));
+    work.add_stored(rows(4, 6), ids(40, 41));
+    let found: Vec<_> = work.stored.iter().map(|(rows, ids)| (*rows, numbers(ids).len())).collect();
+    assert_eq!(found, [(rows(1, 3), 9), (None, 2), (rows(7, 8), 2), (rows(4, 6), 2)]);
+}
+
+#[test]
 fn small_batches_that_were_left_are_gathered() {
     let folder = tempfile::tempdir().unwrap();
     let mut opened = try_open(folder.path()).unwrap();

@@ -1,0 +1,121 @@
+//! What each part of the way of a trade costs, in time a trade.
+//!
+//! `cargo bench --bench parts` prints items a second: a trade is an item.
+
+#![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark may fail so")]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::io::Write as _;
+use std::time::Instant;
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use support::{exchange, now};
+use tickflux::binance::message::{Message, SymbolTable, decode};
+use tickflux::capture::sequencer::Sequencer;
+use tickflux::outbox::{TradeIds, Work, file};
+use tickflux::practice::market::Market;
+use tickflux::store::Store;
+use tickflux::store::influx::{flux_csv, line};
+use tickflux::store::sqlite::Sqlite;
+use tickflux::trade::{Symbol, Trade, TradeTime};
+
+/// Trades in one run of a part.
+const TRADES: usize = 10_000;
+
+fn main() {
+    divan::main();
+}
+
+fn trades() -> Vec<Trade> {
+    let symbols: Vec<Symbol> = ["BTCUSDT", "ETHUSDT"].iter().map(|name| name.parse().unwrap()).collect();
+    let start = TradeTime::from_ms(now().ms() - 10_000).unwrap();
+    let prints = Market::new(&symbols, 7, 2_000.0, start).until(now()).unwrap();
+    prints.into_iter().map(|print| print.trade).take(TRADES).collect()
+}
+
+fn messages() -> Vec<String> {
+    trades().iter().map(support::practice::message).collect()
+}
+
+fn table() -> SymbolTable {
+    ["BTCUSDT", "ETHUSDT"].iter().map(|name| name.parse::<Symbol>().unwrap()).collect()
+}
+
+#[divan::bench]
+fn message_to_trade(bencher: Bencher<'_, '_>) {
+    let (messages, table) = (messages(), table());
+    bencher
+        .counter(ItemsCount::new(messages.len()))
+        .bench(|| messages.iter().filter(|text| matches!(decode(text, &table), Ok(Message::Trade(_)))).count());
+}
+
+#[divan::bench]
+fn sequencing(bencher: Bencher<'_, '_>) {
+    let (trades, now) = (trades(), Instant::now());
+    bencher.counter(ItemsCount::new(trades.len())).with_inputs(Sequencer::default).bench_refs(|sequencer| {
+        trades.iter().for_each(|trade| _ = divan::black_box(sequencer.take(trade, now)));
+    });
+}
+
+#[divan::bench]
+fn trade_to_line(bencher: Bencher<'_, '_>) {
+    let (trades, exchange) = (trades(), exchange("binance"));
+    bencher.counter(ItemsCount::new(trades.len())).bench(|| line::encode_all(&trades, &exchange));
+}
+
+#[divan::bench]
+fn gzip_of_lines(bencher: Bencher<'_, '_>) {
+    let trades = trades();
+    let lines = line::encode_all(&trades, &exchange("binance"));
+    bencher.counter(ItemsCount::new(trades.len())).bench(|| {
+        let mut encoder = GzEncoder::new(Vec::with_capacity(lines.bytes.len() / 4), Compression::fast());
+        encoder.write_all(&lines.bytes).unwrap();
+        encoder.finish().unwrap()
+    });
+}
+
+/// Batches of so many trades: appended, and removed with the append of the next.
+#[divan::bench(args = [1, 10, 100, 1_000, 10_000])]
+fn outbox_append_and_remove(bencher: Bencher<'_, '_>, batch: usize) {
+    let (trades, folder) = (trades(), tempfile::tempdir().unwrap());
+    let mut file = file::open(folder.path(), "bench", &exchange("binance"), 10_000).unwrap().file;
+    let ids: Vec<_> = trades.chunks(batch).map(TradeIds::of).collect();
+    bencher.counter(ItemsCount::new(batch)).bench_local(|| {
+        let mut work = Work::default();
+        for (trades, ids) in trades.chunks(batch).zip(&ids).take(2) {
+            let done = file.work(Some((trades, ids)), std::mem::take(&mut work), now());
+            work.stored = vec![(done.kept.map(|kept| kept.rows), ids.clone())];
+        }
+        file.work(None, work, now())
+    });
+}
+
+#[divan::bench(args = [100, 1_000, 5_000])]
+fn sqlite_insert(bencher: Bencher<'_, '_>, batch: usize) {
+    let (folder, runtime) = (tempfile::tempdir().unwrap(), tokio::runtime::Runtime::new().unwrap());
+    let store = Sqlite::create(&folder.path().join("trades.db"), exchange("binance"), now).unwrap();
+    let mut trades = trades();
+    trades.truncate(batch);
+    bencher.counter(ItemsCount::new(batch)).bench_local(|| {
+        // New ids each time: what is there already costs less.
+        for trade in &mut trades {
+            trade.id = tickflux::trade::TradeId::new(trade.id.get() + 1_000_000).unwrap();
+        }
+        runtime.block_on(store.write(&trades, 0)).unwrap()
+    });
+}
+
+#[divan::bench]
+fn flux_csv(bencher: Bencher<'_, '_>) {
+    let mut csv = String::from(",result,table,exchange,symbol,trade_id,time,price,quantity,buyer_is_maker\r\n");
+    for trade in trades() {
+        let Trade { symbol, id, time, price, quantity, buyer_is_maker } = trade;
+        csv += &format!(",_result,0,binance,{symbol},{id},{time},{price},{quantity},{buyer_is_maker}\r\n");
+    }
+    bencher.counter(ItemsCount::new(TRADES)).bench(|| flux_csv::rows(&csv).unwrap());
+}
