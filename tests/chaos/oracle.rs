@@ -18,7 +18,9 @@ pub(crate) fn verify(world: &mut World) -> Result<usize, String> {
     let newest = SYMBOLS.map(|symbol| world.exchange.trades(&symbol.parse().unwrap()).last().unwrap().id.get());
     let deadline = Instant::now() + WAIT_MAX;
     loop {
-        let missing = missing(&influx_ids(&world.influxd), world.first, newest);
+        // What came later must be whole, too, or a capture would be ended in the middle of a repair.
+        let ids = influx_ids(&world.influxd);
+        let missing = missing(&ids, world.first, latest(&ids, newest));
         if missing.is_empty() {
             break;
         }
@@ -55,12 +57,16 @@ fn compare(stored: &Trades, list: &Trades, first: [u64; 2], newest: [u64; 2]) ->
         return Err(format!("stored and not so at the exchange: {}", shown(&not_so)));
     }
     // The captures read on until they ended: what they stored by then has no holes either.
-    let last = |(symbol, newest): (&&str, u64)| {
-        stored.keys().filter(|(name, _)| name == symbol).map(|(_, id)| *id).max().map_or(newest, |id| id.max(newest))
-    };
-    let last: Vec<_> = SYMBOLS.iter().zip(newest).map(last).collect();
-    let missing = missing(&stored.keys().cloned().collect(), first, [last[0], last[1]]);
+    let ids = stored.keys().cloned().collect();
+    let missing = missing(&ids, first, latest(&ids, newest));
     if missing.is_empty() { Ok(stored.len()) } else { Err(format!("missing: {}", shown(&missing))) }
+}
+
+/// The highest id of each symbol, `newest` at least.
+fn latest(ids: &BTreeSet<(String, u64)>, newest: [u64; 2]) -> [u64; 2] {
+    let highest = |symbol| ids.iter().filter(|(name, _)| name == symbol).map(|(_, id)| *id).max();
+    let [one, other] = SYMBOLS.map(|symbol| highest(symbol).unwrap_or(0));
+    [one.max(newest[0]), other.max(newest[1])]
 }
 
 /// The ids that are not there between the first and the last of each symbol.

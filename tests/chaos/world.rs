@@ -189,6 +189,8 @@ impl World {
 
     /// Waits until the capture has noticed, too.
     fn refuse_disk(&self, at: usize) {
+        // One that has not opened its outbox yet would end, as it should.
+        wait_until("the capture runs", || self.captures[at].log().contains("Stream connection opened"));
         let capture = &self.captures[at];
         let before = capture.said("The outbox does not work");
         capture.set_disk(Disk::Refuses);
