@@ -86,18 +86,18 @@ impl Sequencer {
         if ids.is_other_count(span.last, newest_time) {
             return;
         }
+        let mut missing_before = IdRanges::default();
+        ids.missing().into_iter().for_each(|range| _ = missing_before.insert(range));
         if ids.seen.span().is_none() && span.last >= ids.newest {
             (ids.newest, ids.newest_time) = (span.last, ids.newest_time.max(newest_time));
         }
-        let last = ids.first().map_or(ids.newest, |first| first - 1);
         // What is above the newest is still to come, whoever else has it.
         for range in known.iter().filter(|range| range.first <= ids.newest) {
             ids.known.insert(IdRange { last: range.last.min(ids.newest), ..range });
         }
-        if span.first <= last {
-            let hole = |range| Hole { symbol: symbol.clone(), range, time: newest_time };
-            self.due.extend(ids.absent_in(IdRange { first: span.first, last }).into_iter().map(hole));
-        }
+        let hole = |range| Hole { symbol: symbol.clone(), range, time: newest_time };
+        let new = ids.missing().into_iter().flat_map(|range| missing_before.absent_in(range));
+        self.due.extend(new.map(hole));
     }
 
     /// The exchange has trades up to `newest`, of `time`: what did not come by then is missing. Says whether any is.
@@ -142,9 +142,7 @@ impl Sequencer {
     /// Every run of ids that is missing now, reported or not.
     pub fn missing(&self) -> Vec<(Symbol, IdRange)> {
         let of = |(symbol, ids): (&Symbol, &Ids)| {
-            let range = ids.first().map(|first| IdRange { first, last: ids.newest });
-            let absent = range.map_or_else(Vec::new, |range| ids.absent_in(range));
-            absent.into_iter().map(|range| (symbol.clone(), range)).collect::<Vec<_>>()
+            ids.missing().into_iter().map(|range| (symbol.clone(), range)).collect::<Vec<_>>()
         };
         self.symbols.iter().flat_map(of).collect()
     }
@@ -171,6 +169,12 @@ impl Ids {
     fn first(&self) -> Option<u64> {
         let first = |ids: &IdRanges| ids.span().map(|span| span.first);
         [first(&self.known), first(&self.seen)].into_iter().flatten().min()
+    }
+
+    /// What is absent from the lowest id to the newest.
+    fn missing(&self) -> Vec<IdRange> {
+        let range = self.first().map(|first| IdRange { first, last: self.newest });
+        range.map_or_else(Vec::new, |range| self.absent_in(range))
     }
 
     fn absent_in(&self, range: IdRange) -> Vec<IdRange> {

@@ -203,3 +203,26 @@ fn what_the_exchange_has_beyond_the_stream_is_missing_after_the_grace() {
     assert!(!sequencer.reach(&never, 100, at(1), now), "it may have been quiet since long before");
     assert!(sequencer.reach(&never, 101, at(2), now));
 }
+
+#[test]
+fn what_is_learned_in_parts_shows_every_hole_once() {
+    let now = Instant::now();
+    let mut sequencer = Sequencer::default();
+    learn(&mut sequencer, &[(7, 9)], 1);
+    assert_eq!(due(&mut sequencer, now), []);
+    learn(&mut sequencer, &[(1, 4), (20, 50)], 50);
+    assert_eq!(due(&mut sequencer, now), [range(5, 6), range(10, 19)]);
+    learn(&mut sequencer, &[(60, 70)], 70);
+    assert_eq!(due(&mut sequencer, now), [range(51, 59)], "the others are known to be missing");
+}
+
+#[test]
+fn a_backfill_that_is_answered_before_the_audit_loses_nothing() {
+    let now = Instant::now();
+    let mut sequencer = Sequencer::default();
+    learn(&mut sequencer, &[(99, 99)], 1);
+    learn(&mut sequencer, &[(500, 900)], 900);
+    assert_eq!(due(&mut sequencer, now), [range(100, 499)]);
+    assert_eq!(sequencer.take(&trade(901, 901), now), Verdict::New);
+    assert_eq!(due(&mut sequencer, now + GRACE), []);
+}
