@@ -61,7 +61,7 @@ pub enum OutboxError {
         schema: i64,
     },
     /// SQLite cannot do it.
-    #[error("cannot {doing} the outbox {}: {source}", path.display())]
+    #[error("cannot {doing} the outbox {}: {source}: see that its disk works and has room, or name another folder with --outbox", path.display())]
     Sqlite {
         /// What was being done.
         doing: &'static str,

@@ -143,6 +143,8 @@ pub struct Tally {
     pub holes_found: u64,
     /// Runs of missing ids that the exchange's history gave.
     pub holes_repaired: u64,
+    /// Runs of missing ids that will never come.
+    pub holes_lost: u64,
     /// Times that reading stopped for want of memory.
     pub pauses: u64,
     /// Trades older than the retention.
@@ -180,6 +182,7 @@ impl Tally {
                 info!(%symbol, from_id = range.first, to_id = range.last, "A hole was repaired.");
             }
             Event::HoleEnded(symbol, range, end) => {
+                self.holes_lost += 1;
                 warn!(%symbol, from_id = range.first, to_id = range.last, reason = end.reason(), "A hole stays.");
             }
             Event::HistoryFailed { why } => warn!(%why, "The exchange's history does not answer; it is asked again."),

@@ -147,6 +147,15 @@ impl Sequencer {
         self.symbols.iter().flat_map(of).collect()
     }
 
+    /// How many runs of ids are missing between the first and the newest trade of this run.
+    pub fn missing_in_run(&self) -> usize {
+        let of = |ids: &Ids| {
+            let first = ids.seen.span().map(|span| span.first);
+            first.map_or(0, |first| ids.absent_in(IdRange { first, last: ids.newest }).len())
+        };
+        self.symbols.values().map(of).sum()
+    }
+
     /// The lowest and highest id that this run took of each symbol.
     pub fn spans(&self) -> impl Iterator<Item = (&Symbol, IdRange)> {
         self.symbols.iter().filter_map(|(symbol, ids)| Some((symbol, ids.seen.span()?)))
@@ -190,7 +199,10 @@ impl Ids {
         let id = trade_id.get();
         if id > self.newest + 1 {
             let range = IdRange { first: self.newest + 1, last: id - 1 };
-            self.fresh.push(Fresh { since: now, range, time });
+            // What happened before the first trade of this run comes from no stream: nothing to wait for.
+            let is_past = self.seen.span().is_none();
+            let since = if is_past { now.checked_sub(GRACE).unwrap_or(now) } else { now };
+            self.fresh.push(Fresh { since, range, time });
         } else if id <= self.newest && time > self.newest_time {
             // A trade delivered again is never later than the newest: such a one is another trade.
             if self.newest - id > LATE || self.seen.contains(id) || self.known.contains(id) {

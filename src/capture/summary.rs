@@ -34,8 +34,12 @@ pub struct Summary {
     pub holes_found: u64,
     /// Of these, repaired.
     pub holes_repaired: u64,
-    /// Runs of ids that are missing at the end.
+    /// Runs of ids that are missing at the end between the first and the last trade of this run. What is missing
+    /// before it the ledger keeps for the next one.
     pub holes_open: u64,
+    /// Runs of ids that this run gave up for good.
+    #[serde(skip)]
+    pub holes_lost: u64,
     /// Trades older than the retention, left out.
     pub expired: u64,
     /// Messages and lines that were refused.
@@ -74,7 +78,8 @@ impl Summary {
             duplicates: tally.duplicates,
             holes_found: tally.holes_found,
             holes_repaired: tally.holes_repaired,
-            holes_open: intake.sequencer.missing().len() as u64,
+            holes_open: intake.sequencer.missing_in_run() as u64,
+            holes_lost: tally.holes_lost,
             expired: tally.expired,
             dead_letters: tally.dead_letters,
             outbox_left,

@@ -136,7 +136,7 @@ fn verdict(summary: &Summary, store: &AnyStore) -> Result<Answer, Failure> {
         );
         return Err(Failure::Unusable(why));
     }
-    let is_whole = summary.dead_letters == 0 && summary.holes_open == 0;
+    let is_whole = summary.dead_letters == 0 && summary.holes_open == 0 && summary.holes_lost == 0;
     Ok(if is_whole { Answer::Done } else { Answer::No })
 }
 

@@ -135,15 +135,19 @@ fn learn(sequencer: &mut Sequencer, ranges: &[(u64, u64)], newest_ms: i64) {
 }
 
 #[test]
-fn what_a_ledger_lacks_is_due_at_once_and_the_time_without_a_capture_after_the_grace() {
+fn what_a_ledger_lacks_and_the_time_without_a_capture_are_due_at_once() {
     let now = Instant::now();
     let mut sequencer = Sequencer::default();
     learn(&mut sequencer, &[(10, 19), (25, 30)], 30);
     assert_eq!(due(&mut sequencer, now), [range(20, 24)]);
     assert_eq!(sequencer.take(&trade(40, 40), now), Verdict::New);
-    assert_eq!(due(&mut sequencer, now + GRACE), [range(31, 39)]);
+    assert_eq!(due(&mut sequencer, now), [range(31, 39)]);
     assert_eq!(missing(&sequencer), [range(20, 24), range(31, 39)]);
-    assert_eq!(sequencer.spans().map(|(_, span)| span).collect::<Vec<_>>(), [range(40, 40)], "of this run");
+    assert_eq!(sequencer.missing_in_run(), 0, "all of it was before this run");
+    assert_eq!(sequencer.take(&trade(42, 42), now), Verdict::New);
+    assert_eq!(due(&mut sequencer, now), [], "this one may still come");
+    assert_eq!(sequencer.missing_in_run(), 1);
+    assert_eq!(sequencer.spans().map(|(_, span)| span).collect::<Vec<_>>(), [range(40, 42)], "of this run");
 }
 
 #[test]
