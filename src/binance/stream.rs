@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -112,7 +112,7 @@ async fn read(
         _ = &mut closed => return Ok(()),
         opened = tokio::time::timeout(CONNECT_TIMEOUT, opening) => opened,
     };
-    let socket = match opened {
+    let mut socket = match opened {
         Ok(Ok((socket, _))) => socket,
         Ok(Err(source)) => return Err(StreamError::Open { url, source: Box::new(source) }),
         Err(_) => return Err(StreamError::OpenTimeout { url }),
@@ -120,30 +120,33 @@ async fn read(
     if events.send((id, StreamEvent::Opened)).await.is_err() {
         return Ok(());
     }
-    let mut groups = socket.ready_chunks(GROUP_MAX);
     loop {
-        let items = tokio::select! {
+        let mut next = tokio::select! {
             biased;
             _ = &mut closed => return Ok(()),
-            items = groups.next() => items.ok_or(StreamError::Ended)?,
+            item = socket.next() => Some(item),
         };
-        let mut group = Group {
-            received: Instant::now(),
-            received_wall: SystemTime::now(),
-            texts: Vec::with_capacity(items.len()),
-        };
+        let mut group = Group { received: Instant::now(), received_wall: SystemTime::now(), texts: Vec::new() };
         let mut end = None;
-        for item in items {
+        // Whatever else is ready belongs to the same group.
+        while let Some(item) = next.take() {
             match item {
-                Ok(Message::Text(text)) => group.texts.push(text),
-                Ok(Message::Close(frame)) => {
+                Some(Ok(Message::Text(text))) => group.texts.push(text),
+                Some(Ok(Message::Close(frame))) => {
                     let why = frame.map_or_else(|| "no reason given".to_owned(), |frame| frame.to_string());
                     end = Some(StreamError::ClosedByExchange(why));
                 }
                 // Pongs go out by themselves; Binance sends no binary frames here.
-                Ok(_) => {}
-                Err(WsError::ConnectionClosed | WsError::AlreadyClosed) => {}
-                Err(source) => end = end.or(Some(StreamError::Broken(Box::new(source)))),
+                Some(Ok(_)) => {}
+                Some(Err(WsError::ConnectionClosed | WsError::AlreadyClosed)) => {}
+                Some(Err(source)) => end = end.or(Some(StreamError::Broken(Box::new(source)))),
+                None => {
+                    end = end.or(Some(StreamError::Ended));
+                    break;
+                }
+            }
+            if group.texts.len() < GROUP_MAX {
+                next = socket.next().now_or_never();
             }
         }
         if !group.texts.is_empty() && events.send((id, StreamEvent::Messages(group))).await.is_err() {
