@@ -17,10 +17,14 @@ use crate::store::{AnyStore, Lines};
 use crate::telemetry::{Event, Tally};
 use crate::trade::{Exchange, Symbol, Trade, TradeTime};
 
-/// Removals gather for so long, and ride with the next batch then.
-const RIDE_WAIT: Duration = Duration::from_millis(100);
+/// Removals gather for so long: one a batch cost the disk ten times as much, and a row of the ledger for each symbol.
+const RIDE_WAIT: Duration = Duration::from_secs(1);
+/// At the end nothing more gathers.
+const RIDE_WAIT_ENDING: Duration = Duration::from_millis(100);
 /// After a failure of the disk, chores wait so long; batches do not.
 const DISK_PAUSE: Duration = Duration::from_secs(1);
+/// Work with at most so many trades is done at once, in about 50 µs: to pass it to a thread and back costs more.
+const AT_ONCE_MAX: usize = 200;
 /// A store that answers is waited for so long, before batches are left to the disk and reading goes on.
 const STORE_WAIT: Duration = Duration::from_secs(1);
 
@@ -44,6 +48,8 @@ pub struct Delivery {
     sent: Vec<(SeqRange, TradeIds)>,
     writes: Writes,
     last_answer: Option<Instant>,
+    /// Nothing is read any more.
+    is_ending: bool,
 }
 
 /// What happened.
@@ -103,6 +109,7 @@ impl Delivery {
             memory_only: 0,
             sent: Vec::new(),
             last_answer: None,
+            is_ending: false,
         };
         Ok((delivery, known))
     }
@@ -241,6 +248,11 @@ impl Delivery {
         self.pending_since.get_or_insert(now);
     }
 
+    /// Nothing is read any more: what is due for the disk does not gather for long.
+    pub fn end(&mut self) {
+        self.is_ending = true;
+    }
+
     /// Whether the store is about to take what fills the memory: better wait for it than read on.
     pub fn asks_to_wait(&self, now: Instant) -> bool {
         self.queue.has_enough() && self.last_answer.is_some_and(|last| now < last + STORE_WAIT)
@@ -281,9 +293,13 @@ impl Delivery {
 
     /// When there is something to do, if nothing happens before.
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
-        let ride = self.pending_since.map(|since| (since + RIDE_WAIT).max(self.disk_not_before));
+        let ride = self.pending_since.map(|since| (since + self.ride_wait()).max(self.disk_not_before));
         let wait = self.last_answer.filter(|_| self.asks_to_wait(now)).map(|last| last + STORE_WAIT);
         [ride.filter(|_| self.outbox.is_some()), wait].into_iter().flatten().min()
+    }
+
+    fn ride_wait(&self) -> Duration {
+        if self.is_ending { RIDE_WAIT_ENDING } else { RIDE_WAIT }
     }
 
     /// Gives the disk the next batch, or drops it where the disk may not take more.
@@ -304,8 +320,8 @@ impl Delivery {
 
     /// Begins a transaction, if there is a reason for one.
     fn begin(&mut self, batch: Option<Batch>, now: Instant, wall: TradeTime) {
-        // Removals gather: ten a second cost the disk a tenth of what one a batch would.
-        let is_due = now >= self.disk_not_before && self.pending_since.is_some_and(|since| now >= since + RIDE_WAIT);
+        let is_due =
+            now >= self.disk_not_before && self.pending_since.is_some_and(|since| now >= since + self.ride_wait());
         let load = if now >= self.disk_not_before { self.queue.next_load() } else { None };
         if batch.is_none() && load.is_none() && !is_due {
             return;
@@ -318,7 +334,8 @@ impl Delivery {
         }
         work.load = load;
         let store = AnyStore::clone(&self.store);
-        self.at_work.spawn_blocking(move || {
+        let is_small = batch.as_ref().is_none_or(|batch| batch.trades.len() <= AT_ONCE_MAX) && work.load.is_none();
+        let task = move || {
             let did_load = work.load.is_some();
             let encode = |trades: &[Trade]| store.lines().map(|store| store.encode(trades));
             let (batch, mut done) = match batch {
@@ -339,6 +356,11 @@ impl Delivery {
             };
             let loaded = done.loaded.take().and_then(|trades| encode(&trades));
             Box::new(Worked { file, batch, did_load, loaded, done })
-        });
+        };
+        if is_small {
+            self.at_work.spawn(async move { task() });
+        } else {
+            self.at_work.spawn_blocking(task);
+        }
     }
 }

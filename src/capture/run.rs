@@ -32,7 +32,7 @@ use crate::trade::{IdRange, IdRanges, TradeTime};
 
 /// How often expired trades are deleted and the progress is told.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
-const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 
 /// Captures until `stop` says so or the settings' end is reached, then drains.
 ///

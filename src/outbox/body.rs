@@ -6,6 +6,8 @@
 //! A trade is a symbol, an id, a time, a flag and two texts. Symbols stand once and then as
 //! their number; ids and times as differences; numbers as LEB128, signed ones in zigzag.
 
+use std::collections::HashMap;
+
 use crate::trade::{Price, Quantity, Symbol, Trade, TradeId, TradeTime};
 
 /// What a usual trade takes, to size buffers.
@@ -22,11 +24,12 @@ struct Last {
 pub(super) fn encode(trades: &[Trade]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(trades.len() * TRADE_BYTES);
     let mut symbols: Vec<Last> = Vec::new();
+    let mut places: HashMap<&Symbol, usize> = HashMap::new();
     let mut at = 0;
     for trade in trades {
-        // Nearly always one of very few; the last one used is tried first.
+        // Often the same symbol as before.
         if symbols.get(at).is_none_or(|last| last.symbol != trade.symbol) {
-            at = symbols.iter().position(|last| last.symbol == trade.symbol).unwrap_or(symbols.len());
+            at = *places.entry(&trade.symbol).or_insert(symbols.len());
         }
         number(at as u64 * 2 + u64::from(trade.buyer_is_maker), &mut bytes);
         if at == symbols.len() {

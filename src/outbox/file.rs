@@ -5,7 +5,8 @@ use std::fs::{self, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
 
 use super::body;
 use super::encoded::{SeqRange, Waiting};
@@ -221,27 +222,29 @@ impl OutboxFile {
         work: &Work,
         now: TradeTime,
     ) -> rusqlite::Result<Option<Kept>> {
-        let transaction = self.connection.transaction()?;
+        // A row alone is a transaction by itself.
+        let transaction = if work.is_empty() { None } else { Some(self.connection.unchecked_transaction()?) };
+        let connection = &self.connection;
         for (rows, ids) in &work.stored {
             if let Some(rows) = rows {
-                transaction
+                connection
                     .prepare_cached("DELETE FROM batch WHERE seq BETWEEN ?1 AND ?2")?
                     .execute([rows.first, rows.last])?;
             }
-            ledger::acknowledge(&transaction, ids)?;
+            ledger::acknowledge(connection, ids)?;
         }
         for symbol in &work.restarted {
-            ledger::forget(&transaction, symbol)?;
+            ledger::forget(connection, symbol)?;
         }
-        ledger::end(&transaction, &work.ended, now)?;
+        ledger::end(connection, &work.ended, now)?;
         if work.trim {
-            ledger::trim(&transaction, now.ms() - RETENTION_MS)?;
+            ledger::trim(connection, now.ms() - RETENTION_MS)?;
         }
         let mut kept = None;
         if let Some((trades, ids)) = batch {
             let (seq, ids, body) = (self.next_seq, ids.to_text(), body::encode(trades));
             let checksum = checksum(ids.as_bytes(), &body);
-            transaction.prepare_cached("INSERT INTO batch VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
+            connection.prepare_cached("INSERT INTO batch VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
                 seq,
                 trades.len(),
                 body.len(),
@@ -251,7 +254,7 @@ impl OutboxFile {
             ])?;
             kept = Some(Kept { rows: SeqRange { first: seq, last: seq }, bytes: body.len() as u64 });
         }
-        transaction.commit()?;
+        transaction.map_or(Ok(()), Transaction::commit)?;
         self.next_seq += i64::from(kept.is_some());
         if work.trim {
             self.give_space_back()?;
@@ -322,13 +325,15 @@ fn prepare(path: &Path, target: &str) -> Result<Connection, OutboxError> {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         if tables == 0 {
-            connection.pragma_update(None, "page_size", 8192)?;
+            connection.pragma_update(None, "page_size", 4096)?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
             let begin = format!("BEGIN; {SCHEMA} {} PRAGMA application_id = {APPLICATION_ID};", ledger::SCHEMA);
             connection.execute_batch(&begin)?;
             connection.execute("INSERT INTO target VALUES (?1)", [target])?;
             connection.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION}; COMMIT"))?;
         }
+        // Without it SQLite prepares a statement again whenever its bounds change.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "journal_size_limit", 16 << 20)?;
         let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));

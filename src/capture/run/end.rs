@@ -27,6 +27,7 @@ impl Capture {
     pub(super) fn stop(&mut self, now: Instant) {
         self.stopping_since = Some(now);
         self.streams.close();
+        self.delivery.end();
     }
 
     /// When to look again whether the run is over, once it is stopping.
