@@ -47,7 +47,7 @@ pub struct InfluxSettings {
 pub struct Influx {
     http: reqwest::Client,
     base: String,
-    write_url: String,
+    write_url: Url,
     org: String,
     bucket: String,
     credentials: Credentials,
@@ -84,7 +84,7 @@ impl Influx {
             .append_pair("bucket", &bucket)
             .append_pair("precision", "ns");
         let compress = !is_loopback(host);
-        Ok(Self { http, base, write_url: write_url.into(), org, bucket, credentials, exchange, compress, clock })
+        Ok(Self { http, base, write_url, org, bucket, credentials, exchange, compress, clock })
     }
 
     /// An answer in words for people.

@@ -106,7 +106,7 @@ impl Influx {
     async fn post(&self, lines: Bytes) -> Result<Reply, WriteError> {
         let mut request = self
             .http
-            .post(&self.write_url)
+            .post(self.write_url.clone())
             .timeout(WRITE_TIMEOUT)
             .header(AUTHORIZATION, self.credentials.header())
             .header(CONTENT_TYPE, "text/plain; charset=utf-8");
