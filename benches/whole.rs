@@ -49,7 +49,9 @@ fn capture(influxd: &Influxd, store: &[&str], symbols: usize, trades: usize, pac
     drop(prints);
     let folder = tempfile::tempdir().unwrap();
     let before = influxd.cpu_seconds();
-    let output = Command::new(env!("CARGO_BIN_EXE_tickflux"))
+    // Another build can be measured against this one.
+    let program = std::env::var("TICKFLUX_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_tickflux").to_owned());
+    let output = Command::new(program)
         .args([
             "capture",
             "--exchange",
@@ -154,19 +156,31 @@ fn burst(influxd: &Influxd) {
 }
 
 fn symbols(influxd: &Influxd) {
-    println!("\n## Symbols at the same total rate, {TRADES} trades at full speed into SQLite, medians of {ROUNDS}\n");
-    println!("| symbols | rows/s | CPU s | CPU to that of 2 symbols |\n|---|---|---|---|");
+    // A rate that InfluxDB bears with a thousand series, too.
+    let (rate, trades) = (20_000.0, 200_000);
+    println!("\n## Symbols at the same total rate, {trades} trades at {rate}/s, medians of {ROUNDS}\n");
+    println!("| store | symbols | CPU s | CPU to that of 2 symbols |\n|---|---|---|---|");
     let counts = [2, 20, 200, 1_000];
-    let mut runs = counts.map(|_| Vec::new());
-    for _ in 0..ROUNDS {
-        for (at, symbols) in counts.into_iter().enumerate() {
-            runs[at].push(capture(influxd, &["--store", "sqlite:trades.db"], symbols, TRADES, Pace::Max));
+    for store in ["InfluxDB", "SQLite"] {
+        let mut runs = counts.map(|_| Vec::new());
+        for round in 0..ROUNDS {
+            for (at, symbols) in counts.into_iter().enumerate() {
+                let run = if store == "SQLite" {
+                    capture(influxd, &["--store", "sqlite:trades.db"], symbols, trades, Pace::PerSecond(rate))
+                } else {
+                    let bucket = bucket(influxd, &format!("symbols-{symbols}-{round}"));
+                    let store = ["--store", &influxd.url, "--bucket", &bucket];
+                    let run = capture(influxd, &store, symbols, trades, Pace::PerSecond(rate));
+                    influxd.influx_ok(&["bucket", "delete", "--name", &bucket]);
+                    run
+                };
+                runs[at].push(run);
+            }
         }
-    }
-    let cpu = |runs: &[Run]| of(runs, |run| run.number("cpu_seconds"));
-    for (runs_of, symbols) in runs.iter().zip(counts) {
-        let rate = of(runs_of, |run| run.number("trades_per_second"));
-        println!("| {symbols} | {rate:.0} | {:.2} | {:.2} |", cpu(runs_of), cpu(runs_of) / cpu(&runs[0]));
+        let cpu = |runs: &[Run]| of(runs, |run| run.number("cpu_seconds"));
+        for (runs_of, symbols) in runs.iter().zip(counts) {
+            println!("| {store} | {symbols} | {:.2} | {:.2} |", cpu(runs_of), cpu(runs_of) / cpu(&runs[0]));
+        }
     }
 }
 
