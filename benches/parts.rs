@@ -22,7 +22,7 @@ use tickflux::practice::market::Market;
 use tickflux::store::Store;
 use tickflux::store::influx::{flux_csv, line};
 use tickflux::store::sqlite::Sqlite;
-use tickflux::trade::{Symbol, Trade, TradeTime};
+use tickflux::trade::{Symbol, Trade, TradeId, TradeTime};
 
 /// Trades in one run of a part.
 const TRADES: usize = 10_000;
@@ -102,9 +102,10 @@ fn sqlite_insert(bencher: Bencher<'_, '_>, batch: usize) {
     let mut trades = trades();
     trades.truncate(batch);
     bencher.counter(ItemsCount::new(batch)).bench_local(|| {
-        // New ids each time: what is there already costs less.
+        // Later each time, as a stream is.
         for trade in &mut trades {
-            trade.id = tickflux::trade::TradeId::new(trade.id.get() + 1_000_000).unwrap();
+            trade.id = TradeId::new(trade.id.get() + TRADES as u64).unwrap();
+            trade.time = TradeTime::from_ms(trade.time.ms() + 10_000).unwrap();
         }
         runtime.block_on(store.write(&trades, 0)).unwrap()
     });

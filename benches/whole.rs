@@ -8,15 +8,18 @@
 mod ceiling;
 #[path = "whole/feeder.rs"]
 mod feeder;
+#[path = "whole/questions.rs"]
+mod questions;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
 use std::process::{Command, Stdio};
 
-use feeder::{Frames, Pace, prints, serve};
+use feeder::{BUSY, Frames, Pace, prints, serve};
 use serde_json::Value;
 use support::influxd::{Influxd, TOKEN};
 use support::{exchange, now};
+use tickflux::practice::tape::Print;
 
 const ROUNDS: usize = 3;
 const TRADES: usize = 1_000_000;
@@ -42,11 +45,15 @@ impl Run {
 
 /// Captures `trades` of `symbols` symbols at `pace` into `store`.
 fn capture(influxd: &Influxd, store: &[&str], symbols: usize, trades: usize, pace: Pace) -> Run {
-    let prints = prints(symbols, trades, now().ms());
+    capture_prints(influxd, store, &prints(symbols, trades, BUSY, now().ms()), pace)
+}
+
+/// Captures what the market printed at `pace` into `store`.
+fn capture_prints(influxd: &Influxd, store: &[&str], prints: &[Print], pace: Pace) -> Run {
+    let trades = prints.len();
     let names: std::collections::BTreeSet<_> = prints.iter().map(|print| print.trade.symbol.to_string()).collect();
     let names = names.into_iter().collect::<Vec<_>>().join(",");
-    let stream = format!("ws://{}", serve(Frames::new(&prints), pace));
-    drop(prints);
+    let stream = format!("ws://{}", serve(Frames::new(prints), pace));
     let folder = tempfile::tempdir().unwrap();
     let before = influxd.cpu_seconds();
     // Another build can be measured against this one.
@@ -97,7 +104,7 @@ fn throughput(influxd: &Influxd) {
     let mut ratios = Vec::new();
     for round in 0..ROUNDS {
         for (at, lines) in CEILING_LINES.into_iter().enumerate() {
-            let bodies = ceiling::bodies(&prints(2, TRADES, now().ms()), &exchange("practice"), lines);
+            let bodies = ceiling::bodies(&prints(2, TRADES, BUSY, now().ms()), &exchange("practice"), lines);
             let bucket = bucket(influxd, &format!("ceiling-{lines}-{round}"));
             ceilings[at].push(TRADES as f64 / ceiling::post(influxd, &bucket, &bodies).as_secs_f64());
             influxd.influx_ok(&["bucket", "delete", "--name", &bucket]);
@@ -200,5 +207,8 @@ fn main() {
     }
     if is_wanted("symbols") {
         symbols(&influxd);
+    }
+    if is_wanted("questions") {
+        questions::questions(&influxd);
     }
 }

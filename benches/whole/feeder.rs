@@ -20,16 +20,19 @@ pub(crate) enum Pace {
     Burst(usize),
 }
 
-/// `trades` of `symbols` that end about now.
-pub(crate) fn prints(symbols: usize, trades: usize, now_ms: i64) -> Vec<Print> {
+/// The market's own rate where its time does not matter.
+pub(crate) const BUSY: f64 = 10_000.0;
+
+/// `trades` of `symbols`, `rate` of them in a second of the market's own time, that end about now.
+pub(crate) fn prints(symbols: usize, trades: usize, rate: f64, now_ms: i64) -> Vec<Print> {
     let names: Vec<Symbol> = match symbols {
         2 => ["BTCUSDT", "ETHUSDT"].iter().map(|name| name.parse().unwrap()).collect(),
         _ => (0..symbols).map(|at| format!("S{at:04}USDT").parse().unwrap()).collect(),
     };
-    // Ten thousand a second in the market's own time; a little more than asked for.
-    let ms = trades as i64 / 10 + trades as i64 / 50 + 1_000;
+    // A little more than asked for.
+    let ms = (1_200.0 * trades as f64 / rate) as i64 + 1_000;
     let start = TradeTime::from_ms(now_ms - ms).unwrap();
-    let mut market = Market::new(&names, 7, 10_000.0, start);
+    let mut market = Market::new(&names, 7, rate, start);
     let mut prints = market.until(TradeTime::from_ms(now_ms).unwrap()).unwrap();
     assert!(prints.len() >= trades, "{} trades", prints.len());
     prints.truncate(trades);

@@ -1,0 +1,59 @@
+//! How long the questions take over a day of ten million trades, on both stores, in the library.
+
+use std::time::{Duration, Instant};
+
+use tickflux::store::influx::Influx;
+use tickflux::store::sqlite::Sqlite;
+use tickflux::store::{Scope, Store};
+use tickflux::trade::TradeTime;
+
+use crate::feeder::{Pace, prints};
+use crate::support::influxd::Influxd;
+use crate::support::{exchange, now};
+use crate::{bucket, capture_prints};
+
+const TRADES: usize = 10_000_000;
+const HOURS: f64 = 18.0;
+const ASKED: u32 = 41;
+
+pub(crate) fn questions(influxd: &Influxd) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("trades.db");
+    let sqlite_store = format!("sqlite:{}", file.display());
+    let bucket = bucket(influxd, "questions");
+    let prints = prints(1, TRADES, TRADES as f64 / (HOURS * 3600.0), now().ms());
+    let (oldest, newest) = (prints[0].trade.time.ms(), prints[TRADES - 1].trade.time.ms());
+    capture_prints(influxd, &["--store", &sqlite_store], &prints, Pace::Max);
+    capture_prints(influxd, &["--store", &influxd.url, "--bucket", &bucket], &prints, Pace::Max);
+    drop(prints);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let stores: [(&str, Box<dyn Store>); 2] = [
+        ("SQLite", Box::new(Sqlite::open(&file, exchange("practice"), now).unwrap())),
+        ("InfluxDB", Box::new(Influx::new(influxd.settings(&bucket), exchange("practice"), now).unwrap())),
+    ];
+    println!("\n## Questions over {TRADES} trades of one symbol in {HOURS} h, medians of {ASKED}\n");
+    println!("| store | latest | at | high-low | gaps, once |\n|---|---|---|---|---|");
+    let mut rng = fastrand::Rng::with_seed(7);
+    let scope = Scope::default();
+    for (name, store) in &stores {
+        let mut time = || TradeTime::from_ms(rng.i64(oldest..newest)).unwrap();
+        let latest = median(|| assert_eq!(runtime.block_on(store.latest(&scope)).unwrap().len(), 1));
+        let at = median(|| assert_eq!(runtime.block_on(store.price_at(&scope, time(), false)).unwrap().len(), 1));
+        let high_low = median(|| assert_eq!(runtime.block_on(store.high_low(&scope, time())).unwrap().len(), 1));
+        let begin = Instant::now();
+        let gaps = runtime.block_on(store.gaps(&scope, TradeTime::from_ms(oldest).unwrap())).unwrap();
+        assert_eq!(gaps.len(), 1);
+        println!("| {name} | {latest:.2?} | {at:.2?} | {high_low:.2?} | {:.2?} |", begin.elapsed());
+    }
+}
+
+fn median(mut ask: impl FnMut()) -> Duration {
+    let mut time = || {
+        let begin = Instant::now();
+        ask();
+        begin.elapsed()
+    };
+    let mut times: Vec<_> = (0..ASKED).map(|_| time()).collect();
+    times.sort();
+    times[times.len() / 2]
+}
