@@ -118,12 +118,20 @@ fn joined((mut answer, first, last): (HighLow, u64, u64), stored: StoredTrade) -
 
 /// Every series in scope, by steps from key to key: as quick with many trades as with few.
 pub(super) fn series(connection: &Connection, scope: &Scope) -> rusqlite::Result<Vec<(String, String)>> {
-    let mut next = connection.prepare_cached(
-        "SELECT exchange, symbol FROM trade WHERE (exchange, symbol) > (?1, ?2) ORDER BY exchange, symbol LIMIT 1",
+    // `(exchange, symbol) > (?1, ?2)` in one would read every row of the exchange.
+    let mut in_exchange = connection.prepare_cached(
+        "SELECT exchange, symbol FROM trade WHERE exchange = ?1 AND symbol > ?2 ORDER BY symbol LIMIT 1",
     )?;
+    let mut behind = connection
+        .prepare_cached("SELECT exchange, symbol FROM trade WHERE exchange > ?1 ORDER BY exchange, symbol LIMIT 1")?;
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let mut next = |key: &(String, String)| match in_exchange.query_row(params![key.0, key.1], read).optional()? {
+        None => behind.query_row([&key.0], read).optional(),
+        found => Ok(found),
+    };
     let mut key = (String::new(), String::new());
     let mut all = Vec::new();
-    while let Some(found) = next.query_row(params![key.0, key.1], |row| Ok((row.get(0)?, row.get(1)?))).optional()? {
+    while let Some(found) = next(&key)? {
         key = found;
         let in_exchange = scope.exchange.as_ref().is_none_or(|exchange| exchange.as_str() == key.0);
         let in_symbols = scope.symbols.is_empty() || scope.symbols.iter().any(|symbol| symbol.as_str() == key.1);
