@@ -1,6 +1,6 @@
 //! How long the questions take over a day of ten million trades, on both stores, in the library.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tickflux::store::influx::Influx;
 use tickflux::store::sqlite::Sqlite;
@@ -10,11 +10,11 @@ use tickflux::trade::TradeTime;
 use crate::feeder::{Pace, prints};
 use crate::support::influxd::Influxd;
 use crate::support::{exchange, now};
-use crate::{bucket, capture_prints};
+use crate::{bucket, capture_prints, median};
 
 const TRADES: usize = 10_000_000;
 const HOURS: f64 = 18.0;
-const ASKED: u32 = 41;
+const ASKED: usize = 41;
 
 pub(crate) fn questions(influxd: &Influxd) {
     let folder = tempfile::tempdir().unwrap();
@@ -37,23 +37,21 @@ pub(crate) fn questions(influxd: &Influxd) {
     let scope = Scope::default();
     for (name, store) in &stores {
         let mut time = || TradeTime::from_ms(rng.i64(oldest..newest)).unwrap();
-        let latest = median(|| assert_eq!(runtime.block_on(store.latest(&scope)).unwrap().len(), 1));
-        let at = median(|| assert_eq!(runtime.block_on(store.price_at(&scope, time(), false)).unwrap().len(), 1));
-        let high_low = median(|| assert_eq!(runtime.block_on(store.high_low(&scope, time())).unwrap().len(), 1));
+        let latest = median_ms(|| assert_eq!(runtime.block_on(store.latest(&scope)).unwrap().len(), 1));
+        let at = median_ms(|| assert_eq!(runtime.block_on(store.price_at(&scope, time(), false)).unwrap().len(), 1));
+        let high_low = median_ms(|| assert_eq!(runtime.block_on(store.high_low(&scope, time())).unwrap().len(), 1));
         let begin = Instant::now();
         let gaps = runtime.block_on(store.gaps(&scope, TradeTime::from_ms(oldest).unwrap())).unwrap();
         assert_eq!(gaps.len(), 1);
-        println!("| {name} | {latest:.2?} | {at:.2?} | {high_low:.2?} | {:.2?} |", begin.elapsed());
+        println!("| {name} | {latest:.2} ms | {at:.2} ms | {high_low:.2} ms | {:.2?} |", begin.elapsed());
     }
 }
 
-fn median(mut ask: impl FnMut()) -> Duration {
-    let mut time = || {
+fn median_ms(mut ask: impl FnMut()) -> f64 {
+    let time = |_| {
         let begin = Instant::now();
         ask();
-        begin.elapsed()
+        begin.elapsed().as_secs_f64() * 1e3
     };
-    let mut times: Vec<_> = (0..ASKED).map(|_| time()).collect();
-    times.sort();
-    times[times.len() / 2]
+    median((0..ASKED).map(time).collect())
 }

@@ -23,7 +23,7 @@ const RIDE_WAIT: Duration = Duration::from_secs(1);
 const RIDE_WAIT_ENDING: Duration = Duration::from_millis(100);
 /// After a failure of the disk, chores wait so long; batches do not.
 const DISK_PAUSE: Duration = Duration::from_secs(1);
-/// Work with at most so many trades is done at once, in about 50 µs: to pass it to a thread and back costs more.
+/// A batch alone of at most so many trades is kept at once, in about 50 µs: to pass it to a thread and back costs more.
 const AT_ONCE_MAX: usize = 200;
 /// A store that answers is waited for so long, before batches are left to the disk and reading goes on.
 const STORE_WAIT: Duration = Duration::from_secs(1);
@@ -334,7 +334,8 @@ impl Delivery {
         }
         work.load = load;
         let store = AnyStore::clone(&self.store);
-        let is_small = batch.as_ref().is_none_or(|batch| batch.trades.len() <= AT_ONCE_MAX) && work.load.is_none();
+        // A row of the ledger for each symbol, or a file that is shrunk, would stop the reading.
+        let is_small = work.is_empty() && batch.as_ref().is_some_and(|batch| batch.trades.len() <= AT_ONCE_MAX);
         let task = move || {
             let did_load = work.load.is_some();
             let encode = |trades: &[Trade]| store.lines().map(|store| store.encode(trades));

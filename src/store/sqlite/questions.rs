@@ -119,14 +119,14 @@ fn joined((mut answer, first, last): (HighLow, u64, u64), stored: StoredTrade) -
 /// Every series in scope, by steps from key to key: as quick with many trades as with few.
 pub(super) fn series(connection: &Connection, scope: &Scope) -> rusqlite::Result<Vec<(String, String)>> {
     // `(exchange, symbol) > (?1, ?2)` in one would read every row of the exchange.
-    let mut in_exchange = connection.prepare_cached(
+    let mut next_symbol = connection.prepare_cached(
         "SELECT exchange, symbol FROM trade WHERE exchange = ?1 AND symbol > ?2 ORDER BY symbol LIMIT 1",
     )?;
-    let mut behind = connection
+    let mut next_exchange = connection
         .prepare_cached("SELECT exchange, symbol FROM trade WHERE exchange > ?1 ORDER BY exchange, symbol LIMIT 1")?;
     let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-    let mut next = |key: &(String, String)| match in_exchange.query_row(params![key.0, key.1], read).optional()? {
-        None => behind.query_row([&key.0], read).optional(),
+    let mut next = |key: &(String, String)| match next_symbol.query_row(params![key.0, key.1], read).optional()? {
+        None => next_exchange.query_row([&key.0], read).optional(),
         found => Ok(found),
     };
     let mut key = (String::new(), String::new());
