@@ -16,6 +16,8 @@ use crate::trade::{Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTim
 pub const PAGE_MAX: u64 = 1_000;
 /// How long one REST request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Symbols in one question whether they are listed: their names are part of a URL.
+const LISTED_AT_ONCE: usize = 100;
 /// Binance's code for a symbol that it does not list.
 const INVALID_SYMBOL: i64 = -1121;
 
@@ -164,7 +166,9 @@ impl Rest {
         Ok(Self { base: base.trim_end_matches('/').to_owned(), http })
     }
 
-    /// Whether the exchange lists `symbol` (`exchangeInfo`, weight 20).
+    /// The first of `symbols` that the exchange does not list, if there is one.
+    ///
+    /// `exchangeInfo`, weight 20 for a hundred symbols, and for a hundred with an unknown one at most seven times more.
     ///
     /// # Errors
     ///
@@ -173,8 +177,25 @@ impl Rest {
     /// # Cancel safety
     ///
     /// Safe: it only reads.
-    pub async fn lists(&self, symbol: &Symbol) -> Result<bool, RestError> {
-        match self.get("exchangeInfo", symbol, "").await {
+    pub async fn unlisted<'a>(&self, symbols: &'a [Symbol]) -> Result<Option<&'a Symbol>, RestError> {
+        for mut asked in symbols.chunks(LISTED_AT_ONCE) {
+            if self.lists(asked).await? {
+                continue;
+            }
+            while asked.len() > 1 {
+                let (first, second) = asked.split_at(asked.len() / 2);
+                asked = if self.lists(first).await? { second } else { first };
+            }
+            return Ok(asked.first());
+        }
+        Ok(None)
+    }
+
+    /// Whether the exchange lists all of `symbols`: it refuses to tell of any if one is unknown.
+    async fn lists(&self, symbols: &[Symbol]) -> Result<bool, RestError> {
+        let names: Vec<_> = symbols.iter().map(Symbol::as_str).collect();
+        let names = url_word(&serde_json::json!(names).to_string());
+        match self.get("exchangeInfo", &format!("symbols={names}")).await {
             Ok(_) => Ok(true),
             Err(RestError::Refused { body, .. }) if code(&body) == Some(INVALID_SYMBOL) => Ok(false),
             Err(error) => Err(error),
@@ -191,7 +212,9 @@ impl Rest {
     ///
     /// Safe: it only reads.
     pub async fn history(&self, symbol: &Symbol, from_id: u64, limit: u64) -> Result<Vec<Trade>, RestError> {
-        let (url, body) = self.get("historicalTrades", symbol, &format!("&fromId={from_id}&limit={limit}")).await?;
+        let (url, body) = self
+            .get("historicalTrades", &format!("symbol={}&fromId={from_id}&limit={limit}", url_word(symbol.as_str())))
+            .await?;
         read_page(symbol, &body).map_err(|source| RestError::Page { url, source })
     }
 
@@ -206,8 +229,9 @@ impl Rest {
     /// Safe: it only reads.
     pub async fn aggregate(&self, symbol: &Symbol, since: Option<TradeTime>) -> Result<Option<Aggregate>, RestError> {
         // Binance has voided single rows; the first of some that is not will do.
-        let more = since.map_or_else(|| "&limit=10".to_owned(), |since| format!("&startTime={}&limit=10", since.ms()));
-        let (url, body) = self.get("aggTrades", symbol, &more).await?;
+        let start = since.map_or_else(String::new, |since| format!("&startTime={}", since.ms()));
+        let query = format!("symbol={}&limit=10{start}", url_word(symbol.as_str()));
+        let (url, body) = self.get("aggTrades", &query).await?;
         let rows: Vec<Aggregate> =
             serde_json::from_str(&body).map_err(|source| RestError::Page { url, source: source.into() })?;
         let mut valid = rows.into_iter().filter(|row| row.first_id >= 0 && row.last_id >= row.first_id);
@@ -215,8 +239,8 @@ impl Rest {
     }
 
     /// Gives the address and the body of a successful answer.
-    async fn get(&self, path: &str, symbol: &Symbol, more: &str) -> Result<(String, String), RestError> {
-        let url = format!("{}/api/v3/{path}?symbol={}{more}", self.base, url_word(symbol.as_str()));
+    async fn get(&self, path: &str, query: &str) -> Result<(String, String), RestError> {
+        let url = format!("{}/api/v3/{path}?{query}", self.base);
         let unreachable =
             |source: reqwest::Error| RestError::Unreachable { url: url.clone(), source: source.without_url() };
         let answer = self.http.get(&url).send().await.map_err(unreachable)?;

@@ -51,7 +51,7 @@ pub struct Group {
 #[derive(Debug, Error)]
 pub enum StreamError {
     /// The handshake failed, or the URL is not usable.
-    #[error("cannot open {url}: {source}")]
+    #[error("cannot open {url:.200}: {source}")]
     Open {
         /// The stream's URL.
         url: String,
@@ -59,7 +59,7 @@ pub enum StreamError {
         source: Box<WsError>,
     },
     /// No answer to the handshake.
-    #[error("cannot open {url}: no answer within {} s", CONNECT_TIMEOUT.as_secs())]
+    #[error("cannot open {url:.200}: no answer within {} s", CONNECT_TIMEOUT.as_secs())]
     OpenTimeout {
         /// The stream's URL.
         url: String,

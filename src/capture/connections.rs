@@ -1,6 +1,6 @@
 //! When to open and close stream connections, so that no trade falls between two of them.
 //!
-//! A connection is replaced before the exchange's 24 h limit, on
+//! Each connection carries one subset of the symbols, as many as Binance allows. A connection is replaced before the exchange's 24 h limit, on
 //! `serverShutdown`, and when no trade came for the idle timeout. The old one
 //! is kept until its replacement has delivered every symbol, or for 60 s after
 //! the replacement opened; the overlap is dropped by id. Pure: the shell in
@@ -26,8 +26,8 @@ const BACKOFF_CAP: Duration = Duration::from_secs(30);
 /// What the shell is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
-    /// Open a connection and call it this.
-    Open(ConnectionId),
+    /// Open a connection that carries this subset of the symbols, and call it this.
+    Open(ConnectionId, usize),
     /// Close this connection.
     Close(ConnectionId),
 }
@@ -47,18 +47,25 @@ pub enum Replacement {
 #[derive(Debug)]
 pub struct Connections {
     wanted: usize,
-    symbols: usize,
+    subsets: Vec<Subset>,
     idle_timeout: Duration,
     connections: Vec<Connection>,
     next_id: ConnectionId,
-    backoff: Backoff,
     attempts: AttemptLimit,
+}
+
+/// Symbols that share a connection; one subset's trouble does not delay another.
+#[derive(Debug)]
+struct Subset {
+    symbols: usize,
+    backoff: Backoff,
     open_not_before: Instant,
 }
 
 #[derive(Debug)]
 struct Connection {
     id: ConnectionId,
+    subset: usize,
     opened: Option<Instant>,
     last_trade: Option<Instant>,
     delivered: HashSet<Symbol>,
@@ -67,17 +74,17 @@ struct Connection {
 }
 
 impl Connections {
-    /// Keeps `wanted` connections that carry `symbols` symbols each.
-    pub fn new(wanted: usize, symbols: usize, idle_timeout: Duration, now: Instant) -> Self {
+    /// Keeps `wanted` connections for each subset; `subsets` says how many symbols each has.
+    pub fn new(wanted: usize, subsets: &[usize], idle_timeout: Duration, now: Instant) -> Self {
+        let subset =
+            |&symbols| Subset { symbols, backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_CAP), open_not_before: now };
         Self {
             wanted,
-            symbols,
+            subsets: subsets.iter().map(subset).collect(),
             idle_timeout,
             connections: Vec::new(),
             next_id: 0,
-            backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_CAP),
             attempts: AttemptLimit::new(ATTEMPTS_MAX, ATTEMPTS_WINDOW),
-            open_not_before: now,
         }
     }
 
@@ -86,54 +93,53 @@ impl Connections {
         if let Some(at) = self.connections.iter().position(|connection| self.may_close(connection, now)) {
             return Some(Command::Close(self.connections.remove(at).id));
         }
-        if self.current().count() < self.wanted && now >= self.next_open(now) {
-            self.attempts.count(now);
-            let id = self.next_id;
-            self.next_id += 1;
-            self.connections.push(Connection {
-                id,
-                opened: None,
-                last_trade: None,
-                delivered: HashSet::new(),
-                retiring: None,
-            });
-            return Some(Command::Open(id));
-        }
-        None
+        let subset = self.short_of_connections().find(|subset| now >= self.next_open(*subset, now))?;
+        self.attempts.count(now);
+        let id = self.next_id;
+        self.next_id += 1;
+        self.connections.push(Connection {
+            id,
+            subset,
+            opened: None,
+            last_trade: None,
+            delivered: HashSet::new(),
+            retiring: None,
+        });
+        Some(Command::Open(id, subset))
     }
 
     /// When to look again, if nothing happens before.
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
-        let open = (self.current().count() < self.wanted).then(|| self.next_open(now));
+        let open = self.short_of_connections().map(|subset| self.next_open(subset, now));
         let close = self.connections.iter().filter_map(|connection| connection.retiring.flatten());
         let replace = self.current().filter_map(|connection| self.replace_at(connection)).map(|(at, _)| at);
-        open.into_iter().chain(close).chain(replace).min()
+        open.chain(close).chain(replace).min()
     }
 
     /// Starts to replace what must be replaced at `now`, and says what and why.
     pub fn replace_due(&mut self, now: Instant, rng: &mut fastrand::Rng) -> Vec<(ConnectionId, Replacement)> {
         let due: Vec<_> = self
             .current()
-            .filter_map(|connection| self.replace_at(connection).map(|(at, why)| (connection.id, at, why)))
+            .filter_map(|connection| self.replace_at(connection).map(|(at, why)| (connection, at, why)))
             .filter(|(_, at, _)| *at <= now)
-            .map(|(id, _, why)| (id, why))
+            .map(|(connection, _, why)| (connection.id, connection.subset, why))
             .collect();
-        for (id, why) in &due {
+        for (id, subset, why) in &due {
             self.retire(*id);
             if *why == Replacement::Idle {
                 // During maintenance every new connection is idle too.
-                self.delay_next_open(now, rng);
+                self.delay_next_open(*subset, now, rng);
             }
         }
-        due
+        due.into_iter().map(|(id, _, why)| (id, why)).collect()
     }
 
     /// The connection is open.
     pub fn opened(&mut self, id: ConnectionId, now: Instant) {
-        if let Some(connection) = self.get(id) {
-            connection.opened = Some(now);
-        }
-        for connection in &mut self.connections {
+        let Some(connection) = self.get(id) else { return };
+        connection.opened = Some(now);
+        let subset = connection.subset;
+        for connection in self.connections.iter_mut().filter(|connection| connection.subset == subset) {
             if let Some(close_at @ None) = &mut connection.retiring {
                 *close_at = Some(now + OVERLAP_MAX);
             }
@@ -146,7 +152,8 @@ impl Connections {
         connection.last_trade = Some(now);
         if !connection.delivered.contains(symbol) {
             connection.delivered.insert(symbol.clone());
-            self.backoff.reset();
+            let subset = connection.subset;
+            self.subsets[subset].backoff.reset();
         }
     }
 
@@ -165,8 +172,9 @@ impl Connections {
     /// The connection ended by itself, or could not be opened.
     pub fn closed(&mut self, id: ConnectionId, now: Instant, rng: &mut fastrand::Rng) {
         let Some(at) = self.connections.iter().position(|connection| connection.id == id) else { return };
-        if self.connections.remove(at).retiring.is_none() {
-            self.delay_next_open(now, rng);
+        let connection = self.connections.remove(at);
+        if connection.retiring.is_none() {
+            self.delay_next_open(connection.subset, now, rng);
         }
     }
 
@@ -180,6 +188,12 @@ impl Connections {
         self.connections.iter().filter(|connection| connection.opened.is_some()).count()
     }
 
+    /// Whether every symbol has a connection that is open.
+    pub fn carries_all(&self) -> bool {
+        let is_open = |subset| self.of(subset).any(|connection| connection.opened.is_some());
+        (0..self.subsets.len()).all(is_open)
+    }
+
     fn get(&mut self, id: ConnectionId) -> Option<&mut Connection> {
         self.connections.iter_mut().find(|connection| connection.id == id)
     }
@@ -187,6 +201,16 @@ impl Connections {
     /// Those that are not being replaced.
     fn current(&self) -> impl Iterator<Item = &Connection> {
         self.connections.iter().filter(|connection| connection.retiring.is_none())
+    }
+
+    fn of(&self, subset: usize) -> impl Iterator<Item = &Connection> {
+        self.connections.iter().filter(move |connection| connection.subset == subset)
+    }
+
+    /// Subsets with fewer connections than wanted.
+    fn short_of_connections(&self) -> impl Iterator<Item = usize> {
+        let current = |subset| self.of(subset).filter(|connection| connection.retiring.is_none());
+        (0..self.subsets.len()).filter(move |subset| current(*subset).count() < self.wanted)
     }
 
     fn retire(&mut self, id: ConnectionId) {
@@ -204,16 +228,19 @@ impl Connections {
 
     fn may_close(&self, connection: &Connection, now: Instant) -> bool {
         let Some(close_at) = connection.retiring else { return false };
-        let taken_over = self.current().filter(|current| current.delivered.len() >= self.symbols).count();
+        let symbols = self.subsets[connection.subset].symbols;
+        let has_taken_over = |other: &&Connection| other.retiring.is_none() && other.delivered.len() >= symbols;
+        let taken_over = self.of(connection.subset).filter(has_taken_over).count();
         taken_over >= self.wanted || close_at.is_some_and(|at| at <= now)
     }
 
-    fn next_open(&self, now: Instant) -> Instant {
-        self.attempts.next_allowed(now).max(self.open_not_before)
+    fn next_open(&self, subset: usize, now: Instant) -> Instant {
+        self.attempts.next_allowed(now).max(self.subsets[subset].open_not_before)
     }
 
-    fn delay_next_open(&mut self, now: Instant, rng: &mut fastrand::Rng) {
-        self.open_not_before = now + self.backoff.after_failure(rng);
+    fn delay_next_open(&mut self, subset: usize, now: Instant, rng: &mut fastrand::Rng) {
+        let subset = &mut self.subsets[subset];
+        subset.open_not_before = now + subset.backoff.after_failure(rng);
     }
 }
 

@@ -23,8 +23,8 @@ use super::silence::Silence;
 use super::streams::Streams;
 use super::summary::{Latencies, Summary};
 use super::writes::{Parcel, Tried};
-use crate::binance::combined_stream_url;
 use crate::binance::stream::{ConnectionId, StreamEvent};
+use crate::binance::stream_urls;
 use crate::store::{AnyStore, RETENTION_MS, WriteError};
 use crate::telemetry::health::{Health, Part};
 use crate::telemetry::{Event, Tally, metrics};
@@ -134,11 +134,12 @@ impl Capture {
             &mut tally,
         )?;
         let batcher = Batcher::new(Delivery::slots(&store), store.batch_max());
-        let connections = Connections::new(settings.connections, symbols.len(), idle_timeout, now);
+        let (urls, subsets): (Vec<_>, Vec<_>) = stream_urls(&stream_url, &symbols).into_iter().unzip();
+        let connections = Connections::new(settings.connections, &subsets, idle_timeout, now);
         health.failing(Part::Stream, "no connection yet");
         let mut capture = Self {
             intake: Intake::new(&symbols, batcher, DeadLetters::new(&settings.outbox), recorder.transpose()?),
-            streams: Streams::new(connections, combined_stream_url(&stream_url, &symbols), tls),
+            streams: Streams::new(connections, urls, tls),
             history: History::new(settings.history, now),
             past: Past::new(AnyStore::clone(&store), settings.exchange),
             silence: Silence::new(&symbols, idle_timeout, now),
@@ -232,7 +233,7 @@ impl Capture {
             }
             StreamEvent::Closed(why) => {
                 self.streams.closed(id, &why, now, &mut self.rng, &mut self.tally);
-                if self.streams.open_count() == 0 {
+                if !self.streams.carries_all() {
                     self.health.failing(Part::Stream, why.to_string());
                 }
             }
@@ -356,10 +357,10 @@ impl Capture {
     fn tell_progress(&self, now: Instant) {
         if let Some(last) = self.streams.last_trade() {
             let silence = now.duration_since(last);
-            if silence < self.idle_timeout {
-                self.health.working(Part::Stream);
-            } else {
+            if silence >= self.idle_timeout {
                 self.health.failing(Part::Stream, format!("no trade for {} s", silence.as_secs()));
+            } else if self.streams.carries_all() {
+                self.health.working(Part::Stream);
             }
         }
         metrics::publish(

@@ -18,7 +18,8 @@ const GROUPS_MAX: usize = 16;
 #[derive(Debug)]
 pub struct Streams {
     connections: Connections,
-    url: String,
+    /// One for each subset of the symbols.
+    urls: Vec<String>,
     tls: Arc<rustls::ClientConfig>,
     events: mpsc::Receiver<(ConnectionId, StreamEvent)>,
     /// `None` once they close: the way then ends with the last connection.
@@ -28,10 +29,10 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Connections to `url`; none is opened yet.
-    pub fn new(connections: Connections, url: String, tls: Arc<rustls::ClientConfig>) -> Self {
+    /// Connections to `urls`, one for each of the connections' subsets; none is opened yet.
+    pub fn new(connections: Connections, urls: Vec<String>, tls: Arc<rustls::ClientConfig>) -> Self {
         let (to_events, events) = mpsc::channel(GROUPS_MAX);
-        Self { connections, url, tls, events, to_events: Some(to_events), open: HashMap::new() }
+        Self { connections, urls, tls, events, to_events: Some(to_events), open: HashMap::new() }
     }
 
     /// Opens, replaces and closes what is due at `now`.
@@ -43,9 +44,10 @@ impl Streams {
         while let Some(command) = self.connections.next_command(now) {
             match command {
                 Command::Close(id) => drop(self.open.remove(&id)),
-                Command::Open(id) => {
+                Command::Open(id, subset) => {
                     let (closer, closed) = oneshot::channel();
-                    tokio::spawn(stream::run(self.url.clone(), Arc::clone(&self.tls), id, to_events.clone(), closed));
+                    let url = self.urls[subset].clone();
+                    tokio::spawn(stream::run(url, Arc::clone(&self.tls), id, to_events.clone(), closed));
                     self.open.insert(id, closer);
                 }
             }
@@ -115,6 +117,11 @@ impl Streams {
     /// When the newest trade came.
     pub fn last_trade(&self) -> Option<Instant> {
         self.connections.last_trade()
+    }
+
+    /// Whether every symbol has a connection that is open.
+    pub fn carries_all(&self) -> bool {
+        self.connections.carries_all()
     }
 
     /// Connections that are open now.

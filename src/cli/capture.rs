@@ -24,6 +24,9 @@ use crate::telemetry::health::{self, Health};
 use crate::telemetry::metrics;
 use crate::trade::{Exchange, Symbol};
 
+/// More symbols than this are counted where a line would name them.
+const NAMED_MAX: usize = 20;
+
 /// What to capture, from where, into what.
 #[derive(Debug, Args)]
 pub(super) struct CaptureArgs {
@@ -140,22 +143,16 @@ fn verdict(summary: &Summary, store: &AnyStore) -> Result<Answer, Failure> {
     Ok(if is_whole { Answer::Done } else { Answer::No })
 }
 
-/// Asks the exchange for each symbol; goes on without an answer, but not with an unknown symbol.
+/// Asks the exchange for the symbols; goes on without an answer, but not with an unknown symbol.
 async fn check_symbols(rest: &Rest, symbols: &[Symbol]) -> Result<(), Failure> {
-    for symbol in symbols {
-        match rest.lists(symbol).await {
-            Ok(true) => {}
-            Ok(false) => {
-                return Err(Failure::Usage(format!("the exchange does not list {symbol}: see --symbols")));
-            }
-            Err(error) => {
-                let why = crate::error_chain(&error);
-                warn!("The symbols could not be checked: {why}. Capture goes on.");
-                return Ok(());
-            }
+    match rest.unlisted(symbols).await {
+        Ok(None) => Ok(()),
+        Ok(Some(symbol)) => Err(Failure::Usage(format!("the exchange does not list {symbol}: see --symbols"))),
+        Err(error) => {
+            warn!("The symbols could not be checked: {}. Capture goes on.", crate::error_chain(&error));
+            Ok(())
         }
     }
-    Ok(())
 }
 
 /// A number of bytes: digits, perhaps with kB, MB or GB behind them.
@@ -211,7 +208,11 @@ fn words(summary: &Summary) -> String {
         summary.outbox_left,
         summary.latency_ms.p50,
         summary.latency_ms.p99,
-        if ids.is_empty() { "nothing came".to_owned() } else { ids.join(", ") },
+        match ids.len() {
+            0 => "nothing came".to_owned(),
+            1..=NAMED_MAX => ids.join(", "),
+            symbols => format!("{symbols} symbols"),
+        },
     )
 }
 
@@ -226,5 +227,8 @@ fn without_repeats(symbols: Vec<Symbol>) -> Vec<Symbol> {
 }
 
 fn list(symbols: &[Symbol]) -> String {
+    if symbols.len() > NAMED_MAX {
+        return format!("{} symbols", symbols.len());
+    }
     symbols.iter().map(Symbol::as_str).collect::<Vec<_>>().join(", ")
 }

@@ -8,9 +8,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request as HttpRequest;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Path, Query, State};
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::middleware::{Next as NextHandler, from_fn};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use futures_util::SinkExt;
@@ -27,6 +30,8 @@ use crate::trade::Symbol;
 
 /// Streams on one connection, at most.
 const STREAMS_MAX: usize = 1_024;
+/// Bytes of a path with its query, at most. Users of Binance have measured it (unicorn-binance-websocket-api, issue 19).
+const URL_MAX: usize = 8_004;
 /// Messages a second from a client, pongs among them; more closes the connection.
 const CLIENT_MESSAGES_MAX: u32 = 5;
 /// The longest message from a client; 1,024 stream names fit.
@@ -54,6 +59,12 @@ pub(super) fn router() -> Router<Arc<Shared>> {
         .route("/stream", get(combined))
         .route("/ws", get(raw_without_streams))
         .route("/ws/{*streams}", get(raw))
+        .layer(from_fn(limit_url))
+}
+
+async fn limit_url(request: HttpRequest, next: NextHandler) -> Response {
+    let is_short = request.uri().path_and_query().is_none_or(|path| path.as_str().len() <= URL_MAX);
+    if is_short { next.run(request).await } else { StatusCode::URI_TOO_LONG.into_response() }
 }
 
 async fn combined(

@@ -6,8 +6,8 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use tickflux::practice::{self, Config, Speed};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, client_async};
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, client_async, connect_async};
 
 use crate::kit::*;
 
@@ -88,10 +88,25 @@ async fn requests_that_are_none_get_errors_and_the_stream_goes_on() {
 #[tokio::test]
 async fn more_streams_than_a_connection_may_have_close_it() {
     let exchange = exchange(past(&["BTCUSDT"], 10)).await;
-    let names: Vec<_> = (0..1_024).map(|at| format!("s{at}@trade")).collect();
+    // Short ones, so that the URL is not too long.
+    let names: Vec<_> = (0..1_024).map(|at| format!("s{at}")).collect();
     let mut socket = connect(&exchange, &format!("/ws/btcusdt@trade/{}", names.join("/"))).await;
     assert_eq!(until_closed(&mut socket).await, (Vec::new(), 1008, "Too many streams".to_owned()));
     assert_eq!(exchange.trades(&"BTCUSDT".parse().unwrap()), [], "it was no subscriber");
+}
+
+#[tokio::test]
+async fn a_url_longer_than_binance_takes_is_refused() {
+    let exchange = exchange(past(&["BTCUSDT"], 10)).await;
+    for (path, is_taken) in [("/stream?streams=", true), ("/ws/", true), ("/stream?streams=", false), ("/ws/", false)] {
+        let name = "x".repeat(8_004 - path.len() + usize::from(!is_taken));
+        let opened = soon(connect_async(format!("ws://{}{path}{name}", exchange.address()))).await;
+        match opened {
+            Ok(_) => assert!(is_taken, "{path}"),
+            Err(Error::Http(answer)) => assert!(!is_taken && answer.status() == 414, "{path} gave {answer:?}"),
+            Err(other) => panic!("{other}"),
+        }
+    }
 }
 
 #[tokio::test]

@@ -10,14 +10,18 @@ use tickflux::trade::Trade;
 /// What a trade is, by symbol and id.
 pub type Trades = BTreeMap<(String, u64), (i64, String, String, bool)>;
 
-/// Every trade that the exchange itself has.
+/// Every trade of BTCUSDT and ETHUSDT that the exchange itself has.
 pub fn exchanges_list(exchange: &Running) -> Trades {
-    let lists = ["BTCUSDT", "ETHUSDT"].map(|symbol| exchange.trades(&symbol.parse().unwrap()));
+    ["BTCUSDT", "ETHUSDT"].into_iter().flat_map(|symbol| trades_of(exchange, symbol)).collect()
+}
+
+/// Every trade of a symbol that the exchange itself has.
+pub fn trades_of(exchange: &Running, symbol: &str) -> Trades {
     let entry = |trade: Trade| {
         let value = (trade.time.ms(), trade.price.to_string(), trade.quantity.to_string(), trade.buyer_is_maker);
         ((trade.symbol.to_string(), trade.id.get()), value)
     };
-    lists.into_iter().flatten().map(entry).collect()
+    exchange.trades(&symbol.parse().unwrap()).into_iter().map(entry).collect()
 }
 
 /// Every row of an SQLite store, read with plain SQL.

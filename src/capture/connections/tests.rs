@@ -12,7 +12,7 @@ struct Bench {
 
 fn bench(wanted: usize) -> Bench {
     let now = Instant::now();
-    Bench { now, rng: fastrand::Rng::with_seed(3), connections: Connections::new(wanted, 2, IDLE, now) }
+    Bench { now, rng: fastrand::Rng::with_seed(3), connections: Connections::new(wanted, &[2], IDLE, now) }
 }
 
 impl Bench {
@@ -45,7 +45,7 @@ impl Bench {
     /// One connection, open, with both symbols delivered.
     fn running() -> Self {
         let mut bench = bench(1);
-        assert_eq!(bench.commands(), [Command::Open(0)]);
+        assert_eq!(bench.commands(), [Command::Open(0, 0)]);
         bench.open(0);
         bench.deliver(0, &["BTCUSDT", "ETHUSDT"]);
         bench
@@ -54,7 +54,7 @@ impl Bench {
 
 #[test]
 fn as_many_as_wanted_are_opened_at_once() {
-    assert_eq!(bench(3).commands(), [Command::Open(0), Command::Open(1), Command::Open(2)]);
+    assert_eq!(bench(3).commands(), [Command::Open(0, 0), Command::Open(1, 0), Command::Open(2, 0)]);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_closed_connection_is_opened_again_within_the_backoff() {
     let again = bench.connections.deadline(bench.now).unwrap();
     assert!(again <= bench.now + BACKOFF_FIRST);
     bench.now = again;
-    assert_eq!(bench.commands(), [Command::Open(1)]);
+    assert_eq!(bench.commands(), [Command::Open(1, 0)]);
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_dead_exchange_is_never_tried_more_often_than_it_allows() {
     let (start, mut opened) = (bench.now, Vec::new());
     while bench.now < start + Duration::from_secs(3600) {
         for command in bench.commands() {
-            let Command::Open(id) = command else { panic!("{command:?}") };
+            let Command::Open(id, 0) = command else { panic!("{command:?}") };
             opened.push(bench.now);
             bench.closed(id);
         }
@@ -89,7 +89,7 @@ fn connections_that_work_and_break_at_once_stay_within_the_limit_too() {
     let (start, mut opened) = (bench.now, Vec::new());
     while bench.now < start + Duration::from_secs(1_800) {
         for command in bench.commands() {
-            let Command::Open(id) = command else { panic!("{command:?}") };
+            let Command::Open(id, 0) = command else { panic!("{command:?}") };
             opened.push(bench.now);
             bench.open(id);
             bench.deliver(id, &["BTCUSDT"]);
@@ -105,7 +105,7 @@ fn connections_that_work_and_break_at_once_stay_within_the_limit_too() {
 fn an_old_connection_closes_when_its_replacement_delivered_every_symbol() {
     let mut bench = Bench::running();
     bench.connections.server_shutdown(0);
-    assert_eq!(bench.commands(), [Command::Open(1)], "at once, and the old one stays");
+    assert_eq!(bench.commands(), [Command::Open(1, 0)], "at once, and the old one stays");
     bench.open(1);
     bench.deliver(1, &["BTCUSDT"]);
     assert_eq!(bench.commands(), []);
@@ -135,7 +135,7 @@ fn a_connection_is_replaced_before_the_exchange_ends_it() {
     assert_eq!(bench.replaced(), []);
     bench.pass(Duration::from_secs(1));
     assert_eq!(bench.replaced(), [(0, Replacement::Lifetime)]);
-    assert_eq!(bench.commands(), [Command::Open(1)]);
+    assert_eq!(bench.commands(), [Command::Open(1, 0)]);
     assert!(LIFETIME < Duration::from_secs(24 * 3600));
 }
 
@@ -159,7 +159,7 @@ fn during_maintenance_idle_replacements_back_off() {
         bench.pass(Duration::from_secs(1));
         bench.replaced();
         for command in bench.commands() {
-            if let Command::Open(id) = command {
+            if let Command::Open(id, 0) = command {
                 bench.open(id);
                 opened += 1;
             }
@@ -177,9 +177,43 @@ fn with_two_connections_one_is_replaced_and_the_other_stays() {
         bench.deliver(id, &["BTCUSDT", "ETHUSDT"]);
     }
     bench.connections.server_shutdown(0);
-    assert_eq!(bench.commands(), [Command::Open(2)]);
+    assert_eq!(bench.commands(), [Command::Open(2, 0)]);
     bench.open(2);
     bench.deliver(2, &["BTCUSDT", "ETHUSDT"]);
     assert_eq!(bench.commands(), [Command::Close(0)]);
     assert_eq!(bench.connections.open_count(), 2);
+}
+
+#[test]
+fn subsets_are_opened_replaced_and_delayed_apart() {
+    let mut bench = bench(1);
+    bench.connections = Connections::new(1, &[2, 1], Duration::from_secs(3600), bench.now);
+    assert_eq!(bench.commands(), [Command::Open(0, 0), Command::Open(1, 1)]);
+    bench.open(0);
+    assert!(!bench.connections.carries_all(), "the second subset has no open connection");
+    bench.open(1);
+    assert!(bench.connections.carries_all());
+    bench.deliver(0, &["BTCUSDT", "ETHUSDT"]);
+    bench.deliver(1, &["BNBUSDT"]);
+    // A replacement for one subset takes nothing over from the other.
+    bench.connections.server_shutdown(0);
+    assert_eq!(bench.commands(), [Command::Open(2, 0)]);
+    bench.open(2);
+    bench.deliver(1, &["BNBUSDT"]);
+    bench.deliver(2, &["BTCUSDT"]);
+    assert_eq!(bench.commands(), []);
+    bench.deliver(2, &["ETHUSDT"]);
+    assert_eq!(bench.commands(), [Command::Close(0)]);
+    // While one subset backs off, the other is not kept waiting.
+    let mut failing = 1;
+    for _ in 0..10 {
+        bench.closed(failing);
+        bench.now = bench.connections.deadline(bench.now).unwrap();
+        let [Command::Open(id, 1)] = bench.commands()[..] else { panic!("only the second subset lacks a connection") };
+        failing = id;
+    }
+    bench.closed(failing);
+    bench.closed(2);
+    bench.pass(BACKOFF_FIRST);
+    assert!(matches!(bench.commands()[..], [Command::Open(_, 0)]));
 }
