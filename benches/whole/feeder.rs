@@ -1,5 +1,6 @@
 //! A stream whose messages are made before the clock starts, so that making them does not compete with what is measured.
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use tickflux::practice::market::Market;
 use tickflux::practice::tape::Print;
 use tickflux::trade::{Symbol, TradeTime};
 use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::handshake::server::Request;
 
 /// How fast messages go out.
 #[derive(Debug, Clone, Copy)]
@@ -39,16 +41,24 @@ pub(crate) fn prints(symbols: usize, trades: usize, rate: f64, now_ms: i64) -> V
     prints
 }
 
-/// The messages as WebSocket frames, and where each ends.
+/// Messages as WebSocket frames.
 pub(crate) struct Frames {
     bytes: Vec<u8>,
-    ends: Vec<usize>,
+    frames: Vec<Frame>,
+}
+
+struct Frame {
+    /// Which of all messages it is, from 0.
+    place: usize,
+    stream: String,
+    /// Where it ends in the bytes.
+    end: usize,
 }
 
 impl Frames {
     pub(crate) fn new(prints: &[Print]) -> Self {
-        let (mut bytes, mut ends) = (Vec::with_capacity(prints.len() * 200), Vec::with_capacity(prints.len()));
-        for Print { trade, event_ms } in prints {
+        let mut frames = Self { bytes: Vec::with_capacity(prints.len() * 200), frames: Vec::new() };
+        for (place, Print { trade, event_ms }) in prints.iter().enumerate() {
             let stream = trade.symbol.stream_name();
             let text = format!(
                 r#"{{"stream":"{stream}","data":{{"e":"trade","E":{event_ms},"s":"{}","t":{},"p":"{}","q":"{}","T":{},"m":{},"M":true}}}}"#,
@@ -60,47 +70,96 @@ impl Frames {
                 trade.buyer_is_maker
             );
             // An unmasked text frame with a length of 16 bits (RFC 6455, 5.2).
-            bytes.extend_from_slice(&[0x81, 126]);
-            bytes.extend_from_slice(&u16::try_from(text.len()).unwrap().to_be_bytes());
-            bytes.extend_from_slice(text.as_bytes());
-            ends.push(bytes.len());
+            let head = [&[0x81, 126][..], &u16::try_from(text.len()).unwrap().to_be_bytes()].concat();
+            frames.push(place, stream, &[&head, text.as_bytes()].concat());
         }
-        Self { bytes, ends }
+        frames
+    }
+
+    fn push(&mut self, place: usize, stream: String, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.frames.push(Frame { place, stream, end: self.bytes.len() });
+    }
+
+    fn streams(&self) -> HashSet<&str> {
+        self.frames.iter().map(|frame| frame.stream.as_str()).collect()
+    }
+
+    /// Those of some streams.
+    fn of(&self, streams: &HashSet<String>) -> Self {
+        let mut some = Self { bytes: Vec::with_capacity(self.bytes.len()), frames: Vec::new() };
+        let mut start = 0;
+        for Frame { place, stream, end } in &self.frames {
+            if streams.contains(stream) {
+                some.push(*place, stream.clone(), &self.bytes[start..*end]);
+            }
+            start = *end;
+        }
+        some
+    }
+
+    /// The bytes of these frames.
+    fn slice(&self, from: usize, to: usize) -> &[u8] {
+        let end = |frames: usize| frames.checked_sub(1).map_or(0, |last| self.frames[last].end);
+        &self.bytes[end(from)..end(to)]
     }
 }
 
-/// Sends `frames` to the first client, and keeps the connection open until it goes. Gives the connections that came.
+/// Sends `frames` to the clients that ask for them, as soon as every stream has one, and keeps each connection open until
+/// its client goes.
 pub(crate) fn serve(frames: Frames, pace: Pace) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
-        let (socket, _) = listener.accept().unwrap();
-        socket.set_nodelay(true).unwrap();
-        let mut socket = tungstenite::accept(socket).unwrap();
-        // A client that has gone ends it.
-        let _ = send(&frames, pace, socket.get_mut());
-        let _ = socket.get_mut().read_to_end(&mut Vec::new());
+        let (mut clients, mut carried) = (Vec::new(), HashSet::new());
+        while carried.len() < frames.streams().len() {
+            let (client, streams) = accept(&listener);
+            clients.push((client, frames.of(&streams)));
+            carried.extend(streams);
+        }
+        let begin = Instant::now();
+        for (mut client, frames) in clients {
+            std::thread::spawn(move || {
+                // A client that has gone ends it.
+                let _ = send(&frames, pace, begin, &mut client);
+                let _ = client.read_to_end(&mut Vec::new());
+            });
+        }
     });
     address
 }
 
-fn send(frames: &Frames, pace: Pace, socket: &mut TcpStream) -> std::io::Result<()> {
+/// A client, and the streams that it asks for.
+#[allow(clippy::result_large_err, reason = "tungstenite's own type")]
+fn accept(listener: &TcpListener) -> (TcpStream, HashSet<String>) {
+    let (socket, _) = listener.accept().unwrap();
+    socket.set_nodelay(true).unwrap();
+    let mut streams = HashSet::new();
+    let ask = |request: &Request, response| {
+        let names = request.uri().query().and_then(|query| query.strip_prefix("streams=")).unwrap();
+        streams.extend(names.split('/').map(str::to_owned));
+        Ok(response)
+    };
+    (tungstenite::accept_hdr(socket, ask).unwrap().into_inner(), streams)
+}
+
+fn send(frames: &Frames, pace: Pace, begin: Instant, client: &mut TcpStream) -> std::io::Result<()> {
+    let all = frames.frames.len();
     match pace {
-        Pace::Max => socket.write_all(&frames.bytes),
+        Pace::Max => client.write_all(&frames.bytes),
         Pace::Burst(first) => {
-            let end = frames.ends[first.min(frames.ends.len()) - 1];
-            socket.write_all(&frames.bytes[..end])?;
+            let first = first.min(all);
+            client.write_all(frames.slice(0, first))?;
             std::thread::sleep(Duration::from_secs(1));
-            socket.write_all(&frames.bytes[end..])
+            client.write_all(frames.slice(first, all))
         }
         Pace::PerSecond(rate) => {
-            let begin = Instant::now();
             let mut sent = 0;
-            while sent < frames.ends.len() {
-                let due = ((begin.elapsed().as_secs_f64() * rate) as usize).min(frames.ends.len());
+            while sent < all {
+                let due = (begin.elapsed().as_secs_f64() * rate) as usize;
+                let due = frames.frames.partition_point(|frame| frame.place < due);
                 if due > sent {
-                    let start = sent.checked_sub(1).map_or(0, |before| frames.ends[before]);
-                    socket.write_all(&frames.bytes[start..frames.ends[due - 1]])?;
+                    client.write_all(frames.slice(sent, due))?;
                     sent = due;
                 }
                 std::thread::sleep(Duration::from_micros(200));
