@@ -4,6 +4,7 @@
 //! dashboards rely on.
 
 mod at;
+mod candles;
 mod capture;
 mod completions;
 mod demo;
@@ -47,6 +48,8 @@ enum Command {
     At(at::AtArgs),
     /// Print the highest and the lowest trade of a minute
     HighLow(high_low::HighLowArgs),
+    /// Print open, high, low, close and volume of each minute, or of another interval
+    Candles(candles::CandlesArgs),
     /// Say which trades are missing in the store
     Gaps(gaps::GapsArgs),
     /// Run the practice exchange: WebSocket and REST as Binance's
@@ -138,6 +141,7 @@ async fn run(command: Command) -> Result<Answer, Failure> {
         Command::Latest(args) => latest::run(args).await,
         Command::At(args) => at::run(args).await,
         Command::HighLow(args) => high_low::run(args).await,
+        Command::Candles(args) => candles::run(args).await,
         Command::Gaps(args) => gaps::run(args).await,
         Command::Exchange(args) => exchange::run(args).await,
         Command::Demo(args) => demo::run(args).await,

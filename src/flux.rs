@@ -17,6 +17,8 @@ pub enum Script {
     PriceAt,
     /// The highest and the lowest trade of a minute.
     HighLow,
+    /// Open, high, low and close of each stretch of time.
+    Candles,
     /// The minutes whose ids are not whole.
     Gaps,
     /// The trade ids of a stretch of time.
@@ -25,7 +27,7 @@ pub enum Script {
 
 impl Script {
     /// Every bundled script.
-    pub const ALL: [Self; 5] = [Self::Latest, Self::PriceAt, Self::HighLow, Self::Gaps, Self::Ids];
+    pub const ALL: [Self; 6] = [Self::Latest, Self::PriceAt, Self::HighLow, Self::Candles, Self::Gaps, Self::Ids];
 
     /// The name of its file in `flux/`, without the suffix.
     #[must_use]
@@ -34,6 +36,7 @@ impl Script {
             Self::Latest => "latest",
             Self::PriceAt => "price_at",
             Self::HighLow => "high_low",
+            Self::Candles => "candles",
             Self::Gaps => "gaps",
             Self::Ids => "ids",
         }
@@ -52,6 +55,7 @@ impl Script {
             Self::Latest => include_str!("../flux/latest.flux"),
             Self::PriceAt => include_str!("../flux/price_at.flux"),
             Self::HighLow => include_str!("../flux/high_low.flux"),
+            Self::Candles => include_str!("../flux/candles.flux"),
             Self::Gaps => include_str!("../flux/gaps.flux"),
             Self::Ids => include_str!("../flux/ids.flux"),
         }
@@ -74,6 +78,13 @@ pub enum Question {
     HighLow {
         /// Any instant inside the minute, in milliseconds since the epoch. Default: the last whole minute.
         minute_ms: Option<i64>,
+    },
+    /// The candles from the one that holds a time.
+    Candles {
+        /// Any instant inside the first candle, in milliseconds since the epoch. Default: 1 h ago.
+        since_ms: Option<i64>,
+        /// The length of a candle in milliseconds. Default: 1 min.
+        every_ms: Option<i64>,
     },
     /// The minutes since a time, in milliseconds since the epoch.
     Gaps {
@@ -99,6 +110,7 @@ impl Question {
             Self::Latest => Script::Latest,
             Self::PriceAt { .. } => Script::PriceAt,
             Self::HighLow { .. } => Script::HighLow,
+            Self::Candles { .. } => Script::Candles,
             Self::Gaps { .. } => Script::Gaps,
             Self::Ids { .. } => Script::Ids,
         }
@@ -138,6 +150,10 @@ pub fn render(question: &Question, selection: &Selection<'_>) -> Result<String, 
         Question::PriceAt { time_ms, as_of } => {
             values.push(("as_of", as_of.to_string()));
             vec![("time", time_ms)]
+        }
+        Question::Candles { since_ms, every_ms } => {
+            values.extend(every_ms.map(|ms| ("every", duration(ms))));
+            vec![("since", since_ms)]
         }
         Question::Gaps { since_ms, all } => {
             values.push(("all", all.to_string()));
@@ -201,6 +217,10 @@ fn array(items: &[String]) -> String {
     format!("[{}]", items.join(", "))
 }
 
+fn duration(ms: i64) -> String {
+    format!("{ms}ms")
+}
+
 fn time(ms: i64) -> Result<String, TimeOutOfRange> {
     // Whole years inside the limits of 64-bit nanoseconds, so that the scripts can add to a time.
     const FIRST: i64 = -9_214_560_000_000; // 1678-01-01
@@ -222,6 +242,7 @@ mod tests {
             Script::Latest => {}
             Script::PriceAt => all.extend([("time", "-1m"), ("as_of", "false")]),
             Script::HighLow => all.push(("minute", "-1m")),
+            Script::Candles => all.extend([("since", "-1h"), ("every", "1m")]),
             Script::Gaps => all.extend([("since", "-24h"), ("all", "false")]),
             Script::Ids => all.extend([("from_time", "-2m"), ("until_time", "-1m")]),
         }
@@ -234,6 +255,7 @@ mod tests {
             Script::Latest => Question::Latest,
             Script::PriceAt => Question::PriceAt { time_ms: ms, as_of: true },
             Script::HighLow => Question::HighLow { minute_ms: ms },
+            Script::Candles => Question::Candles { since_ms: ms, every_ms: Some(90_500) },
             Script::Gaps => Question::Gaps { since_ms: ms, all: true },
             Script::Ids => Question::Ids { from_ms: ms, until_ms: ms },
         }
@@ -284,14 +306,19 @@ mod tests {
         let text = render(&question(Script::PriceAt), &selection).unwrap();
         assert_eq!(assigned(&text, "time"), "2026-11-23T15:25:04.127Z");
         assert_eq!(assigned(&text, "as_of"), "true");
+        let text = render(&question(Script::Candles), &selection).unwrap();
+        assert_eq!(assigned(&text, "every"), "90500ms");
     }
 
     #[test]
     fn the_defaults_render_to_the_file_itself() {
         let selection = Selection { bucket: "ticks", symbols: &[], exchanges: &[] };
-        for question in
-            [Question::Latest, Question::PriceAt { time_ms: None, as_of: false }, Question::HighLow { minute_ms: None }]
-        {
+        for question in [
+            Question::Latest,
+            Question::PriceAt { time_ms: None, as_of: false },
+            Question::HighLow { minute_ms: None },
+            Question::Candles { since_ms: None, every_ms: None },
+        ] {
             assert_eq!(render(&question, &selection).unwrap(), question.script().source());
         }
     }

@@ -3,6 +3,7 @@
 //! Two stores, one trait: [`sqlite`], embedded and the default, and
 //! [`influx`]. Both keep [`RETENTION`] and answer the same questions alike.
 
+pub mod candles;
 pub mod gaps;
 pub mod influx;
 pub mod lines;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use thiserror::Error;
 
+pub use self::candles::{Candle, Interval};
 pub use self::gaps::Gaps;
 pub use self::lines::{LineStore, Lines};
 use crate::trade::{Exchange, Symbol, Trade, TradeTime};
@@ -193,6 +195,18 @@ pub trait Store: Send + Sync + fmt::Debug {
     ///
     /// [`StoreError`] if the store does not answer.
     fn high_low<'a>(&'a self, scope: &'a Scope, time: TradeTime) -> BoxFuture<'a, Result<Vec<HighLow>, StoreError>>;
+
+    /// The candles of each series from the one that holds `since`, within the retention; none without a trade.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store does not answer.
+    fn candles<'a>(
+        &'a self,
+        scope: &'a Scope,
+        since: TradeTime,
+        every: Interval,
+    ) -> BoxFuture<'a, Result<Vec<Candle>, StoreError>>;
 }
 
 /// A store, whichever it is.

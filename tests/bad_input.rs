@@ -46,6 +46,11 @@ fn usage_that_cannot_be_read() {
     assert_fails(&run(&["at", "BTCUSDT", "yesterday"]), 2, &["yesterday", "RFC 3339", "-5m"]);
     assert_fails(&run(&["at", "BTCUSDT"]), 2, &["TIME"]);
     assert_fails(&run(&["high-low", "BTCUSDT", "12:00"]), 2, &["12:00", "-5m"]);
+    assert_fails(&run(&["candles"]), 2, &["SYMBOL"]);
+    for interval in ["999ms", "1s500us", "24h1ms", "0s", "60", "minute", "1month"] {
+        assert_fails(&run(&["candles", "BTCUSDT", "--every", interval]), 2, &["--every", interval, "1s to 24h", "1m"]);
+        assert_fails(&run(&["candles", "BTCUSDT", "--since", interval]), 2, &["--since", interval, "1s to 24h", "1m"]);
+    }
     assert_fails(&run(&["latest", "--store", "mysql://x"]), 2, &["mysql://x", "sqlite:PATH"]);
     assert_fails(&run(&["latest", "--store", "http://"]), 2, &["--store http://"]);
     assert_fails(&run(&["capture", "--stream-url", "https://x"]), 2, &["--stream-url https://x", "ws://"]);
@@ -69,6 +74,9 @@ fn questions_that_have_no_answer() {
     assert_fails(&run(&["at", "BTCUSDT", "-25h"]), 1, &["24 h"]);
     assert_fails(&run(&["at", "BTCUSDT", "-10m", "--as-of"]), 1, &["at or before"]);
     assert_fails(&run(&["high-low", "BTCUSDT", "-10m"]), 1, &["no trade of BTCUSDT in the minute"]);
+    assert_fails(&run(&["candles", "ETHUSDT"]), 1, &["no trade of ETHUSDT since", "capture it first"]);
+    assert_fails(&run(&["candles", "BTCUSDT", "--since", "1s", "--every", "1s"]), 1, &["BTCUSDT", "longer --since"]);
+    assert_fails(&run(&["candles", "BTCUSDT", "--exchange", "other"]), 1, &["exchange other"]);
     assert_fails(&run(&["gaps", "ETHUSDT"]), 1, &["ETHUSDT", "capture it first"]);
     assert_eq!(run(&["gaps"]).status.code(), Some(0));
     // A symbol that is there is printed, and one that is missing is still a no.

@@ -147,6 +147,7 @@ fn completions_are_printed_for_every_shell() {
     let folder = tempfile::tempdir().unwrap();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let output = tickflux(folder.path(), &["completions", shell]);
-        assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("high-low"), "{shell}");
+        let script = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && ["high-low", "candles"].iter().all(|name| script.contains(name)), "{shell}");
     }
 }

@@ -3,7 +3,7 @@
 use chrono::DateTime;
 
 use super::Failure;
-use crate::store::RETENTION_MS;
+use crate::store::{Interval, RETENTION_MS};
 use crate::trade::TradeTime;
 
 /// An exchange's clock may be ahead of ours by so much.
@@ -43,6 +43,14 @@ impl TimeArg {
             Ok(time)
         }
     }
+}
+
+/// Reads how long a candle is, or how far candles go back.
+pub(super) fn interval(text: &str) -> Result<Interval, String> {
+    let duration = humantime::parse_duration(text).ok();
+    duration
+        .and_then(|duration| Interval::try_from(duration).ok())
+        .ok_or_else(|| format!("{text:?} is not a duration of 1s to 24h in whole milliseconds: write 1m, or 1h30m"))
 }
 
 #[cfg(test)]

@@ -18,7 +18,9 @@ use reqwest::Url;
 
 pub use self::control::{Bucket, Provisioned};
 pub use self::token::{Credentials, Token};
-use super::{Gaps, HighLow, LineStore, Lines, Scope, Store, StoreError, StoredTrade, WriteError, Written};
+use super::{
+    Candle, Gaps, HighLow, Interval, LineStore, Lines, Scope, Store, StoreError, StoredTrade, WriteError, Written,
+};
 use crate::trade::{Exchange, Trade, TradeTime};
 
 /// Lines in one write, at most; larger ones make InfluxDB little cheaper and answers slow.
@@ -155,6 +157,15 @@ impl Store for Influx {
 
     fn high_low<'a>(&'a self, scope: &'a Scope, time: TradeTime) -> BoxFuture<'a, Result<Vec<HighLow>, StoreError>> {
         self.ask_high_low(scope, time).boxed()
+    }
+
+    fn candles<'a>(
+        &'a self,
+        scope: &'a Scope,
+        since: TradeTime,
+        every: Interval,
+    ) -> BoxFuture<'a, Result<Vec<Candle>, StoreError>> {
+        self.ask_candles(scope, since, every).boxed()
     }
 }
 

@@ -14,7 +14,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, params};
 
-use super::{Gaps, HighLow, RETENTION_MS, Scope, Store, StoreError, StoredTrade, WriteError, Written};
+use super::{
+    Candle, Gaps, HighLow, Interval, RETENTION_MS, Scope, Store, StoreError, StoredTrade, WriteError, Written,
+};
 use crate::trade::{Exchange, Trade, TradeTime};
 
 /// Rows in one transaction, at most; from 1,000 on more buys little.
@@ -188,5 +190,15 @@ impl Store for Sqlite {
     fn high_low<'a>(&'a self, scope: &'a Scope, time: TradeTime) -> BoxFuture<'a, Result<Vec<HighLow>, StoreError>> {
         let (bound, now) = (self.bound(), (self.clock)());
         self.ask(move |connection| questions::high_low(connection, scope, time, bound, now))
+    }
+
+    fn candles<'a>(
+        &'a self,
+        scope: &'a Scope,
+        since: TradeTime,
+        every: Interval,
+    ) -> BoxFuture<'a, Result<Vec<Candle>, StoreError>> {
+        let bound = self.bound();
+        self.ask(move |connection| questions::candles(connection, scope, since, every, bound))
     }
 }

@@ -51,3 +51,19 @@ pub fn high_low(trades: &[&Trade], minute: i64) -> Option<(u64, u64, u64, u64)> 
     let span = ids.iter().max()? - ids.iter().min()? + 1;
     Some((ids.len() as u64, span - ids.len() as u64, high, low))
 }
+
+/// The candles from `from` on: begin, open, high, low, close, volume, trades.
+pub fn candles(trades: &[&Trade], from: i64, every: i64) -> Vec<(i64, [f64; 4], f64, u64)> {
+    let mut kept: Vec<_> = trades.iter().filter(|trade| trade.time.ms() >= from).collect();
+    kept.sort_by_key(|trade| (trade.time, trade.id));
+    let begin = |trade: &Trade| trade.time.ms().div_euclid(every) * every;
+    kept.chunk_by(|one, next| begin(one) == begin(next))
+        .map(|inside| {
+            let prices: Vec<f64> = inside.iter().map(|trade| trade.price.as_str().parse().unwrap()).collect();
+            let high = prices.iter().copied().fold(f64::MIN, f64::max);
+            let low = prices.iter().copied().fold(f64::MAX, f64::min);
+            let volume = inside.iter().map(|trade| trade.quantity.as_str().parse::<f64>().unwrap()).sum();
+            (begin(inside[0]), [prices[0], high, low, prices[prices.len() - 1]], volume, inside.len() as u64)
+        })
+        .collect()
+}

@@ -1,4 +1,4 @@
-//! The three questions, asked with the bundled Flux files.
+//! The questions, asked with the bundled Flux files.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use super::Influx;
 use super::flux_csv::{FluxCsvError, Row, rows};
 use crate::flux::{Question, Selection, render};
-use crate::store::{HighLow, Scope, StoreError, StoredTrade};
+use crate::store::{Candle, HighLow, Interval, Scope, StoreError, StoredTrade};
 use crate::trade::{Price, Quantity, Trade, TradeId, TradeTime};
 
 /// The queries take milliseconds; a day of trades on a busy machine a few seconds.
@@ -31,6 +31,16 @@ impl Influx {
 
     pub(super) async fn ask_high_low(&self, scope: &Scope, time: TradeTime) -> Result<Vec<HighLow>, StoreError> {
         self.ask(Question::HighLow { minute_ms: Some(time.ms()) }, scope, high_low).await
+    }
+
+    pub(super) async fn ask_candles(
+        &self,
+        scope: &Scope,
+        since: TradeTime,
+        every: Interval,
+    ) -> Result<Vec<Candle>, StoreError> {
+        let question = Question::Candles { since_ms: Some(since.ms()), every_ms: Some(every.ms()) };
+        self.ask(question, scope, candle).await
     }
 
     pub(super) async fn ask<T>(
@@ -136,6 +146,21 @@ fn high_low(row: &Row) -> Result<HighLow, FluxCsvError> {
         open: row.value("open", |text| text.parse().ok())?,
         high: stored_trade(row, &HIGH)?,
         low: stored_trade(row, &LOW)?,
+    })
+}
+
+fn candle(row: &Row) -> Result<Candle, FluxCsvError> {
+    let float = |column| row.value(column, |text| text.parse().ok());
+    Ok(Candle {
+        exchange: row.value("exchange", |text| text.parse().ok())?,
+        symbol: row.value("symbol", |text| text.parse().ok())?,
+        time: row.value("time", time)?,
+        open: float("open")?,
+        high: float("high")?,
+        low: float("low")?,
+        close: float("close")?,
+        volume: float("volume")?,
+        trades: row.value("trades", |text| text.parse().ok())?,
     })
 }
 

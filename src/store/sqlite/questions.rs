@@ -1,10 +1,10 @@
-//! The three questions, each answered by walking the table's key.
+//! The questions, each answered by walking the table's key.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use thiserror::Error;
 
 use crate::store::gaps::Audit;
-use crate::store::{Gaps, HighLow, Scope, StoredTrade};
+use crate::store::{Candle, Gaps, HighLow, Interval, Scope, StoredTrade};
 use crate::trade::{Exchange, Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime};
 
 /// A minute in milliseconds.
@@ -94,6 +94,47 @@ pub(super) fn gaps(connection: &Connection, scope: &Scope, since: i64) -> Answer
         }
         Ok(audit.finish(exchange.clone(), symbol.clone()))
     })
+}
+
+/// The candles from the one that holds `since`, in one pass; not before `bound`, in ms.
+pub(super) fn candles(
+    connection: &Connection,
+    scope: &Scope,
+    since: TradeTime,
+    every: Interval,
+    bound: i64,
+) -> Answer<Vec<Candle>> {
+    let from = every.begin(since)?.ms().max(bound);
+    let all = each_series(connection, scope, |series| candles_of(connection, series, from, every).map(Some))?;
+    Ok(all.into_iter().flatten().collect())
+}
+
+fn candles_of(connection: &Connection, series: &Series, from: i64, every: Interval) -> Answer<Vec<Candle>> {
+    let (exchange, symbol) = series;
+    let mut trades = connection.prepare_cached(
+        "SELECT time, price, quantity FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 \
+         ORDER BY time, trade_id",
+    )?;
+    let mut rows = trades.query(params![exchange.as_str(), symbol.as_str(), from])?;
+    let mut candles: Vec<Candle> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let time = TradeTime::from_ms(row.get(0)?)?;
+        let (price, quantity) = (float(row, 1, "price")?, float(row, 2, "quantity")?);
+        match candles.last_mut().filter(|candle| time.ms() - candle.time.ms() < every.ms()) {
+            Some(candle) => candle.add(price, quantity),
+            None => {
+                let (exchange, symbol) = (exchange.clone(), symbol.clone());
+                candles.push(Candle::of_one(exchange, symbol, every.begin(time)?, price, quantity));
+            }
+        }
+    }
+    Ok(candles)
+}
+
+/// The exchange's text as a float: to draw, not to reckon with.
+fn float(row: &Row<'_>, column: usize, what: &'static str) -> Answer<f64> {
+    let text = row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?;
+    text.parse().map_err(|_| QuestionError::Row(TradeError::Number { what, text: text.to_owned() }))
 }
 
 /// An answer that knows one trade, with the lowest and highest id.

@@ -1,0 +1,116 @@
+//! `tickflux candles`: open, high, low, close and volume, for drawing.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::report::{TableRow, print};
+use super::settings::{QuestionArgs, now, searched};
+use super::time::interval;
+use super::{Answer, Failure};
+use crate::store::{Candle, Interval};
+use crate::trade::{Symbol, TradeTime};
+
+/// Which symbol, how far back, how long a candle is, in which store.
+#[derive(Debug, Args)]
+pub(super) struct CandlesArgs {
+    /// A symbol such as BTCUSDT
+    symbol: Symbol,
+    /// How far back, 1s to 24h; the candle of that moment is the first
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = interval)]
+    since: Interval,
+    /// How long a candle is, 1s to 24h; candles begin at multiples of it since 1970, UTC
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = interval)]
+    every: Interval,
+    #[command(flatten)]
+    question: QuestionArgs,
+}
+
+/// A candle with the contract's keys.
+#[derive(Debug, Serialize)]
+struct CandleRow {
+    #[serde(skip)]
+    exchange: String,
+    symbol: String,
+    time: String,
+    open: f64,
+    high: f64,
+    low: f64,
+    close: f64,
+    volume: f64,
+    trades: u64,
+}
+
+pub(super) async fn run(args: CandlesArgs) -> Result<Answer, Failure> {
+    let (store, scope, format) = args.question.open(vec![args.symbol.clone()])?;
+    let since = TradeTime::from_ms(now().ms().saturating_sub(args.since.ms())).unwrap_or(TradeTime::EPOCH);
+    let candles = store.candles(&scope, since, args.every).await?;
+    let rows: Vec<_> = candles.iter().map(CandleRow::new).collect();
+    print(&rows, format)?;
+    if rows.is_empty() {
+        let why = format!("no trade of {} since {since} in {}", args.symbol, searched(&store, &scope));
+        return Err(Failure::No(format!("{why}: capture it first, or give a longer --since")));
+    }
+    Ok(Answer::Done)
+}
+
+impl CandleRow {
+    fn new(candle: &Candle) -> Self {
+        Self {
+            exchange: candle.exchange.to_string(),
+            symbol: candle.symbol.to_string(),
+            time: candle.time.to_string(),
+            open: candle.open,
+            high: candle.high,
+            low: candle.low,
+            close: candle.close,
+            volume: candle.volume,
+            trades: candle.trades,
+        }
+    }
+}
+
+impl TableRow for CandleRow {
+    fn columns(&self) -> Vec<(&'static str, bool)> {
+        vec![
+            ("exchange", false),
+            ("symbol", false),
+            ("time", false),
+            ("open", true),
+            ("high", true),
+            ("low", true),
+            ("close", true),
+            ("volume", true),
+            ("trades", true),
+        ]
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let mut cells = vec![self.exchange.clone(), self.symbol.clone(), self.time.clone()];
+        cells.extend([self.open, self.high, self.low, self.close].map(|price| price.to_string()));
+        // A sum of floats has more digits than mean anything; Binance's quantities have eight behind the point.
+        cells.extend([format!("{:.8}", self.volume), self.trades.to_string()]);
+        cells
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_candle_has_the_keys_of_the_contract() {
+        let (exchange, symbol) = ("binance".parse().unwrap(), "BTCUSDT".parse().unwrap());
+        let mut candle =
+            Candle::of_one(exchange, symbol, TradeTime::from_ms(1_767_268_800_000).unwrap(), 87_001.5, 0.1);
+        candle.add(87_000.0, 0.2);
+        let row = CandleRow::new(&candle);
+        assert_eq!(
+            serde_json::to_string(&row).unwrap(),
+            "{\"symbol\":\"BTCUSDT\",\"time\":\"2026-01-01T12:00:00.000Z\",\"open\":87001.5,\"high\":87001.5,\
+             \"low\":87000.0,\"close\":87000.0,\"volume\":0.30000000000000004,\"trades\":2}"
+        );
+        let cells = ["binance", "BTCUSDT", "2026-01-01T12:00:00.000Z", "87001.5", "87001.5", "87000", "87000"];
+        assert_eq!(row.cells()[..7], cells);
+        assert_eq!(row.cells()[7..], ["0.30000000", "2"]);
+    }
+}
