@@ -1,10 +1,10 @@
 //! How long the questions take over a day of ten million trades, on both stores, in the library.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tickflux::store::influx::Influx;
 use tickflux::store::sqlite::Sqlite;
-use tickflux::store::{Scope, Store};
+use tickflux::store::{Interval, Scope, Store};
 use tickflux::trade::TradeTime;
 
 use crate::feeder::{Pace, prints};
@@ -32,9 +32,10 @@ pub(crate) fn questions(influxd: &Influxd) {
         ("InfluxDB", Box::new(Influx::new(influxd.settings(&bucket), exchange("practice"), now).unwrap())),
     ];
     println!("\n## Questions over {TRADES} trades of one symbol in {HOURS} h, medians of {ASKED}\n");
-    println!("| store | latest | at | high-low | gaps, once |\n|---|---|---|---|---|");
+    println!("| store | latest | at | high-low | gaps, once | candles of 1 min, once |\n|---|---|---|---|---|---|");
     let mut rng = fastrand::Rng::with_seed(7);
     let scope = Scope::default();
+    let minute = Interval::try_from(Duration::from_secs(60)).unwrap();
     for (name, store) in &stores {
         let mut time = || TradeTime::from_ms(rng.i64(oldest..newest)).unwrap();
         let latest = median_ms(|| assert_eq!(runtime.block_on(store.latest(&scope)).unwrap().len(), 1));
@@ -43,7 +44,11 @@ pub(crate) fn questions(influxd: &Influxd) {
         let begin = Instant::now();
         let gaps = runtime.block_on(store.gaps(&scope, TradeTime::from_ms(oldest).unwrap())).unwrap();
         assert_eq!(gaps.len(), 1);
-        println!("| {name} | {latest:.2} ms | {at:.2} ms | {high_low:.2} ms | {:.2?} |", begin.elapsed());
+        let gaps = begin.elapsed();
+        let begin = Instant::now();
+        let candles = runtime.block_on(store.candles(&scope, TradeTime::from_ms(oldest).unwrap(), minute)).unwrap();
+        assert_eq!(candles.iter().map(|candle| candle.trades).sum::<u64>(), TRADES as u64);
+        println!("| {name} | {latest:.2} ms | {at:.2} ms | {high_low:.2} ms | {gaps:.2?} | {:.2?} |", begin.elapsed());
     }
 }
 
