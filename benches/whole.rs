@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a benchmark may fail so")]
 
+#[path = "whole/baseline.rs"]
+mod baseline;
 #[path = "whole/ceiling.rs"]
 mod ceiling;
 #[path = "whole/feeder.rs"]
@@ -15,6 +17,7 @@ mod support;
 
 use std::process::{Command, Stdio};
 
+use baseline::{Baseline, baseline};
 use feeder::{BUSY, Frames, Pace, prints, serve};
 use serde_json::Value;
 use support::influxd::{Influxd, TOKEN};
@@ -101,7 +104,7 @@ fn bucket(influxd: &Influxd, name: &str) -> String {
 
 fn throughput(influxd: &Influxd) {
     let (mut ceilings, mut runs) = (CEILING_LINES.map(|_| Vec::new()), Vec::new());
-    let mut ratios = Vec::new();
+    let (mut ratios, mut baselines) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         for (at, lines) in CEILING_LINES.into_iter().enumerate() {
             let bodies = ceiling::bodies(&prints(2, TRADES, BUSY, now().ms()), &exchange("practice"), lines);
@@ -116,6 +119,9 @@ fn throughput(influxd: &Influxd) {
         ratios.push(run.number("trades_per_second") / best);
         runs.push(run);
         influxd.influx_ok(&["bucket", "delete", "--name", &bucket]);
+        let bucket = self::bucket(influxd, &format!("baseline-{round}"));
+        baselines.push(baseline(influxd, &bucket));
+        influxd.influx_ok(&["bucket", "delete", "--name", &bucket]);
     }
     println!("\n## {TRADES} trades at full speed into InfluxDB, outbox on, medians of {ROUNDS} interleaved rounds\n");
     for (rates, lines) in ceilings.into_iter().zip(CEILING_LINES) {
@@ -127,6 +133,18 @@ fn throughput(influxd: &Influxd) {
     println!("- CPU of influxd: {:.2} s", of(&runs, |run| run.influxd_cpu));
     println!("- peak RSS: {:.1} MB", of(&runs, |run| run.number("peak_rss_bytes") / 1e6));
     println!("- batches: {:.0}", of(&runs, |run| run.number("batches")));
+    let of_baseline = |figure: fn(&Baseline) -> f64| median(baselines.iter().map(figure).collect());
+    println!("- baseline (tokio-tungstenite, serde_json, influxdb2, no outbox), {} trades:", baseline::TRADES);
+    println!("  - {:.0} trades/s", of_baseline(|baseline| baseline.trades_per_second));
+    println!("  - CPU, scaled to a million trades: {:.2} s", of_baseline(|baseline| baseline.cpu_seconds_per_million));
+    let share = |(run, baseline): (&Run, &Baseline)| {
+        run.number("cpu_seconds") * 1e6 / TRADES as f64 / baseline.cpu_seconds_per_million
+    };
+    let shares: Vec<_> = runs.iter().zip(&baselines).map(share).collect();
+    println!(
+        "  - CPU of tickflux to that of the baseline of the same round: {:.2}, rounds {shares:.2?}",
+        median(shares.clone())
+    );
 }
 
 fn paced(influxd: &Influxd) {
@@ -192,6 +210,11 @@ fn symbols(influxd: &Influxd) {
 }
 
 fn main() {
+    if let Some((name, rest)) = std::env::args().skip(1).collect::<Vec<_>>().split_first()
+        && name == baseline::NAME
+    {
+        return baseline::run(rest);
+    }
     // Cargo passes its own flags, too.
     let wanted: Vec<_> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let Some(influxd) = Influxd::start() else { std::process::exit(2) };
