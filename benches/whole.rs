@@ -149,20 +149,33 @@ fn throughput(influxd: &Influxd) {
 
 fn paced(influxd: &Influxd) {
     println!("\n## At a steady rate into InfluxDB, outbox on, medians of {ROUNDS} rounds\n");
-    println!("| trades/s | p50 ms | p99 ms | max ms | CPU of tickflux, % of a core | CPU of influxd, % |");
-    println!("|---|---|---|---|---|---|");
-    for (rate, seconds) in [(100.0, 20), (2_000.0, 10), (10_000.0, 5)] {
+    println!(
+        "| rhythm | trades/s | batches/s | p50 ms | p99 ms | max ms | CPU of tickflux, % of a core | of influxd, % |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    let paces = [
+        ("each trade alone", 100.0, 20),
+        ("each trade alone", 2_000.0, 10),
+        ("each trade alone", 10_000.0, 5),
+        ("a market's", 100.0, 60),
+        ("a market's", 2_000.0, 10),
+        ("a market's", 10_000.0, 5),
+    ];
+    for (at, (rhythm, rate, seconds)) in paces.into_iter().enumerate() {
+        let pace = if rhythm == "a market's" { Pace::Market } else { Pace::PerSecond(rate) };
         let run = |round| {
-            let bucket = bucket(influxd, &format!("paced-{rate}-{round}"));
+            let bucket = bucket(influxd, &format!("paced-{at}-{round}"));
             let store = ["--store", &influxd.url, "--bucket", &bucket];
-            let run = capture(influxd, &store, 2, rate as usize * seconds, Pace::PerSecond(rate));
+            let prints = prints(2, rate as usize * seconds, rate, now().ms());
+            let run = capture_prints(influxd, &store, &prints, pace);
             influxd.influx_ok(&["bucket", "delete", "--name", &bucket]);
             run
         };
         let runs: Vec<_> = (0..ROUNDS).map(run).collect();
         let share = |cpu: f64, run: &Run| 100.0 * cpu / run.number("seconds");
         println!(
-            "| {rate} | {:.2} | {:.2} | {:.1} | {:.1} | {:.0} |",
+            "| {rhythm} | {rate} | {:.0} | {:.2} | {:.2} | {:.1} | {:.1} | {:.0} |",
+            of(&runs, |run| run.number("batches") / run.number("seconds")),
             of(&runs, |run| run.latency("p50")),
             of(&runs, |run| run.latency("p99")),
             of(&runs, |run| run.latency("max")),
@@ -170,6 +183,14 @@ fn paced(influxd: &Influxd) {
             of(&runs, |run| share(run.influxd_cpu, run)),
         );
     }
+    let (rate, messages) = (100.0, 1_000);
+    let bucket = bucket(influxd, "least");
+    let bodies = ceiling::bodies(&prints(2, messages, rate, now().ms()), &exchange("practice"), 1);
+    let least = |_| 100.0 * ceiling::least_cpu(influxd, &bucket, &bodies, rate).as_secs_f64() * rate / messages as f64;
+    let least = median((0..ROUNDS).map(least).collect());
+    println!(
+        "\nRead a message, post a body, both by plain sockets and nothing else, {rate}/s: {least:.2} % of a core."
+    );
 }
 
 fn burst(influxd: &Influxd) {

@@ -16,8 +16,10 @@ use tokio_tungstenite::tungstenite::handshake::server::Request;
 pub(crate) enum Pace {
     /// As fast as they are taken.
     Max,
-    /// So many a second, evenly.
+    /// So many a second, evenly, each alone.
     PerSecond(f64),
+    /// As the market pushed them, at its own rate: in bursts.
+    Market,
     /// So many at once, and then so many more a second later.
     Burst(usize),
 }
@@ -47,9 +49,12 @@ pub(crate) struct Frames {
     frames: Vec<Frame>,
 }
 
+#[derive(Clone)]
 struct Frame {
     /// Which of all messages it is, from 0.
     place: usize,
+    /// When the market pushed it, after the first one.
+    pushed: Duration,
     stream: String,
     /// Where it ends in the bytes.
     end: usize,
@@ -71,14 +76,15 @@ impl Frames {
             );
             // An unmasked text frame with a length of 16 bits (RFC 6455, 5.2).
             let head = [&[0x81, 126][..], &u16::try_from(text.len()).unwrap().to_be_bytes()].concat();
-            frames.push(place, stream, &[&head, text.as_bytes()].concat());
+            let pushed = Duration::from_millis((event_ms - prints[0].event_ms).unsigned_abs());
+            frames.push(Frame { place, pushed, stream, end: 0 }, &[&head, text.as_bytes()].concat());
         }
         frames
     }
 
-    fn push(&mut self, place: usize, stream: String, bytes: &[u8]) {
+    fn push(&mut self, frame: Frame, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
-        self.frames.push(Frame { place, stream, end: self.bytes.len() });
+        self.frames.push(Frame { end: self.bytes.len(), ..frame });
     }
 
     fn streams(&self) -> HashSet<&str> {
@@ -89,11 +95,11 @@ impl Frames {
     fn of(&self, streams: &HashSet<String>) -> Self {
         let mut some = Self { bytes: Vec::with_capacity(self.bytes.len()), frames: Vec::new() };
         let mut start = 0;
-        for Frame { place, stream, end } in &self.frames {
-            if streams.contains(stream) {
-                some.push(*place, stream.clone(), &self.bytes[start..*end]);
+        for frame in &self.frames {
+            if streams.contains(&frame.stream) {
+                some.push(frame.clone(), &self.bytes[start..frame.end]);
             }
-            start = *end;
+            start = frame.end;
         }
         some
     }
@@ -153,11 +159,15 @@ fn send(frames: &Frames, pace: Pace, begin: Instant, client: &mut TcpStream) -> 
             std::thread::sleep(Duration::from_secs(1));
             client.write_all(frames.slice(first, all))
         }
-        Pace::PerSecond(rate) => {
+        Pace::PerSecond(_) | Pace::Market => {
+            let is_due = |frame: &Frame, passed: Duration| match pace {
+                Pace::PerSecond(rate) => frame.place < (passed.as_secs_f64() * rate) as usize,
+                _ => frame.pushed <= passed,
+            };
             let mut sent = 0;
             while sent < all {
-                let due = (begin.elapsed().as_secs_f64() * rate) as usize;
-                let due = frames.frames.partition_point(|frame| frame.place < due);
+                let passed = begin.elapsed();
+                let due = frames.frames.partition_point(|frame| is_due(frame, passed));
                 if due > sent {
                     client.write_all(frames.slice(sent, due))?;
                     sent = due;
