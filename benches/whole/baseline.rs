@@ -79,7 +79,8 @@ pub(crate) fn run(args: &[String]) {
     let [stream, influxdb, bucket] = args else { panic!("baseline STREAM INFLUXDB BUCKET") };
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let client = influxdb2::Client::new(influxdb, ORG, TOKEN);
-        let (mut socket, _) = tokio_tungstenite::connect_async(stream).await.unwrap();
+        let url = format!("{stream}/stream?streams=btcusdt@trade/ethusdt@trade");
+        let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
         let (mut read, mut begin) = (0, None);
         let mut points = Vec::with_capacity(BATCH);
         while read < TRADES {
