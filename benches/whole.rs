@@ -205,7 +205,7 @@ fn symbols(influxd: &Influxd) {
     // A rate that InfluxDB bears with a thousand series, too.
     let (rate, trades) = (20_000.0, 200_000);
     println!("\n## Symbols at the same total rate, {trades} trades at {rate}/s, medians of {ROUNDS}\n");
-    println!("| store | symbols | CPU s | CPU to that of 2 symbols |\n|---|---|---|---|");
+    println!("| store | symbols | batches | CPU s | CPU to that of 2 symbols |\n|---|---|---|---|---|");
     let counts = [2, 20, 200, 1_000];
     for store in ["InfluxDB", "SQLite"] {
         let mut runs = counts.map(|_| Vec::new());
@@ -225,7 +225,8 @@ fn symbols(influxd: &Influxd) {
         }
         let cpu = |runs: &[Run]| of(runs, |run| run.number("cpu_seconds"));
         for (runs_of, symbols) in runs.iter().zip(counts) {
-            println!("| {store} | {symbols} | {:.2} | {:.2} |", cpu(runs_of), cpu(runs_of) / cpu(&runs[0]));
+            let (batches, ratio) = (of(runs_of, |run| run.number("batches")), cpu(runs_of) / cpu(&runs[0]));
+            println!("| {store} | {symbols} | {batches:.0} | {:.2} | {ratio:.2} |", cpu(runs_of));
         }
     }
 }

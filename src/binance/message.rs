@@ -7,8 +7,8 @@
 mod scan;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
+use foldhash::HashMap;
 use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;

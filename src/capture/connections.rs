@@ -6,8 +6,9 @@
 //! the replacement opened; the overlap is dropped by id. Pure: the shell in
 //! [`crate::capture::run`] carries the commands out.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
+
+use foldhash::HashSet;
 
 use super::backoff::{AttemptLimit, Backoff};
 use crate::binance::stream::ConnectionId;
@@ -102,7 +103,7 @@ impl Connections {
             subset,
             opened: None,
             last_trade: None,
-            delivered: HashSet::new(),
+            delivered: HashSet::default(),
             retiring: None,
         });
         Some(Command::Open(id, subset))

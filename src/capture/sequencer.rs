@@ -4,8 +4,9 @@
 //! seen ones that was not seen itself is a missing trade (P1). Pure: time
 //! comes in as an argument.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
+
+use foldhash::HashMap;
 
 use crate::trade::{IdRange, IdRanges, Symbol, Trade, TradeId, TradeTime};
 
@@ -45,6 +46,8 @@ pub struct Sequencer {
     symbols: HashMap<Symbol, Ids>,
     /// Holes that need no grace.
     due: Vec<Hole>,
+    /// No grace ends before.
+    next_due: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -67,6 +70,13 @@ struct Fresh {
     time: TradeTime,
 }
 
+impl Fresh {
+    /// When the grace is over.
+    fn over(&self) -> Instant {
+        self.since + GRACE
+    }
+}
+
 impl Sequencer {
     /// Takes a trade's id into account.
     pub fn take(&mut self, trade: &Trade, now: Instant) -> Verdict {
@@ -75,7 +85,12 @@ impl Sequencer {
             self.symbols.insert(trade.symbol.clone(), Ids::starting_at(id, trade.time));
             return Verdict::New;
         };
-        ids.take(id, trade.time, now)
+        let verdict = ids.take(id, trade.time, now);
+        if let Some(fresh) = ids.fresh.first() {
+            let over = fresh.over();
+            self.next_due = Some(self.next_due.map_or(over, |next| next.min(over)));
+        }
+        verdict
     }
 
     /// Learns ids that need not come, of which the newest trade is of `newest_time`;
@@ -109,6 +124,7 @@ impl Sequencer {
             return false;
         }
         ids.fresh.push(Fresh { since: now, range: IdRange { first: ids.newest + 1, last: newest }, time });
+        self.next_due.get_or_insert(now + GRACE);
         (ids.newest, ids.newest_time) = (newest, ids.newest_time.max(time));
         true
     }
@@ -124,19 +140,24 @@ impl Sequencer {
     /// The holes whose grace is over at `now`; each is given once.
     pub fn due_holes(&mut self, now: Instant) -> Vec<Hole> {
         let mut due = std::mem::take(&mut self.due);
+        // Asked after every event: a look at each of a thousand symbols would cost more than the event.
+        if self.next_due.is_none_or(|next| now < next) {
+            return due;
+        }
         for (symbol, ids) in &mut self.symbols {
-            let over = ids.fresh.iter().take_while(|fresh| now.duration_since(fresh.since) >= GRACE).count();
+            let over = ids.fresh.iter().take_while(|fresh| fresh.over() <= now).count();
             for Fresh { range, time, .. } in ids.fresh.drain(..over).collect::<Vec<_>>() {
                 let hole = |range| Hole { symbol: symbol.clone(), range, time };
                 due.extend(ids.absent_in(range).into_iter().map(hole));
             }
         }
+        self.next_due = self.symbols.values().filter_map(|ids| ids.fresh.first()).map(Fresh::over).min();
         due
     }
 
-    /// When the next grace ends, if any id is missing that is not reported yet.
+    /// When the next grace ends, if any id may be missing that is not reported yet.
     pub fn next_due(&self) -> Option<Instant> {
-        self.symbols.values().filter_map(|ids| ids.fresh.first()).map(|fresh| fresh.since + GRACE).min()
+        self.next_due
     }
 
     /// Every run of ids that is missing now, reported or not.

@@ -3,8 +3,9 @@
 //! Either nobody trades it or the exchange has forgotten the subscription; the
 //! newest id of its history tells which. Pure: time comes in as an argument.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
+
+use foldhash::HashMap;
 
 use crate::trade::Symbol;
 

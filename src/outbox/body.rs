@@ -6,7 +6,7 @@
 //! A trade is a symbol, an id, a time, a flag and two texts. Symbols stand once and then as
 //! their number; ids and times as differences; numbers as LEB128, signed ones in zigzag.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use crate::trade::{Price, Quantity, Symbol, Trade, TradeId, TradeTime};
 
@@ -24,7 +24,7 @@ struct Last {
 pub(super) fn encode(trades: &[Trade]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(trades.len() * TRADE_BYTES);
     let mut symbols: Vec<Last> = Vec::new();
-    let mut places: HashMap<&Symbol, usize> = HashMap::new();
+    let mut places: HashMap<&Symbol, usize> = HashMap::default();
     let mut at = 0;
     for trade in trades {
         // Often the same symbol as before.

@@ -1,6 +1,6 @@
 //! Trade ids of several symbols.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use crate::trade::{IdRange, IdRanges, Symbol, Trade, TradeTime};
 
