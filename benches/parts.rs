@@ -32,9 +32,12 @@ fn main() {
 }
 
 fn trades() -> Vec<Trade> {
-    let symbols: Vec<Symbol> = ["BTCUSDT", "ETHUSDT"].iter().map(|name| name.parse().unwrap()).collect();
+    trades_of(&["BTCUSDT", "ETHUSDT"].map(|name| name.parse().unwrap()))
+}
+
+fn trades_of(symbols: &[Symbol]) -> Vec<Trade> {
     let start = TradeTime::from_ms(now().ms() - 10_000).unwrap();
-    let prints = Market::new(&symbols, 7, 2_000.0, start).until(now()).unwrap();
+    let prints = Market::new(symbols, 7, 2_000.0, start).until(now()).unwrap();
     prints.into_iter().map(|print| print.trade).take(TRADES).collect()
 }
 
@@ -108,6 +111,24 @@ fn sqlite_insert(bencher: Bencher<'_, '_>, batch: usize) {
             trade.time = TradeTime::from_ms(trade.time.ms() + 10_000).unwrap();
         }
         runtime.block_on(store.write(&trades, 0)).unwrap()
+    });
+}
+
+/// Batches of fifty trades of so many symbols: each symbol is another page of the table.
+#[divan::bench(args = [2, 1_000], sample_count = 5)]
+fn sqlite_insert_of_symbols(bencher: Bencher<'_, '_>, symbols: usize) {
+    let (folder, runtime) = (tempfile::tempdir().unwrap(), tokio::runtime::Runtime::new().unwrap());
+    let store = Sqlite::create(&folder.path().join("trades.db"), exchange("binance"), now).unwrap();
+    let symbols: Vec<_> = (0..symbols).map(|at| format!("S{at:04}USDT").parse().unwrap()).collect();
+    let mut trades = trades_of(&symbols);
+    bencher.counter(ItemsCount::new(trades.len())).bench_local(|| {
+        for trade in &mut trades {
+            trade.id = TradeId::new(trade.id.get() + TRADES as u64).unwrap();
+            trade.time = TradeTime::from_ms(trade.time.ms() + 10_000).unwrap();
+        }
+        for batch in trades.chunks(50) {
+            runtime.block_on(store.write(batch, 0)).unwrap();
+        }
     });
 }
 
