@@ -1,5 +1,6 @@
 //! Decimals that stay text: checked once, stored inline, passed on byte for byte.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use rust_decimal::Decimal;
@@ -51,6 +52,26 @@ impl DecimalText {
         &self.bytes[..usize::from(self.len)]
     }
 
+    /// By value; a minute may have ten thousand prices, and to make a `Decimal` of each costs more than this.
+    fn compare(&self, other: &Self) -> Ordering {
+        let ((whole, fraction), (other_whole, other_fraction)) = (self.parts(), other.parts());
+        whole
+            .len()
+            .cmp(&other_whole.len())
+            .then_with(|| whole.cmp(other_whole))
+            .then_with(|| fraction.cmp(other_fraction))
+    }
+
+    /// The digits before and behind the point, without the zeros that say nothing.
+    fn parts(&self) -> (&[u8], &[u8]) {
+        let bytes = self.as_bytes();
+        let point = bytes.iter().position(|byte| *byte == b'.').unwrap_or(bytes.len());
+        let (whole, fraction) = (&bytes[..point], bytes.get(point + 1..).unwrap_or_default());
+        let leading = whole.iter().take_while(|byte| **byte == b'0').count();
+        let trailing = fraction.iter().rev().take_while(|byte| **byte == b'0').count();
+        (&whole[leading..], &fraction[..fraction.len() - trailing])
+    }
+
     fn as_str(&self) -> &str {
         // Only ASCII gets past `parse`.
         std::str::from_utf8(self.as_bytes()).unwrap_or_default()
@@ -85,7 +106,12 @@ macro_rules! decimal_text {
                 self.0.as_bytes()
             }
 
-            /// The exact value, for comparison only.
+            /// Compares the exact values: `5.0` and `5.00` are equal here, and different texts.
+            pub fn compare(&self, other: &Self) -> Ordering {
+                self.0.compare(&other.0)
+            }
+
+            /// The exact value.
             pub fn to_decimal(&self) -> Decimal {
                 // `parse` admits only what `Decimal` holds exactly.
                 Decimal::from_str_exact(self.as_str()).unwrap_or_default()

@@ -86,6 +86,13 @@ proptest! {
     }
 
     #[test]
+    fn prices_compare_as_decimals_do(one in "0{0,2}[0-3]{1,3}(\\.[01]{1,4})?", other in "0{0,2}[0-3]{1,3}(\\.[01]{1,4})?") {
+        if let (Ok(one), Ok(other)) = (Price::new(&one), Price::new(&other)) {
+            prop_assert_eq!(one.compare(&other), one.to_decimal().cmp(&other.to_decimal()));
+        }
+    }
+
+    #[test]
     fn arbitrary_text_never_panics_and_is_kept_or_refused(text in ".{0,40}") {
         if let Ok(price) = Price::new(&text) {
             prop_assert_eq!(price.as_str(), &text);

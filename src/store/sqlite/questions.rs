@@ -69,15 +69,30 @@ pub(super) fn high_low(
         ))?;
         let mut rows =
             statement.query(params![series.0.as_str(), series.1.as_str(), minute.max(bound), minute + MINUTE_MS])?;
-        let mut found: Option<(HighLow, u64, u64)> = None;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let stored = stored_trade(row, series)?;
+        let (mut first, mut last) = (stored.trade.id, stored.trade.id);
+        let mut answer =
+            HighLow { minute: minute_time, trades: 1, missing: 0, open, high: stored.clone(), low: stored };
         while let Some(row) = rows.next()? {
-            let stored = stored_trade(row, series)?;
-            found = Some(match found {
-                None => first_of_minute(minute_time, open, stored),
-                Some(so_far) => joined(so_far, stored),
-            });
+            let (id, price) = (id(row)?, price(row)?);
+            let (high, low) = (&answer.high.trade, &answer.low.trade);
+            // Of the same prices the lower id; the key's order by time is not the order of ids.
+            let is_high = price.compare(&high.price).then(high.id.cmp(&id)).is_gt();
+            let is_low = price.compare(&low.price).then(id.cmp(&low.id)).is_lt();
+            // Only an extreme is read as a whole: a minute may have ten thousand trades.
+            if is_high {
+                answer.high = stored_trade(row, series)?;
+            }
+            if is_low {
+                answer.low = stored_trade(row, series)?;
+            }
+            answer.trades += 1;
+            (first, last) = (first.min(id), last.max(id));
         }
-        Ok(found.map(|(answer, first, last)| HighLow { missing: last - first + 1 - answer.trades, ..answer }))
+        // A count that began again in this minute has ids twice.
+        answer.missing = (last.get() - first.get() + 1).saturating_sub(answer.trades);
+        Ok(Some(answer))
     })
 }
 
@@ -135,26 +150,6 @@ fn candles_of(connection: &Connection, series: &Series, from: i64, every: Interv
 fn float(row: &Row<'_>, column: usize, what: &'static str) -> Answer<f64> {
     let text = row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?;
     text.parse().map_err(|_| QuestionError::Row(TradeError::Number { what, text: text.to_owned() }))
-}
-
-/// An answer that knows one trade, with the lowest and highest id.
-fn first_of_minute(minute: TradeTime, open: bool, only: StoredTrade) -> (HighLow, u64, u64) {
-    let id = only.trade.id.get();
-    (HighLow { minute, trades: 1, missing: 0, open, high: only.clone(), low: only }, id, id)
-}
-
-fn joined((mut answer, first, last): (HighLow, u64, u64), stored: StoredTrade) -> (HighLow, u64, u64) {
-    let id = stored.trade.id;
-    let price = |stored: &StoredTrade| stored.trade.price.to_decimal();
-    // Rank by price, then by the lower id; the key's order by time is not the order of ids.
-    if (price(&stored), answer.high.trade.id) > (price(&answer.high), id) {
-        answer.high = stored.clone();
-    }
-    if (price(&stored), id) < (price(&answer.low), answer.low.trade.id) {
-        answer.low = stored;
-    }
-    answer.trades += 1;
-    (answer, first.min(id.get()), last.max(id.get()))
 }
 
 /// Every series in scope, by steps from key to key: as quick with many trades as with few.
@@ -227,14 +222,21 @@ fn one(connection: &Connection, sql: &str, series: &Series, from: i64, before: i
 }
 
 fn stored_trade(row: &Row<'_>, (exchange, symbol): &Series) -> Answer<StoredTrade> {
-    let id: i64 = row.get(1)?;
     let trade = Trade {
         symbol: symbol.clone(),
-        id: TradeId::new(id.cast_unsigned())?,
+        id: id(row)?,
         time: TradeTime::from_ms(row.get(0)?)?,
-        price: Price::new(row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?)?,
+        price: price(row)?,
         quantity: Quantity::new(row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?)?,
         buyer_is_maker: row.get(4)?,
     };
     Ok(StoredTrade { exchange: exchange.clone(), trade })
+}
+
+fn id(row: &Row<'_>) -> Answer<TradeId> {
+    Ok(TradeId::new(row.get::<_, i64>(1)?.cast_unsigned())?)
+}
+
+fn price(row: &Row<'_>) -> Answer<Price> {
+    Ok(Price::new(row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?)?)
 }
