@@ -19,9 +19,9 @@ use tickflux::binance::message::{Message, SymbolTable, decode};
 use tickflux::capture::sequencer::Sequencer;
 use tickflux::outbox::{TradeIds, Work, file};
 use tickflux::practice::market::Market;
-use tickflux::store::Store;
 use tickflux::store::influx::{flux_csv, line};
 use tickflux::store::sqlite::Sqlite;
+use tickflux::store::{Scope, Store};
 use tickflux::trade::{Symbol, Trade, TradeId, TradeTime};
 
 /// Trades in one run of a part.
@@ -129,6 +129,24 @@ fn sqlite_insert_of_symbols(bencher: Bencher<'_, '_>, symbols: usize) {
         for batch in trades.chunks(50) {
             runtime.block_on(store.write(batch, 0)).unwrap();
         }
+    });
+}
+
+/// A minute of ten thousand trades.
+#[divan::bench]
+fn sqlite_high_low(bencher: Bencher<'_, '_>) {
+    let (folder, runtime) = (tempfile::tempdir().unwrap(), tokio::runtime::Runtime::new().unwrap());
+    let store = Sqlite::create(&folder.path().join("trades.db"), exchange("binance"), now).unwrap();
+    let (mut trades, minute) = (trades(), TradeTime::from_ms(now().ms() / 60_000 * 60_000).unwrap());
+    let symbol = trades[0].symbol.clone();
+    for (at, trade) in trades.iter_mut().enumerate() {
+        (trade.symbol, trade.time) = (symbol.clone(), TradeTime::from_ms(minute.ms() + at as i64 * 6).unwrap());
+    }
+    runtime.block_on(store.write(&trades, 0)).unwrap();
+    let scope = Scope::default();
+    bencher.counter(ItemsCount::new(TRADES)).bench_local(|| {
+        let answer = runtime.block_on(async { store.high_low(&scope, minute).await }).unwrap();
+        assert_eq!(answer[0].trades, TRADES as u64);
     });
 }
 

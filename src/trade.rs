@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-pub use self::decimal_text::{Price, Quantity};
+pub use self::decimal_text::{Price, Quantity, compare_texts};
 pub use self::ids::{IdRange, IdRanges};
 
 mod decimal_text;

@@ -52,30 +52,31 @@ impl DecimalText {
         &self.bytes[..usize::from(self.len)]
     }
 
-    /// By value; a minute may have ten thousand prices, and to make a `Decimal` of each costs more than this.
-    fn compare(&self, other: &Self) -> Ordering {
-        let ((whole, fraction), (other_whole, other_fraction)) = (self.parts(), other.parts());
-        whole
-            .len()
-            .cmp(&other_whole.len())
-            .then_with(|| whole.cmp(other_whole))
-            .then_with(|| fraction.cmp(other_fraction))
-    }
-
-    /// The digits before and behind the point, without the zeros that say nothing.
-    fn parts(&self) -> (&[u8], &[u8]) {
-        let bytes = self.as_bytes();
-        let point = bytes.iter().position(|byte| *byte == b'.').unwrap_or(bytes.len());
-        let (whole, fraction) = (&bytes[..point], bytes.get(point + 1..).unwrap_or_default());
-        let leading = whole.iter().take_while(|byte| **byte == b'0').count();
-        let trailing = fraction.iter().rev().take_while(|byte| **byte == b'0').count();
-        (&whole[leading..], &fraction[..fraction.len() - trailing])
-    }
-
     fn as_str(&self) -> &str {
         // Only ASCII gets past `parse`.
         std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
+}
+
+/// Compares numbers by their texts, exactly and by value: `5.0` is `5.00`. For texts that were taken as a price or quantity.
+///
+/// A minute may have ten thousand prices, and to make a `Decimal` of each costs more than to compare them.
+pub fn compare_texts(one: &[u8], other: &[u8]) -> Ordering {
+    let point = |text: &[u8]| text.iter().position(|byte| *byte == b'.').unwrap_or(text.len());
+    let (one_point, other_point) = (point(one), point(other));
+    if one.len() == other.len() && one_point == other_point {
+        return one.cmp(other);
+    }
+    let ((one, one_fraction), (other, other_fraction)) = (digits(one, one_point), digits(other, other_point));
+    one.len().cmp(&other.len()).then_with(|| one.cmp(other)).then_with(|| one_fraction.cmp(other_fraction))
+}
+
+/// The digits before and behind the point, without the zeros that say nothing.
+fn digits(text: &[u8], point: usize) -> (&[u8], &[u8]) {
+    let (whole, fraction) = (&text[..point], text.get(point + 1..).unwrap_or_default());
+    let leading = whole.iter().take_while(|byte| **byte == b'0').count();
+    let trailing = fraction.iter().rev().take_while(|byte| **byte == b'0').count();
+    (&whole[leading..], &fraction[..fraction.len() - trailing])
 }
 
 macro_rules! decimal_text {
@@ -104,11 +105,6 @@ macro_rules! decimal_text {
             /// The exchange's text as ASCII bytes.
             pub fn as_bytes(&self) -> &[u8] {
                 self.0.as_bytes()
-            }
-
-            /// Compares the exact values: `5.0` and `5.00` are equal here, and different texts.
-            pub fn compare(&self, other: &Self) -> Ordering {
-                self.0.compare(&other.0)
             }
 
             /// The exact value.

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::store::gaps::Audit;
 use crate::store::{Candle, Gaps, HighLow, Interval, Scope, StoredTrade};
-use crate::trade::{Exchange, Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime};
+use crate::trade::{Exchange, Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime, compare_texts};
 
 /// A minute in milliseconds.
 const MINUTE_MS: i64 = 60_000;
@@ -64,35 +64,32 @@ pub(super) fn high_low(
     let open = now.ms() < minute + MINUTE_MS;
     let minute_time = TradeTime::from_ms(minute)?;
     each_series(connection, scope, |series| {
-        let mut statement = connection.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 AND time < ?4"
-        ))?;
+        // Only what ranks a trade, of as many as ten thousand; the two extremes are read as a whole at the end.
+        let mut statement = connection.prepare_cached(
+            "SELECT time, trade_id, price FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 AND time < ?4",
+        )?;
         let mut rows =
             statement.query(params![series.0.as_str(), series.1.as_str(), minute.max(bound), minute + MINUTE_MS])?;
         let Some(row) = rows.next()? else { return Ok(None) };
-        let stored = stored_trade(row, series)?;
-        let (mut first, mut last) = (stored.trade.id, stored.trade.id);
-        let mut answer =
-            HighLow { minute: minute_time, trades: 1, missing: 0, open, high: stored.clone(), low: stored };
+        let (mut high, mut low, mut trades) = (Ranked::of(row)?, Ranked::of(row)?, 1);
+        let (mut first, mut last) = (high.id, high.id);
         while let Some(row) = rows.next()? {
-            let (id, price) = (id(row)?, price(row)?);
-            let (high, low) = (&answer.high.trade, &answer.low.trade);
+            let (id, price) = (id(row)?, row.get_ref(2)?.as_bytes().map_err(rusqlite::Error::from)?);
             // Of the same prices the lower id; the key's order by time is not the order of ids.
-            let is_high = price.compare(&high.price).then(high.id.cmp(&id)).is_gt();
-            let is_low = price.compare(&low.price).then(id.cmp(&low.id)).is_lt();
-            // Only an extreme is read as a whole: a minute may have ten thousand trades.
-            if is_high {
-                answer.high = stored_trade(row, series)?;
+            if compare_texts(price, high.price.as_bytes()).then(high.id.cmp(&id)).is_gt() {
+                high = Ranked::of(row)?;
             }
-            if is_low {
-                answer.low = stored_trade(row, series)?;
+            if compare_texts(price, low.price.as_bytes()).then(id.cmp(&low.id)).is_lt() {
+                low = Ranked::of(row)?;
             }
-            answer.trades += 1;
+            trades += 1;
             (first, last) = (first.min(id), last.max(id));
         }
+        let whole = |ranked: &Ranked| by_key(connection, series, ranked);
+        let Some((high, low)) = whole(&high)?.zip(whole(&low)?) else { return Ok(None) };
         // A count that began again in this minute has ids twice.
-        answer.missing = (last.get() - first.get() + 1).saturating_sub(answer.trades);
-        Ok(Some(answer))
+        let missing = (last.get() - first.get() + 1).saturating_sub(trades);
+        Ok(Some(HighLow { minute: minute_time, trades, missing, open, high, low }))
     })
 }
 
@@ -213,6 +210,26 @@ fn first_from(connection: &Connection, series: &Series, from: i64) -> Answer<Opt
          ORDER BY time, trade_id LIMIT 1"
     );
     one(connection, &sql, series, from, i64::MAX)
+}
+
+/// What ranks a trade by its price.
+struct Ranked {
+    time: i64,
+    id: TradeId,
+    price: Price,
+}
+
+impl Ranked {
+    /// Of a row that begins as [`COLUMNS`] do.
+    fn of(row: &Row<'_>) -> Answer<Self> {
+        Ok(Self { time: row.get(0)?, id: id(row)?, price: price(row)? })
+    }
+}
+
+fn by_key(connection: &Connection, series: &Series, ranked: &Ranked) -> Answer<Option<StoredTrade>> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time = ?3 AND trade_id = ?4");
+    one(connection, &sql, series, ranked.time, ranked.id.get().cast_signed())
 }
 
 fn one(connection: &Connection, sql: &str, series: &Series, from: i64, before: i64) -> Answer<Option<StoredTrade>> {
