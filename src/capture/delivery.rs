@@ -35,6 +35,8 @@ pub struct Delivery {
     /// `None` while it is at work.
     outbox: Option<OutboxFile>,
     at_work: JoinSet<Box<Worked>>,
+    /// Small work that is done already.
+    at_once: Option<Box<Worked>>,
     pending: Work,
     pending_since: Option<Instant>,
     disk_not_before: Instant,
@@ -99,6 +101,7 @@ impl Delivery {
             store,
             outbox: Some(file),
             at_work: JoinSet::new(),
+            at_once: None,
             pending: Work::default(),
             pending_since: None,
             disk_not_before: now,
@@ -150,6 +153,9 @@ impl Delivery {
     ///
     /// Safe: nothing that happened is lost.
     pub async fn next(&mut self) -> Result<Delivered, JoinError> {
+        if let Some(worked) = self.at_once.take() {
+            return Ok(Delivered::Worked(worked));
+        }
         tokio::select! {
             Some(worked) = self.at_work.join_next() => worked.map(Delivered::Worked),
             Some(tried) = self.writes.next() => tried.map(|tried| Delivered::Tried(Box::new(tried))),
@@ -359,7 +365,7 @@ impl Delivery {
             Box::new(Worked { file, batch, did_load, loaded, done })
         };
         if is_small {
-            self.at_work.spawn(async move { task() });
+            self.at_once = Some(task());
         } else {
             self.at_work.spawn_blocking(task);
         }
