@@ -75,6 +75,13 @@ impl Scene {
         let connection = rusqlite::Connection::open(self.outbox()).unwrap();
         connection.query_row("SELECT count(*) FROM batch", [], |row| row.get(0)).unwrap()
     }
+
+    /// What was acknowledged stays in the outbox for a moment, too: only more than that is what the store did not take.
+    fn wait_until_the_outbox_fills(&self, capture: &Capture) {
+        wait_until("a write fails", || capture.log().contains("A batch could not be stored"));
+        let acknowledged = self.outbox_batches();
+        wait_until("the outbox fills", || self.outbox_batches() > acknowledged + 50);
+    }
 }
 
 /// Ids that are missing between the first stored one of each symbol and `last`.
@@ -103,7 +110,7 @@ fn a_kill_while_the_store_is_away_and_another_before_it_is_back_lose_nothing() {
     let first = scene.capture(&url, &[]);
     wait_for_trades(&scene);
     gate.close();
-    wait_until("the outbox fills", || scene.outbox_batches() > 50);
+    scene.wait_until_the_outbox_fills(&first);
     first.kill();
     let away = scene.newest();
     let second = scene.capture(&url, &[]);
@@ -178,7 +185,7 @@ fn a_damaged_outbox_is_set_aside_and_its_trades_come_from_the_exchange() {
     let first = scene.capture(&url, &[]);
     wait_for_trades(&scene);
     gate.close();
-    wait_until("the outbox fills", || scene.outbox_batches() > 50);
+    scene.wait_until_the_outbox_fills(&first);
     first.kill();
     damage(&scene.outbox());
     let second = scene.capture(&url, &[]);
@@ -234,7 +241,7 @@ fn what_is_only_in_the_outbox_at_the_end_is_named() {
     let capture = scene.capture(&url, &[]);
     wait_for_trades(&scene);
     gate.close();
-    wait_until("the outbox fills", || scene.outbox_batches() > 10);
+    scene.wait_until_the_outbox_fills(&capture);
     let output = capture.stop();
     let (summary, log) = (summary(&output), String::from_utf8_lossy(&output.stderr).into_owned());
     assert_eq!(output.status.code(), Some(3), "{log}");
