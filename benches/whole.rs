@@ -202,19 +202,19 @@ fn burst(influxd: &Influxd) {
 }
 
 fn symbols(influxd: &Influxd) {
-    // A rate that InfluxDB bears with a thousand series, too.
-    let (rate, trades) = (20_000.0, 200_000);
-    println!("\n## Symbols at the same total rate, {trades} trades at {rate}/s, medians of {ROUNDS}\n");
-    println!("| store | symbols | batches | CPU s | CPU to that of 2 symbols |\n|---|---|---|---|---|");
+    println!("\n## Symbols at the same total rate, ten seconds, medians of {ROUNDS} interleaved rounds\n");
+    println!("| store | trades/s | symbols | batches | p50 ms | CPU s | CPU to that of 2 symbols |");
+    println!("|---|---|---|---|---|---|---|");
     let counts = [2, 20, 200, 1_000];
-    for store in ["InfluxDB", "SQLite"] {
+    for (store, rate) in [("InfluxDB", 2_000.0), ("InfluxDB", 20_000.0), ("SQLite", 2_000.0), ("SQLite", 20_000.0)] {
         let mut runs = counts.map(|_| Vec::new());
         for round in 0..ROUNDS {
             for (at, symbols) in counts.into_iter().enumerate() {
+                let trades = rate as usize * 10;
                 let run = if store == "SQLite" {
                     capture(influxd, &["--store", "sqlite:trades.db"], symbols, trades, Pace::PerSecond(rate))
                 } else {
-                    let bucket = bucket(influxd, &format!("symbols-{symbols}-{round}"));
+                    let bucket = bucket(influxd, &format!("symbols-{symbols}-{rate}-{round}"));
                     let store = ["--store", &influxd.url, "--bucket", &bucket];
                     let run = capture(influxd, &store, symbols, trades, Pace::PerSecond(rate));
                     influxd.influx_ok(&["bucket", "delete", "--name", &bucket]);
@@ -225,8 +225,13 @@ fn symbols(influxd: &Influxd) {
         }
         let cpu = |runs: &[Run]| of(runs, |run| run.number("cpu_seconds"));
         for (runs_of, symbols) in runs.iter().zip(counts) {
-            let (batches, ratio) = (of(runs_of, |run| run.number("batches")), cpu(runs_of) / cpu(&runs[0]));
-            println!("| {store} | {symbols} | {batches:.0} | {:.2} | {ratio:.2} |", cpu(runs_of));
+            println!(
+                "| {store} | {rate} | {symbols} | {:.0} | {:.2} | {:.2} | {:.2} |",
+                of(runs_of, |run| run.number("batches")),
+                of(runs_of, |run| run.latency("p50")),
+                cpu(runs_of),
+                cpu(runs_of) / cpu(&runs[0])
+            );
         }
     }
 }

@@ -8,6 +8,9 @@ mod support;
 
 use std::path::Path;
 
+use support::influxd::Influxd;
+use support::process::{Capture, wait_until};
+use support::proxy::Proxy;
 use support::trades::{Trades, sqlite_trades, trades_of};
 use support::{practice, summary, tickflux};
 use tickflux::practice::{Running, Source, Speed};
@@ -64,6 +67,22 @@ fn more_symbols_than_a_connection_carries_are_captured_completely() {
     }
     assert_eq!(summary["trades"].as_u64().unwrap(), expected.len() as u64);
     assert!(stored == expected, "{} trades are stored, the exchange has {}", stored.len(), expected.len());
+}
+
+#[test]
+fn a_start_asks_the_store_about_one_symbol_at_a_time() {
+    let Some(influxd) = Influxd::start() else { return };
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let (exchange, proxy) = (runtime.block_on(start()), Proxy::start(&influxd.url));
+    let (stream, rest) = (format!("ws://{}", exchange.address()), format!("http://{}", exchange.address()));
+    let (symbols, store) = (names()[..60].join(","), proxy.url());
+    let args = ["--store", &store, "--stream-url", &stream, "--rest-url", &rest, "--symbols", &symbols];
+    let capture = Capture::start(folder.path(), &args);
+    // What is captured meanwhile is known, too.
+    let told = |log: &str| log.matches("Nothing is known before now").count() + log.matches("are known.").count();
+    wait_until("the store has told of each symbol", || told(&capture.log()) == 60);
+    assert_eq!(capture.stop().status.code(), Some(0));
+    assert_eq!(proxy.most_questions(), 1);
 }
 
 #[test]

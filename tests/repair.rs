@@ -40,11 +40,13 @@ fn span(list: &Trades, stored: &Trades, last: [u64; 2]) -> Trades {
     list
 }
 
-/// Whether the ids of each symbol are stored without a hole from the first stored one up to those in `last`.
-fn is_stored_up_to(ids: &BTreeSet<(String, u64)>, last: [u64; 2]) -> bool {
+/// Whether the ids of each symbol are stored without a hole from the first one to the last one, and beyond those in `last`:
+/// a hole that began before them may end after them.
+fn is_stored_beyond(ids: &BTreeSet<(String, u64)>, last: [u64; 2]) -> bool {
     SYMBOLS.iter().zip(last).all(|(symbol, last)| {
-        let found: Vec<_> = ids.iter().filter(|(name, id)| name == symbol && *id <= last).map(|(_, id)| *id).collect();
-        found.first().is_some_and(|first| found.len() as u64 == last + 1 - first)
+        let found: Vec<_> = ids.iter().filter(|(name, _)| name == symbol).map(|(_, id)| *id).collect();
+        let ends = found.first().zip(found.last());
+        ends.is_some_and(|(first, newest)| *newest > last && found.len() as u64 == newest + 1 - first)
     })
 }
 
@@ -85,7 +87,7 @@ fn capture_bad_stream(store: &str, ids: impl Fn(&Path) -> BTreeSet<(String, u64)
     wait_until("enough has been traded", || traded(&exchange) > trades());
     exchange.calm();
     let last = newest(&exchange);
-    wait_until("every trade up to then is stored", || is_stored_up_to(&ids(folder.path()), last));
+    wait_until("every trade up to then is stored", || is_stored_beyond(&ids(folder.path()), last));
     let output = capture.stop();
     let summary = summary(&output);
     let log = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -1,5 +1,6 @@
 //! What there was before this run: the ledger tells, or else the store itself is asked, beside live capture.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
@@ -13,11 +14,14 @@ use crate::trade::{Exchange, IdRanges, Symbol, TradeTime};
 /// A store that does not answer is asked again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
-/// Questions to the store, one a symbol.
+/// Questions to the store, one a symbol and one at a time: a thousand at once would keep it from writing.
 #[derive(Debug)]
 pub struct Past {
     store: AnyStore,
     exchange: Exchange,
+    /// Symbols to ask about.
+    waiting: VecDeque<Symbol>,
+    /// The answer that is awaited.
     asking: JoinSet<Audited>,
 }
 
@@ -31,7 +35,7 @@ pub struct Audited {
 impl Past {
     /// The past of `exchange` in `store`.
     pub fn new(store: AnyStore, exchange: Exchange) -> Self {
-        Self { store, exchange, asking: JoinSet::new() }
+        Self { store, exchange, waiting: VecDeque::new(), asking: JoinSet::new() }
     }
 
     /// Teaches the sequencer what the ledger knows since `since`; asks the store about symbols that it does not know.
@@ -54,9 +58,10 @@ impl Past {
             let ledger = known.stored.symbols().find(|(known, ..)| *known == symbol);
             match ledger.filter(|(_, _, newest)| *newest >= since && self.store.lines().is_some()) {
                 Some((_, stored, newest)) => learn("ledger", symbol, stored, newest, sequencer, tally),
-                None => self.ask(symbol.clone(), since, Duration::ZERO),
+                None => self.waiting.push_back(symbol.clone()),
             }
         }
+        self.ask_next(since, Duration::ZERO);
     }
 
     /// The next answer; `None` if none is awaited.
@@ -75,18 +80,22 @@ impl Past {
     /// Teaches the sequencer what the store has since `since`.
     pub fn answered(&mut self, audited: Audited, since: TradeTime, sequencer: &mut Sequencer, tally: &mut Tally) {
         let Audited { symbol, answer } = audited;
+        let mut wait = Duration::ZERO;
         match answer {
             Ok(Some((stored, newest))) => learn("store", &symbol, &stored, newest, sequencer, tally),
             Ok(None) => tally.note(&Event::NothingKnown { symbol: &symbol, why: "the store has no trade of it" }),
             Err(StoreError::Settings(why)) => tally.note(&Event::NothingKnown { symbol: &symbol, why: &why }),
             Err(StoreError::Unusable(why)) => {
                 tally.note(&Event::AuditFailed { symbol: &symbol, why: &why });
-                self.ask(symbol, since, ASK_AGAIN);
+                self.waiting.push_front(symbol);
+                wait = ASK_AGAIN;
             }
         }
+        self.ask_next(since, wait);
     }
 
-    fn ask(&mut self, symbol: Symbol, since: TradeTime, wait: Duration) {
+    fn ask_next(&mut self, since: TradeTime, wait: Duration) {
+        let Some(symbol) = self.waiting.pop_front() else { return };
         let scope = Scope { symbols: vec![symbol.clone()], exchange: Some(self.exchange.clone()) };
         let store = AnyStore::clone(&self.store);
         self.asking.spawn(async move {

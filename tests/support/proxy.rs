@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,14 @@ impl Mode {
 pub struct Proxy {
     address: SocketAddr,
     mode: Arc<Mutex<Mode>>,
+    questions: Arc<Questions>,
+}
+
+/// Queries under way, and the most that ever were.
+#[derive(Debug, Default)]
+struct Questions {
+    now: AtomicUsize,
+    most: AtomicUsize,
 }
 
 impl Proxy {
@@ -57,15 +66,21 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let mode = Arc::new(Mutex::new(Mode::Pass));
-        let shared = Arc::clone(&mode);
+        let questions = Arc::<Questions>::default();
+        let (shared, counted) = (Arc::clone(&mode), Arc::clone(&questions));
         std::thread::spawn(move || {
             for (client, number) in listener.incoming().flatten().zip(0..) {
-                let (target, mode) = (target.clone(), Arc::clone(&shared));
+                let (target, mode, questions) = (target.clone(), Arc::clone(&shared), Arc::clone(&counted));
                 // A broken connection ends its thread and nothing else.
-                std::thread::spawn(move || serve(client, number, &target, &mode));
+                std::thread::spawn(move || serve(client, number, &target, &mode, &questions));
             }
         });
-        Self { address, mode }
+        Self { address, mode, questions }
+    }
+
+    /// The most queries that were ever under way at a time.
+    pub fn most_questions(&self) -> usize {
+        self.questions.most.load(Ordering::SeqCst)
     }
 
     pub fn url(&self) -> String {
@@ -77,7 +92,7 @@ impl Proxy {
     }
 }
 
-fn serve(mut client: TcpStream, number: u64, target: &str, mode: &Mutex<Mode>) -> Option<()> {
+fn serve(mut client: TcpStream, number: u64, target: &str, mode: &Mutex<Mode>, questions: &Questions) -> Option<()> {
     let now = mode.lock().unwrap().for_request(number);
     if now == Mode::CutBefore {
         // What is left unread makes it a reset.
@@ -106,19 +121,31 @@ fn serve(mut client: TcpStream, number: u64, target: &str, mode: &Mutex<Mode>) -
         Mode::Malform(id) => malformed(&body, id),
         _ => body,
     };
-    let mut server = TcpStream::connect(target).ok()?;
-    server.write_all(head_for(&head, body.len()).as_bytes()).ok()?;
-    if now == Mode::CutWithin {
-        return server.write_all(&body[..body.len() / 2]).ok();
+    let is_question = head.starts_with("POST /api/v2/query");
+    if is_question {
+        let now = questions.now.fetch_add(1, Ordering::SeqCst) + 1;
+        questions.most.fetch_max(now, Ordering::SeqCst);
     }
-    server.write_all(&body).ok()?;
-    let mut answer = Vec::new();
-    server.read_to_end(&mut answer).ok()?;
-    if now == Mode::CutAfter {
+    let answer = forward(&head, &body, target, now);
+    if is_question {
+        questions.now.fetch_sub(1, Ordering::SeqCst);
+    }
+    client.write_all(&answer?).ok()?;
+    client.shutdown(Shutdown::Write).ok()
+}
+
+/// What the server answers; `None` if the connection is to break.
+fn forward(head: &str, body: &[u8], target: &str, mode: Mode) -> Option<Vec<u8>> {
+    let mut server = TcpStream::connect(target).ok()?;
+    server.write_all(head_for(head, body.len()).as_bytes()).ok()?;
+    if mode == Mode::CutWithin {
+        server.write_all(&body[..body.len() / 2]).ok()?;
         return None;
     }
-    client.write_all(&answer).ok()?;
-    client.shutdown(Shutdown::Write).ok()
+    server.write_all(body).ok()?;
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer).ok()?;
+    if mode == Mode::CutAfter { None } else { Some(answer) }
 }
 
 /// The head as text, and the body by its length.
