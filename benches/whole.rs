@@ -145,6 +145,14 @@ fn throughput(influxd: &Influxd) {
         "  - CPU of tickflux to that of the baseline of the same round: {:.2}, rounds {shares:.2?}",
         median(shares.clone())
     );
+    let sqlite = |_| capture(influxd, &["--store", "sqlite:trades.db"], 2, TRADES, Pace::Max);
+    let runs: Vec<_> = (0..ROUNDS).map(sqlite).collect();
+    println!("- into SQLite: {:.0} trades/s", of(&runs, |run| run.number("trades_per_second")));
+    println!(
+        "  - CPU: {:.2} s, peak RSS: {:.1} MB",
+        of(&runs, |run| run.number("cpu_seconds")),
+        of(&runs, |run| run.number("peak_rss_bytes") / 1e6)
+    );
 }
 
 fn paced(influxd: &Influxd) {

@@ -1,5 +1,7 @@
 //! The questions, each answered by walking the table's key.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use thiserror::Error;
 
@@ -151,26 +153,45 @@ fn float(row: &Row<'_>, column: usize, what: &'static str) -> Answer<f64> {
 
 /// Every series in scope, by steps from key to key: as quick with many trades as with few.
 pub(super) fn series(connection: &Connection, scope: &Scope) -> rusqlite::Result<Vec<(String, String)>> {
-    // `(exchange, symbol) > (?1, ?2)` in one would read every row of the exchange.
-    let mut next_symbol = connection.prepare_cached(
-        "SELECT exchange, symbol FROM trade WHERE exchange = ?1 AND symbol > ?2 ORDER BY symbol LIMIT 1",
-    )?;
-    let mut next_exchange = connection
-        .prepare_cached("SELECT exchange, symbol FROM trade WHERE exchange > ?1 ORDER BY exchange, symbol LIMIT 1")?;
-    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-    let mut next = |key: &(String, String)| match next_symbol.query_row(params![key.0, key.1], read).optional()? {
-        None => next_exchange.query_row([&key.0], read).optional(),
-        found => Ok(found),
-    };
-    let mut key = (String::new(), String::new());
     let mut all = Vec::new();
-    while let Some(found) = next(&key)? {
-        key = found;
-        let in_exchange = scope.exchange.as_ref().is_none_or(|exchange| exchange.as_str() == key.0);
-        let in_symbols = scope.symbols.is_empty() || scope.symbols.iter().any(|symbol| symbol.as_str() == key.1);
-        if in_exchange && in_symbols {
-            all.push(key.clone());
+    for exchange in exchanges(connection, scope)? {
+        let symbols = symbols(connection, &exchange, scope)?;
+        all.extend(symbols.into_iter().map(|symbol| (exchange.clone(), symbol)));
+    }
+    Ok(all)
+}
+
+fn exchanges(connection: &Connection, scope: &Scope) -> rusqlite::Result<Vec<String>> {
+    if let Some(exchange) = &scope.exchange {
+        return Ok(vec![exchange.to_string()]);
+    }
+    let mut next =
+        connection.prepare_cached("SELECT exchange FROM trade WHERE exchange > ?1 ORDER BY exchange LIMIT 1")?;
+    steps(|last| next.query_row([last], |row| row.get(0)).optional())
+}
+
+/// Those that are asked for and stored: to walk over a thousand others for each would take longer than its answer.
+fn symbols(connection: &Connection, exchange: &str, scope: &Scope) -> rusqlite::Result<Vec<String>> {
+    if scope.symbols.is_empty() {
+        let mut next = connection
+            .prepare_cached("SELECT symbol FROM trade WHERE exchange = ?1 AND symbol > ?2 ORDER BY symbol LIMIT 1")?;
+        return steps(|last| next.query_row([exchange, last], |row| row.get(0)).optional());
+    }
+    let mut any = connection.prepare_cached("SELECT 1 FROM trade WHERE exchange = ?1 AND symbol = ?2 LIMIT 1")?;
+    let mut stored = Vec::new();
+    for symbol in scope.symbols.iter().collect::<BTreeSet<_>>() {
+        if any.exists([exchange, symbol.as_str()])? {
+            stored.push(symbol.to_string());
         }
+    }
+    Ok(stored)
+}
+
+/// Every value that `next` gives of the one before it, from the smallest on.
+fn steps(mut next: impl FnMut(&str) -> rusqlite::Result<Option<String>>) -> rusqlite::Result<Vec<String>> {
+    let mut all: Vec<String> = Vec::new();
+    while let Some(value) = next(all.last().map_or("", String::as_str))? {
+        all.push(value);
     }
     Ok(all)
 }
