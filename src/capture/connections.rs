@@ -1,10 +1,10 @@
 //! When to open and close stream connections, so that no trade falls between two of them.
 //!
-//! Each connection carries one subset of the symbols, as many as Binance allows. A connection is replaced before the exchange's 24 h limit, on
-//! `serverShutdown`, and when no trade came for the idle timeout. The old one
-//! is kept until its replacement has delivered every symbol, or for 60 s after
-//! the replacement opened; the overlap is dropped by id. Pure: the shell in
-//! [`crate::capture::run`] carries the commands out.
+//! Each connection carries one subset of the symbols, as many as Binance allows. A
+//! connection is replaced before the exchange's 24 h limit, on `serverShutdown`, and
+//! when no trade came for the idle timeout. The old one is kept until its replacement
+//! has delivered every symbol, or for 60 s after the replacement opened; the overlap is
+//! dropped by id. Pure: the shell in [`crate::capture::run`] carries the commands out.
 
 use std::time::{Duration, Instant};
 

@@ -25,7 +25,7 @@ pub struct Settings {
     pub history: Option<Rest>,
     /// Fetch what happened in so long before the start, too.
     pub backfill: Option<Duration>,
-    /// Stream connections to keep.
+    /// Stream connections to keep for each symbol.
     pub connections: usize,
     /// A connection without any trade for so long is replaced.
     pub idle_timeout: Duration,

@@ -42,7 +42,7 @@ pub(super) struct CaptureArgs {
     /// Base of the REST URL
     #[arg(long, env = "TICKFLUX_REST_URL", value_name = "URL", default_value = DEFAULT_REST_URL)]
     rest_url: String,
-    /// Stream connections to keep open; a second one hides every cut
+    /// Stream connections to keep open for each symbol; a second one hides every cut
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
     connections: u8,
     /// Replace a connection that had no trade at all for so long
