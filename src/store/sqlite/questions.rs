@@ -66,29 +66,27 @@ pub(super) fn high_low(
     let open = now.ms() < minute + MINUTE_MS;
     let minute_time = TradeTime::from_ms(minute)?;
     each_series(connection, scope, |series| {
-        // Only what ranks a trade, of as many as ten thousand; the two extremes are read as a whole at the end.
-        let mut statement = connection.prepare_cached(
-            "SELECT time, trade_id, price FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 AND time < ?4",
-        )?;
+        let mut statement = connection.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 AND time < ?4"
+        ))?;
         let mut rows =
             statement.query(params![series.0.as_str(), series.1.as_str(), minute.max(bound), minute + MINUTE_MS])?;
         let Some(row) = rows.next()? else { return Ok(None) };
-        let (mut high, mut low, mut trades) = (Ranked::of(row)?, Ranked::of(row)?, 1);
-        let (mut first, mut last) = (high.id, high.id);
+        let mut high = stored_trade(row, series)?;
+        let (mut low, mut trades, mut first, mut last) = (high.clone(), 1, high.trade.id, high.trade.id);
         while let Some(row) = rows.next()? {
+            // Only an extreme is read as a whole: a minute may have ten thousand trades.
             let (id, price) = (id(row)?, row.get_ref(2)?.as_bytes().map_err(rusqlite::Error::from)?);
             // Of the same prices the lower id; the key's order by time is not the order of ids.
-            if compare_texts(price, high.price.as_bytes()).then(high.id.cmp(&id)).is_gt() {
-                high = Ranked::of(row)?;
+            if compare_texts(price, high.trade.price.as_bytes()).then(high.trade.id.cmp(&id)).is_gt() {
+                high = stored_trade(row, series)?;
             }
-            if compare_texts(price, low.price.as_bytes()).then(id.cmp(&low.id)).is_lt() {
-                low = Ranked::of(row)?;
+            if compare_texts(price, low.trade.price.as_bytes()).then(id.cmp(&low.trade.id)).is_lt() {
+                low = stored_trade(row, series)?;
             }
             trades += 1;
             (first, last) = (first.min(id), last.max(id));
         }
-        let whole = |ranked: &Ranked| by_key(connection, series, ranked);
-        let Some((high, low)) = whole(&high)?.zip(whole(&low)?) else { return Ok(None) };
         // A count that began again in this minute has ids twice.
         let missing = (last.get() - first.get() + 1).saturating_sub(trades);
         Ok(Some(HighLow { minute: minute_time, trades, missing, open, high, low }))
@@ -233,26 +231,6 @@ fn first_from(connection: &Connection, series: &Series, from: i64) -> Answer<Opt
     one(connection, &sql, series, from, i64::MAX)
 }
 
-/// What ranks a trade by its price.
-struct Ranked {
-    time: i64,
-    id: TradeId,
-    price: Price,
-}
-
-impl Ranked {
-    /// Of a row that begins as [`COLUMNS`] do.
-    fn of(row: &Row<'_>) -> Answer<Self> {
-        Ok(Self { time: row.get(0)?, id: id(row)?, price: price(row)? })
-    }
-}
-
-fn by_key(connection: &Connection, series: &Series, ranked: &Ranked) -> Answer<Option<StoredTrade>> {
-    let sql =
-        format!("SELECT {COLUMNS} FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time = ?3 AND trade_id = ?4");
-    one(connection, &sql, series, ranked.time, ranked.id.get().cast_signed())
-}
-
 fn one(connection: &Connection, sql: &str, series: &Series, from: i64, before: i64) -> Answer<Option<StoredTrade>> {
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params![series.0.as_str(), series.1.as_str(), from, before])?;
@@ -264,7 +242,7 @@ fn stored_trade(row: &Row<'_>, (exchange, symbol): &Series) -> Answer<StoredTrad
         symbol: symbol.clone(),
         id: id(row)?,
         time: TradeTime::from_ms(row.get(0)?)?,
-        price: price(row)?,
+        price: Price::new(row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?)?,
         quantity: Quantity::new(row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?)?,
         buyer_is_maker: row.get(4)?,
     };
@@ -273,8 +251,4 @@ fn stored_trade(row: &Row<'_>, (exchange, symbol): &Series) -> Answer<StoredTrad
 
 fn id(row: &Row<'_>) -> Answer<TradeId> {
     Ok(TradeId::new(row.get::<_, i64>(1)?.cast_unsigned())?)
-}
-
-fn price(row: &Row<'_>) -> Answer<Price> {
-    Ok(Price::new(row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?)?)
 }
