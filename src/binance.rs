@@ -34,9 +34,10 @@ pub fn stream_urls(base: &str, symbols: &[Symbol]) -> Vec<(String, usize)> {
         (url, names.len())
     };
     let is_allowed = |(url, streams): &(String, usize)| url.len() <= STREAM_URL_MAX && *streams <= STREAMS_MAX;
-    let split = |into: usize| -> Vec<_> { names.chunks(names.len().div_ceil(into).max(1)).map(url).collect() };
+    let split = |into: usize| -> Vec<_> { names.chunks(names.len().div_ceil(into)).map(url).collect() };
     // A single name is carried, however long `base` is.
-    (1..names.len()).map(split).find(|urls| urls.iter().all(is_allowed)).unwrap_or_else(|| split(names.len().max(1)))
+    let fits = |urls: &Vec<_>| urls.len() == names.len() || urls.iter().all(is_allowed);
+    (1..=names.len()).map(split).find(fits).unwrap_or_default()
 }
 
 fn url_word(text: &str) -> String {

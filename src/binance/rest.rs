@@ -212,9 +212,8 @@ impl Rest {
     ///
     /// Safe: it only reads.
     pub async fn history(&self, symbol: &Symbol, from_id: u64, limit: u64) -> Result<Vec<Trade>, RestError> {
-        let (url, body) = self
-            .get("historicalTrades", &format!("symbol={}&fromId={from_id}&limit={limit}", url_word(symbol.as_str())))
-            .await?;
+        let query = format!("{}&fromId={from_id}&limit={limit}", of_symbol(symbol));
+        let (url, body) = self.get("historicalTrades", &query).await?;
         read_page(symbol, &body).map_err(|source| RestError::Page { url, source })
     }
 
@@ -230,7 +229,7 @@ impl Rest {
     pub async fn aggregate(&self, symbol: &Symbol, since: Option<TradeTime>) -> Result<Option<Aggregate>, RestError> {
         // Binance has voided single rows; the first of some that is not will do.
         let start = since.map_or_else(String::new, |since| format!("&startTime={}", since.ms()));
-        let query = format!("symbol={}&limit=10{start}", url_word(symbol.as_str()));
+        let query = format!("{}&limit=10{start}", of_symbol(symbol));
         let (url, body) = self.get("aggTrades", &query).await?;
         let rows: Vec<Aggregate> =
             serde_json::from_str(&body).map_err(|source| RestError::Page { url, source: source.into() })?;
@@ -254,6 +253,10 @@ impl Rest {
             status => Err(RestError::Refused { url, status, body }),
         }
     }
+}
+
+fn of_symbol(symbol: &Symbol) -> String {
+    format!("symbol={}", url_word(symbol.as_str()))
 }
 
 fn code(body: &str) -> Option<i64> {

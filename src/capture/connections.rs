@@ -191,8 +191,10 @@ impl Connections {
 
     /// Whether every symbol has a connection that is open.
     pub fn carries_all(&self) -> bool {
-        let is_open = |subset| self.of(subset).any(|connection| connection.opened.is_some());
-        (0..self.subsets.len()).all(is_open)
+        let is_open = |connection: &Connection| connection.opened.is_some();
+        let carries =
+            |subset| self.connections.iter().any(|connection| connection.subset == subset && is_open(connection));
+        (0..self.subsets.len()).all(carries)
     }
 
     fn get(&mut self, id: ConnectionId) -> Option<&mut Connection> {
@@ -204,14 +206,13 @@ impl Connections {
         self.connections.iter().filter(|connection| connection.retiring.is_none())
     }
 
-    fn of(&self, subset: usize) -> impl Iterator<Item = &Connection> {
-        self.connections.iter().filter(move |connection| connection.subset == subset)
+    fn current_of(&self, subset: usize) -> impl Iterator<Item = &Connection> {
+        self.current().filter(move |connection| connection.subset == subset)
     }
 
     /// Subsets with fewer connections than wanted.
     fn short_of_connections(&self) -> impl Iterator<Item = usize> {
-        let current = |subset| self.of(subset).filter(|connection| connection.retiring.is_none());
-        (0..self.subsets.len()).filter(move |subset| current(*subset).count() < self.wanted)
+        (0..self.subsets.len()).filter(|subset| self.current_of(*subset).count() < self.wanted)
     }
 
     fn retire(&mut self, id: ConnectionId) {
@@ -230,8 +231,8 @@ impl Connections {
     fn may_close(&self, connection: &Connection, now: Instant) -> bool {
         let Some(close_at) = connection.retiring else { return false };
         let symbols = self.subsets[connection.subset].symbols;
-        let has_taken_over = |other: &&Connection| other.retiring.is_none() && other.delivered.len() >= symbols;
-        let taken_over = self.of(connection.subset).filter(has_taken_over).count();
+        let taken_over =
+            self.current_of(connection.subset).filter(|current| current.delivered.len() >= symbols).count();
         taken_over >= self.wanted || close_at.is_some_and(|at| at <= now)
     }
 

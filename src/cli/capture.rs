@@ -208,11 +208,7 @@ fn words(summary: &Summary) -> String {
         summary.outbox_left,
         summary.latency_ms.p50,
         summary.latency_ms.p99,
-        match ids.len() {
-            0 => "nothing came".to_owned(),
-            1..=NAMED_MAX => ids.join(", "),
-            symbols => format!("{symbols} symbols"),
-        },
+        if ids.is_empty() { "nothing came".to_owned() } else { list(&ids) },
     )
 }
 
@@ -226,9 +222,10 @@ fn without_repeats(symbols: Vec<Symbol>) -> Vec<Symbol> {
     unique
 }
 
-fn list(symbols: &[Symbol]) -> String {
+/// Something about each symbol, or only how many symbols these are.
+fn list<T: ToString>(symbols: &[T]) -> String {
     if symbols.len() > NAMED_MAX {
         return format!("{} symbols", symbols.len());
     }
-    symbols.iter().map(Symbol::as_str).collect::<Vec<_>>().join(", ")
+    symbols.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }
