@@ -7,9 +7,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use support::influxd::Influxd;
-use support::{exchange, minute_ago, now, oracle, trade};
-use tickflux::store::sqlite::Sqlite;
+use support::{exchange, minute_ago, now, oracle, seed, trade, with_each_store};
 use tickflux::store::{Gaps, Scope, Store, StoredTrade};
 use tickflux::trade::{Trade, TradeTime};
 
@@ -17,24 +15,13 @@ use tickflux::trade::{Trade, TradeTime};
 const NO_ID: [u64; 0] = [];
 
 /// A store under test: writes as either exchange, answers for both.
-struct Subject {
+struct Subject<'a> {
     name: &'static str,
-    binance: Box<dyn Store>,
-    practice: Box<dyn Store>,
+    binance: &'a dyn Store,
+    practice: &'a dyn Store,
 }
 
-impl Subject {
-    fn sqlite(folder: &tempfile::TempDir) -> Self {
-        let path = folder.path().join("trades.db");
-        let open = |name| Box::new(Sqlite::create(&path, exchange(name), now).unwrap()) as Box<dyn Store>;
-        Self { name: "sqlite", binance: open("binance"), practice: open("practice") }
-    }
-
-    fn influx(influxd: &Influxd, bucket: &str) -> Self {
-        let open = |name| Box::new(influxd.store(bucket, name)) as Box<dyn Store>;
-        Self { name: "influx", binance: open("binance"), practice: open("practice") }
-    }
-
+impl Subject<'_> {
     async fn write(&self, trades: &[Trade]) {
         assert_eq!(self.binance.write(trades, 0).await.unwrap().expired, 0);
     }
@@ -83,19 +70,14 @@ fn only(symbol: &str) -> Scope {
     Scope { symbols: vec![symbol.parse().unwrap()], exchange: None }
 }
 
-/// Every subject there is: SQLite always, InfluxDB where a real one can be started.
-fn with_each_store(check: impl AsyncFn(&Subject)) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    runtime.block_on(check(&Subject::sqlite(&folder)));
-    if let Some(influxd) = Influxd::start() {
-        runtime.block_on(check(&Subject::influx(&influxd, support::influxd::BUCKET)));
-    }
+/// Every subject there is.
+fn with_each_subject(check: impl AsyncFn(&Subject<'_>)) {
+    with_each_store(async |name, binance, practice| check(&Subject { name, binance, practice }).await);
 }
 
 #[test]
 fn an_empty_store_gives_no_answer_and_no_error() {
-    with_each_store(async |subject| {
+    with_each_subject(async |subject| {
         assert_eq!(subject.latest(&Scope::default()).await, NO_ID, "{}", subject.name);
         assert_eq!(subject.latest(&only("BTCUSDT")).await, NO_ID);
         assert_eq!(subject.at("BTCUSDT", minute_ago(5)).await, NO_ID);
@@ -106,7 +88,7 @@ fn an_empty_store_gives_no_answer_and_no_error() {
 
 #[test]
 fn hand_made_cases() {
-    with_each_store(async |subject| {
+    with_each_subject(async |subject| {
         let name = subject.name;
         let minute = minute_ago(10);
 
@@ -165,7 +147,7 @@ fn hand_made_cases() {
 
 #[test]
 fn gaps_are_found_wherever_they_are() {
-    with_each_store(async |subject| {
+    with_each_subject(async |subject| {
         let name = subject.name;
         let minute = minute_ago(30);
         let at = |symbol: &str, ids: &[(u64, i64)]| {
@@ -201,7 +183,7 @@ fn gaps_are_found_wherever_they_are() {
 
 #[test]
 fn every_exchange_answers_with_a_row_of_its_own() {
-    with_each_store(async |subject| {
+    with_each_subject(async |subject| {
         let minute = minute_ago(10);
         subject.write(&[trade("BTCUSDT", 1, minute, "5"), trade("ETHUSDT", 2, minute, "5")]).await;
         subject.practice.write(&[trade("BTCUSDT", 3, minute, "5")], 0).await.unwrap();
@@ -220,7 +202,7 @@ fn every_exchange_answers_with_a_row_of_its_own() {
 
 #[test]
 fn a_running_minute_is_open_and_others_are_not() {
-    with_each_store(async |subject| {
+    with_each_subject(async |subject| {
         // Twice, in case the minute ends between writing and asking.
         for symbol in ["OPEN1", "OPEN2"] {
             let asked = now();
@@ -237,7 +219,7 @@ fn a_running_minute_is_open_and_others_are_not() {
 
 #[test]
 fn trades_past_the_retention_are_left_out_and_counted() {
-    with_each_store(async |subject| {
+    with_each_subject(async |subject| {
         let old = now().ms() - 24 * 3_600_000;
         let trades = [trade("OLD", 1, old - 300_000, "5"), trade("OLD", 2, old + 300_000, "5")];
         let written = subject.binance.write(&trades, 0).await.unwrap();
@@ -262,9 +244,8 @@ fn random_trades(rng: &mut fastrand::Rng, symbol: &str, start: i64) -> Vec<Trade
 
 #[test]
 fn random_trades_agree_with_a_plain_computation() {
-    let seed = std::env::var("TICKFLUX_TEST_SEED").ok().map_or_else(|| fastrand::u64(..), |text| text.parse().unwrap());
-    eprintln!("TICKFLUX_TEST_SEED={seed}");
-    with_each_store(async |subject| {
+    let seed = seed();
+    with_each_subject(async |subject| {
         let mut rng = fastrand::Rng::with_seed(seed);
         for symbol in ["R1", "R2", "R3", "R4"] {
             let start = minute_ago(20) + rng.i64(0..60_000);

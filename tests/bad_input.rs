@@ -108,7 +108,7 @@ fn files_that_cannot_be_a_store() {
 #[test]
 fn an_exchange_that_does_not_list_the_symbol_or_cannot_be_reached() {
     let folder = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = support::runtime();
     let exchange = runtime.block_on(practice::start(practice::live_market(1, 100.0)));
     let (stream, rest) = (format!("ws://{}", exchange.address()), format!("http://{}", exchange.address()));
     let args = ["capture", "--stream-url", &stream, "--rest-url", &rest, "--symbols", "BTCUSDT,DOGEUSDT"];

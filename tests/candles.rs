@@ -7,10 +7,9 @@ mod support;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::influxd::{BUCKET, Influxd};
-use support::{exchange, minute_ago, now, oracle, practice, tickflux, trade};
+use support::influxd::Influxd;
+use support::{exchange, minute_ago, now, oracle, practice, runtime, seed, tickflux, trade, with_each_store};
 use tickflux::store::influx::flux_csv;
-use tickflux::store::sqlite::Sqlite;
 use tickflux::store::{Candle, Interval, Scope, Store};
 use tickflux::trade::{Quantity, Trade, TradeTime};
 
@@ -18,21 +17,6 @@ const HOUR_MS: i64 = 3_600_000;
 
 /// A candle as the oracle gives it: begin, open, high, low, close, volume, trades.
 type Plain = (i64, [f64; 4], f64, u64);
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
-}
-
-/// SQLite always, InfluxDB where a real one can be started; each as the store of `binance` and of `practice`.
-fn with_each_store(check: impl AsyncFn(&str, &dyn Store, &dyn Store)) {
-    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
-    let open = |name| Sqlite::create(&folder.path().join("trades.db"), exchange(name), now).unwrap();
-    runtime.block_on(check("sqlite", &open("binance"), &open("practice")));
-    if let Some(influxd) = Influxd::start() {
-        let open = |name| influxd.store(BUCKET, name);
-        runtime.block_on(check("influx", &open("binance"), &open("practice")));
-    }
-}
 
 fn scope(symbol: &str) -> Scope {
     Scope { symbols: vec![symbol.parse().unwrap()], exchange: None }
@@ -133,8 +117,7 @@ fn random_trades(rng: &mut fastrand::Rng, symbol: &str, start: i64) -> Vec<Trade
 
 #[test]
 fn random_trades_agree_with_a_plain_computation() {
-    let seed = std::env::var("TICKFLUX_TEST_SEED").ok().map_or_else(|| fastrand::u64(..), |text| text.parse().unwrap());
-    eprintln!("TICKFLUX_TEST_SEED={seed}");
+    let seed = seed();
     with_each_store(async |name, store, _| {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut expected_of_all = Vec::new();

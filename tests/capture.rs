@@ -13,7 +13,7 @@ use std::process::Output;
 use serde_json::Value;
 use support::influxd::{BUCKET, Influxd, ORG, TOKEN, free_port};
 use support::trades::{Trades, exchanges_list, sqlite_trades};
-use support::{minute_ago, practice, summary, tickflux, trade};
+use support::{minute_ago, practice, runtime, summary, tickflux, trade};
 use tickflux::practice::Running;
 
 /// Captures from a stream; ends after two minutes at the latest, so that a fault is not a wait without an end.
@@ -35,10 +35,6 @@ fn assert_clean(output: &Output, trades: u64) {
     for zero in ["duplicates", "holes_found", "holes_open", "expired", "dead_letters", "outbox_left", "retries"] {
         assert_eq!(summary[zero], 0, "{zero} in {summary}");
     }
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
 }
 
 #[test]

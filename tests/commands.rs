@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use support::influxd::free_port;
 use support::process::{Capture, wait_until};
 use support::trades::exchanges_list;
-use support::{practice, server, summary, tickflux};
+use support::{practice, runtime, server, summary, tickflux};
 
 /// What `/metrics` says, by series.
 struct Metrics(HashMap<String, f64>);
@@ -41,10 +41,6 @@ impl Metrics {
     fn value(&self, series: &str) -> f64 {
         *self.0.get(series).unwrap_or_else(|| panic!("no {series} in {:?}", self.0))
     }
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
 }
 
 #[test]

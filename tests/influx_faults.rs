@@ -31,7 +31,7 @@ struct Server {
 
 impl Server {
     fn start(rule: Rule) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let runtime = support::runtime();
         let (lines, requests) = (Arc::new(Mutex::new(BTreeSet::new())), Arc::new(Mutex::new(0)));
         let (stored, counted) = (Arc::clone(&lines), Arc::clone(&requests));
         let write = async move |body: String| {

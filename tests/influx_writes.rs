@@ -7,15 +7,11 @@ mod support;
 use std::fs;
 
 use support::influxd::{BUCKET, Influxd, ORG};
-use support::{exchange, minute_ago, now, trade};
+use support::{exchange, minute_ago, now, runtime, trade};
 use tickflux::store::influx::{Credentials, Influx, InfluxSettings};
 use tickflux::store::{Scope, Store, WriteError};
 
 const HOUR_MS: i64 = 3_600_000;
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
-}
 
 #[test]
 fn a_type_written_by_someone_else_holds_everything_until_the_bucket_is_mended() {

@@ -12,17 +12,13 @@ use support::influxd::Influxd;
 use support::process::{Capture, wait_until};
 use support::proxy::Proxy;
 use support::trades::{Trades, sqlite_trades, trades_of};
-use support::{practice, summary, tickflux};
+use support::{practice, runtime, summary, tickflux};
 use tickflux::practice::{Running, Source, Speed};
 
 const SYMBOLS: usize = 1_200;
 
 fn names() -> Vec<String> {
     (0..SYMBOLS).map(|at| format!("S{at:04}USDT")).collect()
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
 }
 
 async fn start() -> Running {

@@ -27,7 +27,7 @@ struct Scene {
 impl Scene {
     fn new(seed: u64, trades_per_second: f64) -> Option<Self> {
         let influxd = Influxd::start()?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let runtime = support::runtime();
         let folder = tempfile::tempdir().unwrap();
         let exchange = runtime.block_on(practice::start(practice::live_market(seed, trades_per_second)));
         Some(Self { _runtime: runtime, folder, influxd, exchange })

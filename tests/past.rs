@@ -9,14 +9,10 @@ use std::path::Path;
 use futures_util::{SinkExt, StreamExt};
 use support::process::{Capture, wait_until};
 use support::trades::{exchanges_list, sqlite_trades};
-use support::{practice, summary, tickflux};
+use support::{practice, runtime, summary, tickflux};
 use tickflux::practice::Running;
 
 const SYMBOLS: [&str; 2] = ["BTCUSDT", "ETHUSDT"];
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
-}
 
 fn start_capture(folder: &Path, stream: &str, exchange: &Running, more: &[&str]) -> Capture {
     let rest = format!("http://{}", exchange.address());

@@ -8,14 +8,10 @@ use support::influxd::{BUCKET, Influxd, free_port};
 use support::process::{Capture, wait_until};
 use support::proxy::{Mode, Proxy};
 use support::trades::{exchanges_list, influx_ids, influx_trades};
-use support::{exchange, minute_ago, now, practice, summary, tickflux, trade};
+use support::{exchange, minute_ago, now, practice, runtime, summary, tickflux, trade};
 use tickflux::practice::Running;
 use tickflux::store::Store;
 use tickflux::store::influx::{Influx, InfluxSettings};
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
-}
 
 fn start_capture(folder: &std::path::Path, exchange: &Running, store: &str, more: &[&str]) -> Capture {
     let (stream, rest) = (format!("ws://{}", exchange.address()), format!("http://{}", exchange.address()));

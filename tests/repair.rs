@@ -11,17 +11,11 @@ use std::time::Duration;
 use support::influxd::Influxd;
 use support::process::{Capture, wait_until};
 use support::trades::{Trades, exchanges_list, influx_ids, influx_trades, sqlite_trades};
-use support::{practice, summary, tickflux};
+use support::{practice, seed, summary, tickflux};
 use tickflux::practice::Running;
 use tickflux::practice::faults::Faults;
 
 const SYMBOLS: [&str; 2] = ["BTCUSDT", "ETHUSDT"];
-
-fn seed() -> u64 {
-    let seed = std::env::var("TICKFLUX_TEST_SEED").ok().map_or_else(|| fastrand::u64(..), |text| text.parse().unwrap());
-    eprintln!("TICKFLUX_TEST_SEED={seed}");
-    seed
-}
 
 /// A capture of the exchange into `store`.
 fn start_capture(folder: &Path, exchange: &Running, store: &str, more: &[&str]) -> Capture {
@@ -66,7 +60,7 @@ fn trades() -> usize {
 /// Captures a stream with every fault into `store`, until all of it is there; `stored` reads what is.
 fn capture_bad_stream(store: &str, ids: impl Fn(&Path) -> BTreeSet<(String, u64)>, stored: impl Fn(&Path) -> Trades) {
     let seed = seed();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = support::runtime();
     let folder = tempfile::tempdir().unwrap();
     let faults = Faults {
         seed,
@@ -122,7 +116,7 @@ fn a_stream_that_drops_doubles_reorders_garbles_and_cuts_is_stored_completely_in
 #[test]
 fn without_repair_holes_stay_and_are_reported() {
     let seed = seed();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = support::runtime();
     let folder = tempfile::tempdir().unwrap();
     let faults = Faults { seed, drop: 0.1, ..Faults::default() };
     let exchange = runtime.block_on(practice::start_with(practice::live_market(seed, 2_000.0), faults));

@@ -14,6 +14,8 @@ pub mod trades;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use tickflux::store::Store;
+use tickflux::store::sqlite::Sqlite;
 use tickflux::trade::{Exchange, Price, Quantity, Symbol, Trade, TradeId, TradeTime};
 
 /// Runs `tickflux` in `folder`, with the example token and nothing of the caller's settings.
@@ -25,6 +27,30 @@ pub fn tickflux(folder: &Path, args: &[&str]) -> Output {
         .env("INFLUX_TOKEN", influxd::TOKEN)
         .output()
         .unwrap()
+}
+
+/// A runtime for what a test starts in its own process.
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
+}
+
+/// A new seed, printed; `TICKFLUX_TEST_SEED` sets it.
+pub fn seed() -> u64 {
+    let seed = std::env::var("TICKFLUX_TEST_SEED").ok().map_or_else(|| fastrand::u64(..), |text| text.parse().unwrap());
+    eprintln!("TICKFLUX_TEST_SEED={seed}");
+    seed
+}
+
+/// Every store there is, by its name: SQLite always, InfluxDB where a real one can be started. Each is given twice, as
+/// what writes for `binance` and for `practice`; both answer for both.
+pub fn with_each_store(check: impl AsyncFn(&'static str, &dyn Store, &dyn Store)) {
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let open = |name| Sqlite::create(&folder.path().join("trades.db"), exchange(name), now).unwrap();
+    runtime.block_on(check("sqlite", &open("binance"), &open("practice")));
+    if let Some(influxd) = influxd::Influxd::start() {
+        let open = |name| influxd.store(influxd::BUCKET, name);
+        runtime.block_on(check("influx", &open("binance"), &open("practice")));
+    }
 }
 
 /// The summary that a capture with `--format json` printed: the last line on standard output.
