@@ -98,18 +98,28 @@ fn outbox_append_and_remove(bencher: Bencher<'_, '_>, batch: usize) {
     });
 }
 
-#[divan::bench(args = [100, 1_000, 5_000])]
-fn sqlite_insert(bencher: Bencher<'_, '_>, batch: usize) {
+/// A new store, which lasts as long as its folder.
+fn sqlite() -> (tempfile::TempDir, tokio::runtime::Runtime, Sqlite) {
     let (folder, runtime) = (tempfile::tempdir().unwrap(), tokio::runtime::Runtime::new().unwrap());
     let store = Sqlite::create(&folder.path().join("trades.db"), exchange("binance"), now).unwrap();
+    (folder, runtime, store)
+}
+
+/// Makes them later, as a stream is.
+fn move_on(trades: &mut [Trade]) {
+    for trade in trades {
+        trade.id = TradeId::new(trade.id.get() + TRADES as u64).unwrap();
+        trade.time = TradeTime::from_ms(trade.time.ms() + 10_000).unwrap();
+    }
+}
+
+#[divan::bench(args = [100, 1_000, 5_000])]
+fn sqlite_insert(bencher: Bencher<'_, '_>, batch: usize) {
+    let (_folder, runtime, store) = sqlite();
     let mut trades = trades();
     trades.truncate(batch);
     bencher.counter(ItemsCount::new(batch)).bench_local(|| {
-        // Later each time, as a stream is.
-        for trade in &mut trades {
-            trade.id = TradeId::new(trade.id.get() + TRADES as u64).unwrap();
-            trade.time = TradeTime::from_ms(trade.time.ms() + 10_000).unwrap();
-        }
+        move_on(&mut trades);
         runtime.block_on(store.write(&trades, 0)).unwrap()
     });
 }
@@ -117,15 +127,11 @@ fn sqlite_insert(bencher: Bencher<'_, '_>, batch: usize) {
 /// Batches of fifty trades of so many symbols: each symbol is another page of the table.
 #[divan::bench(args = [2, 1_000], sample_count = 5)]
 fn sqlite_insert_of_symbols(bencher: Bencher<'_, '_>, symbols: usize) {
-    let (folder, runtime) = (tempfile::tempdir().unwrap(), tokio::runtime::Runtime::new().unwrap());
-    let store = Sqlite::create(&folder.path().join("trades.db"), exchange("binance"), now).unwrap();
+    let (_folder, runtime, store) = sqlite();
     let symbols: Vec<_> = (0..symbols).map(|at| format!("S{at:04}USDT").parse().unwrap()).collect();
     let mut trades = trades_of(&symbols);
     bencher.counter(ItemsCount::new(trades.len())).bench_local(|| {
-        for trade in &mut trades {
-            trade.id = TradeId::new(trade.id.get() + TRADES as u64).unwrap();
-            trade.time = TradeTime::from_ms(trade.time.ms() + 10_000).unwrap();
-        }
+        move_on(&mut trades);
         for batch in trades.chunks(50) {
             runtime.block_on(store.write(batch, 0)).unwrap();
         }
@@ -135,8 +141,7 @@ fn sqlite_insert_of_symbols(bencher: Bencher<'_, '_>, symbols: usize) {
 /// A minute of ten thousand trades.
 #[divan::bench]
 fn sqlite_high_low(bencher: Bencher<'_, '_>) {
-    let (folder, runtime) = (tempfile::tempdir().unwrap(), tokio::runtime::Runtime::new().unwrap());
-    let store = Sqlite::create(&folder.path().join("trades.db"), exchange("binance"), now).unwrap();
+    let (_folder, runtime, store) = sqlite();
     let (mut trades, minute) = (trades(), TradeTime::from_ms(now().ms() / 60_000 * 60_000).unwrap());
     let symbol = trades[0].symbol.clone();
     for (at, trade) in trades.iter_mut().enumerate() {
@@ -145,7 +150,7 @@ fn sqlite_high_low(bencher: Bencher<'_, '_>) {
     runtime.block_on(store.write(&trades, 0)).unwrap();
     let scope = Scope::default();
     bencher.counter(ItemsCount::new(TRADES)).bench_local(|| {
-        let answer = runtime.block_on(async { store.high_low(&scope, minute).await }).unwrap();
+        let answer = runtime.block_on(store.high_low(&scope, minute)).unwrap();
         assert_eq!(answer[0].trades, TRADES as u64);
     });
 }

@@ -29,6 +29,9 @@ const TRADES: usize = 1_000_000;
 /// Lines in a body of the ceiling; the best of them is the ceiling.
 const CEILING_LINES: [usize; 3] = [5_000, 10_000, 20_000];
 
+/// A store in the folder of the capture.
+const SQLITE: [&str; 2] = ["--store", "sqlite:trades.db"];
+
 /// One capture's figures.
 struct Run {
     summary: Value,
@@ -46,9 +49,17 @@ impl Run {
     }
 }
 
-/// Captures `trades` of `symbols` symbols at `pace` into `store`.
-fn capture(influxd: &Influxd, store: &[&str], symbols: usize, trades: usize, pace: Pace) -> Run {
-    capture_prints(influxd, store, &prints(symbols, trades, BUSY, now().ms()), pace)
+/// Captures what the market printed into InfluxDB, and into a bucket of its own, so that no run finds the points of another.
+fn capture_into_bucket(influxd: &Influxd, name: &str, prints: &[Print], pace: Pace) -> Run {
+    in_bucket(influxd, name, || capture_prints(influxd, &["--store", &influxd.url, "--bucket", name], prints, pace))
+}
+
+/// What `work` gives while there is a bucket `name`.
+fn in_bucket<T>(influxd: &Influxd, name: &str, work: impl FnOnce() -> T) -> T {
+    influxd.make_bucket(name);
+    let given = work();
+    influxd.influx_ok(&["bucket", "delete", "--name", name]);
+    given
 }
 
 /// Captures what the market printed at `pace` into `store`.
@@ -96,32 +107,23 @@ fn of(runs: &[Run], figure: impl Fn(&Run) -> f64) -> f64 {
     median(runs.iter().map(figure).collect())
 }
 
-/// A bucket of its own for each run, so that none finds the points of another.
-fn bucket(influxd: &Influxd, name: &str) -> String {
-    influxd.make_bucket(name);
-    name.to_owned()
-}
-
 fn throughput(influxd: &Influxd) {
     let (mut ceilings, mut runs) = (CEILING_LINES.map(|_| Vec::new()), Vec::new());
     let (mut ratios, mut baselines) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         for (at, lines) in CEILING_LINES.into_iter().enumerate() {
             let bodies = ceiling::bodies(&prints(2, TRADES, BUSY, now().ms()), &exchange("practice"), lines);
-            let bucket = bucket(influxd, &format!("ceiling-{lines}-{round}"));
-            ceilings[at].push(TRADES as f64 / ceiling::post(influxd, &bucket, &bodies).as_secs_f64());
-            influxd.influx_ok(&["bucket", "delete", "--name", &bucket]);
+            let bucket = format!("ceiling-{lines}-{round}");
+            let time = in_bucket(influxd, &bucket, || ceiling::post(influxd, &bucket, &bodies));
+            ceilings[at].push(TRADES as f64 / time.as_secs_f64());
         }
         let best = ceilings.iter().map(|rates| rates[round]).fold(0.0, f64::max);
-        let bucket = bucket(influxd, &format!("capture-{round}"));
-        let store = ["--store", &influxd.url, "--bucket", &bucket];
-        let run = capture(influxd, &store, 2, TRADES, Pace::Max);
+        let prints = prints(2, TRADES, BUSY, now().ms());
+        let run = capture_into_bucket(influxd, &format!("capture-{round}"), &prints, Pace::Max);
         ratios.push(run.number("trades_per_second") / best);
         runs.push(run);
-        influxd.influx_ok(&["bucket", "delete", "--name", &bucket]);
-        let bucket = self::bucket(influxd, &format!("baseline-{round}"));
-        baselines.push(baseline(influxd, &bucket));
-        influxd.influx_ok(&["bucket", "delete", "--name", &bucket]);
+        let bucket = format!("baseline-{round}");
+        baselines.push(in_bucket(influxd, &bucket, || baseline(influxd, &bucket)));
     }
     println!("\n## {TRADES} trades at full speed into InfluxDB, outbox on, medians of {ROUNDS} interleaved rounds\n");
     for (rates, lines) in ceilings.into_iter().zip(CEILING_LINES) {
@@ -145,7 +147,7 @@ fn throughput(influxd: &Influxd) {
         "  - CPU of tickflux to that of the baseline of the same round: {:.2}, rounds {shares:.2?}",
         median(shares.clone())
     );
-    let sqlite = |_| capture(influxd, &["--store", "sqlite:trades.db"], 2, TRADES, Pace::Max);
+    let sqlite = |_| capture_prints(influxd, &SQLITE, &prints(2, TRADES, BUSY, now().ms()), Pace::Max);
     let runs: Vec<_> = (0..ROUNDS).map(sqlite).collect();
     println!("- into SQLite: {:.0} trades/s", of(&runs, |run| run.number("trades_per_second")));
     println!(
@@ -172,12 +174,8 @@ fn paced(influxd: &Influxd) {
     for (at, (rhythm, rate, seconds)) in paces.into_iter().enumerate() {
         let pace = if rhythm == "a market's" { Pace::Market } else { Pace::PerSecond(rate) };
         let run = |round| {
-            let bucket = bucket(influxd, &format!("paced-{at}-{round}"));
-            let store = ["--store", &influxd.url, "--bucket", &bucket];
             let prints = prints(2, rate as usize * seconds, rate, now().ms());
-            let run = capture_prints(influxd, &store, &prints, pace);
-            influxd.influx_ok(&["bucket", "delete", "--name", &bucket]);
-            run
+            capture_into_bucket(influxd, &format!("paced-{at}-{round}"), &prints, pace)
         };
         let runs: Vec<_> = (0..ROUNDS).map(run).collect();
         let share = |cpu: f64, run: &Run| 100.0 * cpu / run.number("seconds");
@@ -192,19 +190,17 @@ fn paced(influxd: &Influxd) {
         );
     }
     let (rate, messages) = (100.0, 1_000);
-    let bucket = bucket(influxd, "least");
     let bodies = ceiling::bodies(&prints(2, messages, rate, now().ms()), &exchange("practice"), 1);
-    let least = |_| 100.0 * ceiling::least_cpu(influxd, &bucket, &bodies, rate).as_secs_f64() * rate / messages as f64;
-    let least = median((0..ROUNDS).map(least).collect());
+    let least = |_| 100.0 * ceiling::least_cpu(influxd, "least", &bodies, rate).as_secs_f64() * rate / messages as f64;
+    let least = in_bucket(influxd, "least", || median((0..ROUNDS).map(least).collect()));
     println!(
         "\nRead a message, post a body, both by plain sockets and nothing else, {rate}/s: {least:.2} % of a core."
     );
 }
 
 fn burst(influxd: &Influxd) {
-    let bucket = bucket(influxd, "burst");
-    let store = ["--store", &influxd.url, "--bucket", &bucket];
-    let run = capture(influxd, &store, 2, 10_100, Pace::Burst(10_000));
+    let prints = prints(2, 10_100, BUSY, now().ms());
+    let run = capture_into_bucket(influxd, "burst", &prints, Pace::Burst(10_000));
     let (reconnects, slowest) = (run.reconnects, run.latency("max"));
     println!("\n## 10,000 trades at once\n\nAll stored; reconnects {reconnects}, slowest {slowest:.0} ms.");
 }
@@ -218,17 +214,12 @@ fn symbols(influxd: &Influxd) {
         let mut runs = counts.map(|_| Vec::new());
         for round in 0..ROUNDS {
             for (at, symbols) in counts.into_iter().enumerate() {
-                let trades = rate as usize * 10;
-                let run = if store == "SQLite" {
-                    capture(influxd, &["--store", "sqlite:trades.db"], symbols, trades, Pace::PerSecond(rate))
+                let (prints, pace) = (prints(symbols, rate as usize * 10, BUSY, now().ms()), Pace::PerSecond(rate));
+                runs[at].push(if store == "SQLite" {
+                    capture_prints(influxd, &SQLITE, &prints, pace)
                 } else {
-                    let bucket = bucket(influxd, &format!("symbols-{symbols}-{rate}-{round}"));
-                    let store = ["--store", &influxd.url, "--bucket", &bucket];
-                    let run = capture(influxd, &store, symbols, trades, Pace::PerSecond(rate));
-                    influxd.influx_ok(&["bucket", "delete", "--name", &bucket]);
-                    run
-                };
-                runs[at].push(run);
+                    capture_into_bucket(influxd, &format!("symbols-{symbols}-{rate}-{round}"), &prints, pace)
+                });
             }
         }
         let cpu = |runs: &[Run]| of(runs, |run| run.number("cpu_seconds"));

@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
-
+use tickflux::capture::summary::cpu_time;
 use tickflux::practice::tape::Print;
 use tickflux::store::influx::line;
 use tickflux::trade::Exchange;
@@ -66,11 +66,7 @@ pub(crate) fn least_cpu(influxd: &Influxd, bucket: &str, bodies: &[Vec<u8>], per
 }
 
 fn thread_cpu() -> Duration {
-    let usage = getrusage(UsageWho::RUSAGE_THREAD).unwrap();
-    let time = |time: nix::sys::time::TimeVal| {
-        Duration::from_secs(time.tv_sec().unsigned_abs()) + Duration::from_micros(time.tv_usec().unsigned_abs())
-    };
-    time(usage.user_time()) + time(usage.system_time())
+    cpu_time(&getrusage(UsageWho::RUSAGE_THREAD).unwrap())
 }
 
 struct Client {

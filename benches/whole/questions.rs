@@ -10,7 +10,7 @@ use tickflux::trade::TradeTime;
 use crate::feeder::{Pace, prints};
 use crate::support::influxd::Influxd;
 use crate::support::{exchange, now};
-use crate::{bucket, capture_prints, median};
+use crate::{capture_prints, in_bucket, median};
 
 const TRADES: usize = 10_000_000;
 /// The market begins a fifth more before now, still within the retention: [`prints`].
@@ -24,20 +24,21 @@ pub(crate) fn questions(influxd: &Influxd) {
     for symbols in [1, 2] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("trades.db");
-        let bucket = bucket(influxd, &format!("questions-{symbols}"));
         let prints = prints(symbols, TRADES, TRADES as f64 / (HOURS * 3600.0), now().ms());
         capture_prints(influxd, &["--store", &format!("sqlite:{}", file.display())], &prints, Pace::Max);
-        capture_prints(influxd, &["--store", &influxd.url, "--bucket", &bucket], &prints, Pace::Max);
         let symbol = prints[0].trade.symbol.clone();
         let times: Vec<_> = prints.iter().map(|print| &print.trade).filter(|trade| trade.symbol == symbol).collect();
         let (oldest, newest, trades) = (times[0].time, times[times.len() - 1].time, times.len());
-        drop(prints);
         let scope = Scope { symbols: vec![symbol], exchange: None };
         let sqlite = Sqlite::open(&file, exchange("practice"), now).unwrap();
         ask(&sqlite, &format!("SQLite | {symbols}"), &scope, (oldest, newest), trades);
-        let influx = Influx::new(influxd.settings(&bucket), exchange("practice"), now).unwrap();
-        ask(&influx, &format!("InfluxDB | {symbols}"), &scope, (oldest, newest), trades);
-        influxd.influx_ok(&["bucket", "delete", "--name", &bucket]);
+        let bucket = format!("questions-{symbols}");
+        in_bucket(influxd, &bucket, || {
+            capture_prints(influxd, &["--store", &influxd.url, "--bucket", &bucket], &prints, Pace::Max);
+            drop(prints);
+            let influx = Influx::new(influxd.settings(&bucket), exchange("practice"), now).unwrap();
+            ask(&influx, &format!("InfluxDB | {symbols}"), &scope, (oldest, newest), trades);
+        });
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::resource::{Usage, UsageWho, getrusage};
 use serde::Serialize;
 
 use super::intake::Intake;
@@ -150,12 +150,17 @@ impl Latencies {
 /// CPU time (user and system) and peak memory in bytes of this process so far.
 pub fn process_usage() -> (Duration, u64) {
     let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return (Duration::ZERO, 0) };
+    // Linux counts `ru_maxrss` in kilobytes.
+    let peak = memory_bytes("VmHWM").unwrap_or_else(|| u64::try_from(usage.max_rss()).unwrap_or(0) * 1024);
+    (cpu_time(&usage), peak)
+}
+
+/// User and system time together.
+pub fn cpu_time(usage: &Usage) -> Duration {
     let time = |value: nix::sys::time::TimeVal| {
         Duration::new(value.tv_sec().try_into().unwrap_or(0), u32::try_from(value.tv_usec()).unwrap_or(0) * 1_000)
     };
-    // Linux counts `ru_maxrss` in kilobytes.
-    let peak = memory_bytes("VmHWM").unwrap_or_else(|| u64::try_from(usage.max_rss()).unwrap_or(0) * 1024);
-    (time(usage.user_time()) + time(usage.system_time()), peak)
+    time(usage.user_time()) + time(usage.system_time())
 }
 
 /// A figure of `/proc/self/status` (Linux, proc(5)), in bytes. `getrusage` has a peak, too, but
