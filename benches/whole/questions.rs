@@ -30,12 +30,12 @@ pub(crate) fn questions(influxd: &Influxd) {
         let times: Vec<_> = prints.iter().map(|print| &print.trade).filter(|trade| trade.symbol == symbol).collect();
         let (oldest, newest, trades) = (times[0].time, times[times.len() - 1].time, times.len());
         let scope = Scope { symbols: vec![symbol], exchange: None };
-        let sqlite = Sqlite::open(&file, exchange("practice"), now).unwrap();
-        ask(&sqlite, &format!("SQLite | {symbols}"), &scope, (oldest, newest), trades);
         let bucket = format!("questions-{symbols}");
         in_bucket(influxd, &bucket, || {
             capture_prints(influxd, &["--store", &influxd.url, "--bucket", &bucket], &prints, Pace::Max);
             drop(prints);
+            let sqlite = Sqlite::open(&file, exchange("practice"), now).unwrap();
+            ask(&sqlite, &format!("SQLite | {symbols}"), &scope, (oldest, newest), trades);
             let influx = Influx::new(influxd.settings(&bucket), exchange("practice"), now).unwrap();
             ask(&influx, &format!("InfluxDB | {symbols}"), &scope, (oldest, newest), trades);
         });
