@@ -13,10 +13,12 @@ pub mod binance;
 pub mod capture;
 pub mod cli;
 pub mod flux;
+pub mod net;
 pub mod outbox;
 pub mod practice;
 pub mod store;
 pub mod telemetry;
+pub mod text;
 pub mod tls;
 pub mod trade;
 

@@ -1,0 +1,3 @@
+//! The way out to the network, for everything that leaves this machine.
+
+pub mod body;
