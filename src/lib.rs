@@ -16,6 +16,7 @@ pub mod flux;
 pub mod net;
 pub mod outbox;
 pub mod practice;
+pub mod shell;
 pub mod store;
 pub mod telemetry;
 pub mod text;

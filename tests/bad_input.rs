@@ -10,8 +10,8 @@ use std::process::Output;
 
 use support::influxd::{BUCKET, Influxd, free_port};
 use support::{minute_ago, now, practice, tickflux, trade};
-use tickflux::store::Store;
 use tickflux::store::sqlite::Sqlite;
+use tickflux::store::{Attempt, Store};
 
 /// Checks the exit code, that standard error's last line has these words, and that no other line is an error.
 fn assert_fails(output: &Output, code: i32, words: &[&str]) {
@@ -34,7 +34,7 @@ fn sqlite_with_a_trade(folder: &Path) {
     let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
     let store = Sqlite::create(&folder.join("tickflux.db"), support::exchange("binance"), now).unwrap();
     let trades = [trade("BTCUSDT", 7, minute_ago(2), "5.10")];
-    runtime.block_on(store.write(&trades, 0)).unwrap();
+    runtime.block_on(store.write(&trades, Attempt::default())).unwrap();
 }
 
 #[test]

@@ -94,6 +94,12 @@ pub struct Rest {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ServerTime {
+    server_time: i64,
+}
+
+#[derive(Deserialize)]
 struct ErrorBody {
     code: i64,
 }
@@ -215,6 +221,36 @@ impl Rest {
         let query = format!("{}&fromId={from_id}&limit={limit}", of_symbol(symbol));
         let (url, body) = self.get("historicalTrades", &query).await?;
         read_page(symbol, &body).map_err(|source| RestError::Page { url, source })
+    }
+
+    /// The newest trades of `symbol` (`trades`, weight 25), oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`RestError`] if the exchange cannot be asked or its answer is no page.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it only reads.
+    pub async fn newest_trades(&self, symbol: &Symbol) -> Result<Vec<Trade>, RestError> {
+        let (url, body) = self.get("trades", &format!("{}&limit={PAGE_MAX}", of_symbol(symbol))).await?;
+        read_page(symbol, &body).map_err(|source| RestError::Page { url, source })
+    }
+
+    /// The exchange's time (`time`, weight 1).
+    ///
+    /// # Errors
+    ///
+    /// [`RestError`] if the exchange cannot be asked or does not say.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it only reads.
+    pub async fn time(&self) -> Result<TradeTime, RestError> {
+        let (url, body) = self.get("time", "").await?;
+        let said: ServerTime = serde_json::from_str(&body)
+            .map_err(|source| RestError::Page { url: url.clone(), source: source.into() })?;
+        TradeTime::from_ms(said.server_time).map_err(|source| RestError::Page { url, source: source.into() })
     }
 
     /// The first aggregate of `symbol` at or after `since`, or its newest one (`aggTrades`, weight 4).

@@ -4,12 +4,16 @@ mod control;
 pub mod flux_csv;
 mod gaps;
 pub mod line;
+mod places;
 mod questions;
+mod refusals;
+mod retention;
 pub mod rules;
 mod token;
 mod write;
 
 use std::fmt;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -17,10 +21,14 @@ use futures_util::future::BoxFuture;
 use reqwest::Url;
 
 pub use self::control::{Bucket, Provisioned};
+use self::refusals::Refusals;
 pub use self::token::{Credentials, Token};
+use self::write::BodyLimit;
 use super::{
-    Candle, Gaps, HighLow, Interval, LineStore, Lines, Scope, Store, StoreError, StoredTrade, WriteError, Written,
+    Attempt, Candle, Checked, Gaps, HighLow, Interval, LineStore, Lines, Scope, Store, StoreError, StoredTrade,
+    WriteError, Written,
 };
+use crate::text::Excerpt;
 use crate::trade::{Exchange, Trade, TradeTime};
 
 /// Lines in one write, at most; larger ones make InfluxDB little cheaper and answers slow.
@@ -49,12 +57,16 @@ pub struct InfluxSettings {
 pub struct Influx {
     http: reqwest::Client,
     base: String,
+    /// The same for every spelling of the URL.
+    place: String,
     write_url: Url,
     org: String,
     bucket: String,
     credentials: Credentials,
     exchange: Exchange,
     compress: bool,
+    refusals: Mutex<Refusals>,
+    body_limit: BodyLimit,
     clock: fn() -> TradeTime,
 }
 
@@ -86,21 +98,44 @@ impl Influx {
             .append_pair("bucket", &bucket)
             .append_pair("precision", "ns");
         let compress = !is_loopback(host);
-        Ok(Self { http, base, write_url, org, bucket, credentials, exchange, compress, clock })
+        let place = place(&parsed);
+        Ok(Self {
+            http,
+            base,
+            place,
+            write_url,
+            org,
+            bucket,
+            credentials,
+            exchange,
+            compress,
+            refusals: Mutex::default(),
+            body_limit: BodyLimit::new(),
+            clock,
+        })
     }
 
     /// An answer in words for people.
     fn said(&self, status: u16, body: &str) -> String {
-        match body.trim() {
-            "" => format!("{} answered {status} without a word, so it may be no InfluxDB", self.base),
-            body => format!("{} answered {status}: {body}", self.base),
+        let body = Excerpt::of(body);
+        if body.is_empty() {
+            return format!("{} answered {status} without a word, so it may be no InfluxDB", self.base);
         }
+        format!("{} answered {status}: {body}", self.base)
     }
 
     /// No answer, in words for people.
     fn silent(&self, error: &reqwest::Error) -> String {
         format!("{} does not answer: {}", self.base, crate::error_chain(error))
     }
+}
+
+/// Where a URL leads: the names of this machine are one place, and a port that goes without saying is said.
+fn place(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    let host = if is_loopback(host) { "localhost" } else { host.trim_end_matches('.') };
+    let port = url.port_or_known_default().unwrap_or_default();
+    format!("{}://{host}:{port}{}", url.scheme(), url.path().trim_end_matches('/'))
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -113,6 +148,10 @@ impl Store for Influx {
         format!("{}, bucket {} of {}", self.base, self.bucket, self.org)
     }
 
+    fn location(&self) -> String {
+        format!("{}, organization {}, bucket {}", self.place, self.org, self.bucket)
+    }
+
     fn slots(&self) -> usize {
         SLOTS
     }
@@ -121,7 +160,7 @@ impl Store for Influx {
         BATCH_MAX
     }
 
-    fn check(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+    fn check(&self) -> BoxFuture<'_, Result<Checked, StoreError>> {
         self.check_rights().boxed()
     }
 
@@ -129,7 +168,7 @@ impl Store for Influx {
         Some(self)
     }
 
-    fn write<'a>(&'a self, trades: &'a [Trade], attempt: u32) -> BoxFuture<'a, Result<Written, WriteError>> {
+    fn write<'a>(&'a self, trades: &'a [Trade], attempt: Attempt) -> BoxFuture<'a, Result<Written, WriteError>> {
         async move { self.write_once(&self.encode(trades), attempt).await }.boxed()
     }
 
@@ -174,7 +213,7 @@ impl LineStore for Influx {
         line::encode_all(trades, &self.exchange)
     }
 
-    fn write_lines<'a>(&'a self, lines: &'a Lines, attempt: u32) -> BoxFuture<'a, Result<Written, WriteError>> {
+    fn write_lines<'a>(&'a self, lines: &'a Lines, attempt: Attempt) -> BoxFuture<'a, Result<Written, WriteError>> {
         self.write_once(lines, attempt).boxed()
     }
 }
