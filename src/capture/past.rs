@@ -7,6 +7,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use foldhash::HashSet;
+
 use crate::outbox::Ended;
 use crate::trade::{IdRanges, Symbol, TradeIds};
 
@@ -24,6 +26,8 @@ pub struct Past {
     store_id: Option<String>,
     /// Ids that stay missing, as the ledger knew at the start.
     ended: Vec<Ended>,
+    /// Symbols of which it was said what is known.
+    told: HashSet<Symbol>,
     /// What the store acknowledged while it was asked: the answer may not know of it.
     acknowledged: TradeIds,
 }
@@ -42,6 +46,11 @@ impl Past {
     /// The store told its id; gives the one that it told before.
     pub fn set_store_id(&mut self, id: Option<String>) -> Option<String> {
         std::mem::replace(&mut self.store_id, id)
+    }
+
+    /// Says once for each symbol that it is to be told what is known of it.
+    pub fn is_untold(&mut self, symbol: &Symbol) -> bool {
+        self.told.insert(symbol.clone())
     }
 
     /// Says once that it is time to begin.

@@ -119,11 +119,17 @@ impl Capture {
     }
 
     fn learn(&mut self, symbol: &Symbol, stored: &IdRanges, newest: TradeTime, source: Source) {
-        if let Some(span) = stored.span() {
+        if let Some(span) = stored.span().filter(|_| self.past.is_untold(symbol)) {
             self.journal.note(Event::Known(symbol.clone(), span, source));
         }
         let ended = self.past.ended(symbol);
         self.sequencer.learn(symbol, stored, &ended, newest);
+    }
+
+    fn nothing_known(&mut self, symbol: &Symbol, why: &str) {
+        if self.past.is_untold(symbol) {
+            self.journal.note(Event::NothingKnown(symbol.clone(), Excerpt::line(why)));
+        }
     }
 
     /// The store said what it has of a symbol.
@@ -131,24 +137,15 @@ impl Capture {
         let acknowledged_since = self.past.answered();
         match answer {
             Ok(audited) => {
-                let is_known = audited.is_some() || self.ledger.of_symbol(symbol).is_some();
                 let (stored, newest) = audited
                     .map_or_else(|| (IdRanges::default(), None), |audited| (audited.stored, Some(audited.newest)));
                 self.find_lost(symbol, &stored, newest, &acknowledged_since, now);
                 match newest {
                     Some(newest) => self.learn(symbol, &stored, newest, Source::Store),
-                    None if is_known => {}
-                    None => {
-                        let why = Excerpt::of("the store has no trade of it");
-                        self.journal.note(Event::NothingKnown(symbol.clone(), why));
-                    }
+                    None => self.nothing_known(symbol, "the store has no trade of it"),
                 }
             }
-            Err(StoreError::Settings(why)) => {
-                if self.ledger.of_symbol(symbol).is_none() {
-                    self.journal.note(Event::NothingKnown(symbol.clone(), Excerpt::of(&why)));
-                }
-            }
+            Err(StoreError::Settings(why)) => self.nothing_known(symbol, &why),
             Err(StoreError::Unusable(why)) => {
                 self.journal.note(Event::AuditFailed(symbol.clone(), Excerpt::of(&why)));
                 self.past.ask_again(symbol, now.at);
