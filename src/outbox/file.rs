@@ -12,6 +12,7 @@ use super::body;
 use super::encoded::{SeqRange, Waiting};
 use super::ledger::{self, Ended, Known};
 use super::{OutboxError, TradeIds};
+use crate::files;
 use crate::store::RETENTION_MS;
 use crate::trade::{Exchange, Symbol, Trade, TradeTime};
 
@@ -149,9 +150,9 @@ pub fn path(folder: &Path, identity: &str, exchange: &Exchange) -> PathBuf {
 pub fn open(folder: &Path, identity: &str, exchange: &Exchange, trades_max: usize) -> Result<Opened, OutboxError> {
     let path = path(folder, identity, exchange);
     let failed = |source| OutboxError::Folder { path: folder.to_owned(), source };
-    fs::create_dir_all(folder).map_err(failed)?;
+    files::make_folder(folder).map_err(failed)?;
     let lock_path = path.with_extension("lock");
-    let lock = fs::File::create(&lock_path).map_err(|source| OutboxError::Folder { path: lock_path, source })?;
+    let lock = files::open_or_make(&lock_path).map_err(|source| OutboxError::Folder { path: lock_path, source })?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(OutboxError::Locked { path }),
@@ -320,8 +321,11 @@ fn target(identity: &str, exchange: &Exchange) -> String {
 /// Opens the file for writing; an absent or empty one becomes an outbox.
 fn prepare(path: &Path, target: &str) -> Result<Connection, OutboxError> {
     let failed = |source| OutboxError::Sqlite { doing: "open", path: path.to_owned(), source };
+    let private = files::open_or_make(path).and_then(|_| files::in_real_folder(path));
+    let real = private.map_err(|source| OutboxError::Folder { path: path.to_owned(), source })?;
     let connect = || {
-        let connection = Connection::open(path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&real, flags | OpenFlags::SQLITE_OPEN_NOFOLLOW)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         if tables == 0 {
