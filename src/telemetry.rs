@@ -1,7 +1,10 @@
 //! What happened, said once: an event is logged and counted in one place (P7).
 
 pub mod health;
+pub mod logs;
 pub mod metrics;
+pub mod server;
+pub mod throttle;
 
 use std::path::Path;
 

@@ -53,6 +53,7 @@ pub async fn run(
     let mut capture = Capture::new(settings, store, health, progress)?;
     loop {
         let now = Instant::now();
+        capture.health.turn();
         capture.advance(now);
         if capture.is_finished(now) {
             return capture.finish();

@@ -6,22 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::ProgressBar;
 use tokio::sync::watch;
 use tracing::warn;
 
 use super::report::{FormatArgs, print_one};
 use super::settings::{DEFAULT_EXCHANGE, DEFAULT_OUTBOX, Purpose, StoreArgs, now};
 use super::signals::stop_on_signals;
-use super::{Answer, Failure, start_logs};
+use super::status::StatusLine;
+use super::stderr::{notice, start_logs};
+use super::{Answer, Failure};
 use crate::binance::rest::Rest;
 use crate::binance::{DEFAULT_REST_URL, DEFAULT_STREAM_URL};
 use crate::capture::run::run as run_capture;
 use crate::capture::settings::{CaptureError, Progress, Settings};
 use crate::capture::summary::Summary;
 use crate::store::AnyStore;
-use crate::telemetry::health::{self, Health};
-use crate::telemetry::metrics;
+use crate::telemetry::health::Health;
+use crate::telemetry::{metrics, server};
 use crate::trade::{Exchange, Symbol};
 
 /// More symbols than this are counted where a line would name them.
@@ -79,8 +80,7 @@ pub(super) struct CaptureArgs {
 }
 
 pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
-    let status = status_line();
-    start_logs("tickflux=info", status.clone());
+    start_logs("tickflux=info")?;
     let symbols = without_repeats(args.symbols);
     let tls = crate::tls::client_config().map_err(|error| Failure::Unusable(format!("cannot set up TLS: {error}")))?;
     let tls = Arc::new(tls);
@@ -92,11 +92,11 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     for warning in store.check().await? {
         warn!("{warning}");
     }
-    eprintln!("tickflux: capturing {} from {} into {}", list(&symbols), args.stream_url, store.describe());
+    notice(format!("capturing {} from {} into {}", list(&symbols), args.stream_url, store.describe()));
     let health = Arc::new(Health::default());
     if let Some(address) = args.metrics_listen {
         let exporter = metrics::install().map_err(|error| Failure::Unusable(format!("cannot count: {error}")))?;
-        health::serve(address, Arc::clone(&health), exporter).await.map_err(|error| {
+        server::serve(address, Arc::clone(&health), exporter).map_err(|error| {
             Failure::Usage(format!("cannot listen on {address}: {error}: give another --metrics-listen"))
         })?;
     }
@@ -118,10 +118,9 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     };
     let (to_progress, progress) = watch::channel(Progress::default());
     let stop = stop_on_signals()?;
-    let shown = tokio::spawn(show(status.clone(), progress));
+    let status = StatusLine::start(progress);
     let summary = run_capture(settings, AnyStore::clone(&store), health, stop, to_progress).await;
-    shown.abort();
-    status.finish_and_clear();
+    status.end();
     let summary = summary.map_err(|error| match error {
         CaptureError::Record { .. } | CaptureError::Outbox(_) => Failure::Usage(error.to_string()),
         CaptureError::Internal(_) => Failure::Unusable(error.to_string()),
@@ -173,23 +172,6 @@ fn check_url(url: &str, schemes: &[&str], flag: &str) -> Result<(), Failure> {
     let parsed = reqwest::Url::parse(url).ok().filter(|parsed| parsed.has_host() && schemes.contains(&parsed.scheme()));
     let wanted = schemes.join(":// or ");
     parsed.map(drop).ok_or_else(|| Failure::Usage(format!("{flag} {url} is not a URL that begins with {wanted}://")))
-}
-
-/// Only drawn on a terminal.
-fn status_line() -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
-}
-
-async fn show(bar: ProgressBar, mut progress: watch::Receiver<Progress>) {
-    while progress.changed().await.is_ok() {
-        let now = progress.borrow_and_update().clone();
-        bar.set_message(format!(
-            "{} trades stored, {} waiting, {} holes, {} connections",
-            now.trades, now.held, now.holes, now.connections
-        ));
-    }
 }
 
 fn words(summary: &Summary) -> String {

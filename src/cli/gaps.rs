@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::report::{TableRow, print};
 use super::settings::{DEFAULT_OUTBOX, Purpose, QuestionArgs, default_exchange, now, searched};
 use super::signals::stop_on_signals;
-use super::{Answer, Failure, start_logs};
+use super::stderr::{notice, start_logs};
+use super::{Answer, Failure};
 use crate::binance::DEFAULT_REST_URL;
 use crate::binance::rest::Rest;
 use crate::capture::mend::{Mended, mend};
@@ -75,7 +76,7 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
     let mut audits = store.gaps(&scope, since).await?;
     let mut ledger = Ledger { folder: outbox, identity: store.identity(), mended: Vec::new() };
     if repair {
-        start_logs("tickflux=info", indicatif::ProgressBar::hidden());
+        start_logs("tickflux=info")?;
         let exchange = scope.exchange.clone().map_or_else(default_exchange, Ok)?;
         let store = settings.open(Purpose::Capture(exchange.clone()))?;
         ledger.mended = mend_all(&store, &rest_url, &audits, &exchange, &ledger).await?;
@@ -116,7 +117,7 @@ async fn mend_all(
     }
     let mended = mend(store, rest, holes, stop_on_signals()?).await;
     let Mended { trades, ended } = mended.map_err(|error| Failure::Unusable(crate::error_chain(&error)))?;
-    eprintln!("tickflux: {trades} missing trades came from {rest_url}");
+    notice(format!("{trades} missing trades came from {rest_url}"));
     Ok(ended)
 }
 

@@ -12,12 +12,13 @@ use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandl
 
 use self::latency::LatencyHistogram;
 use super::health::{Health, Part};
-use super::{Event, Tally};
+use super::{Event, Tally, logs};
 use crate::capture::connections::Replacement;
 use crate::trade::Symbol;
 
 const LATENCY: (&str, &str) =
     ("tickflux_latency_seconds", "From the socket to the store's acknowledgement, live trades");
+const LOG_LINES: (&str, &str) = ("tickflux_log_lines_dropped_total", "Log lines dropped because nobody read them");
 /// One for the process, as the recorder is.
 static LATENCIES: LatencyHistogram = LatencyHistogram::new();
 
@@ -100,6 +101,7 @@ impl Exporter {
     /// It all in Prometheus' text format.
     pub fn render(&self) -> String {
         process::publish();
+        counter!(LOG_LINES.0).absolute(logs::dropped());
         self.0.render() + &LATENCIES.render(LATENCY.0, LATENCY.1)
     }
 }
@@ -128,6 +130,7 @@ fn begin() {
     for (name, meaning) in GAUGES {
         describe_gauge!(name, meaning);
     }
+    describe_counter!(LOG_LINES.0, LOG_LINES.1);
     gauge!("tickflux_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
     process::begin();
 }
@@ -197,6 +200,11 @@ pub fn publish(state: State, health: &Health, tally: &Tally) {
     gauge!("tickflux_trades_waiting").set(state.waiting as f64);
     gauge!("tickflux_holes_open").set(state.holes as f64);
     gauge!("tickflux_outbox_bytes").set(state.outbox_bytes as f64);
+    publish_health(health);
+}
+
+/// Publishes which parts work now.
+pub fn publish_health(health: &Health) {
     for part in Part::ALL {
         gauge!("tickflux_healthy", "part" => part.name()).set(u8::from(health.is_working(part)));
     }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -19,19 +19,35 @@ pub struct Capture {
 impl Capture {
     /// Starts `tickflux capture` in `folder`.
     ///
-    /// It logs into a file: nobody reads a pipe while it runs, and a full pipe would stop it.
+    /// It logs into a file, which [`Capture::log`] reads.
     pub fn start(folder: &Path, args: &[&str]) -> Self {
+        Self::start_with(folder, args, &[], File::create(folder.join("stderr")).unwrap().into())
+    }
+
+    /// The same with more of an environment and another standard error.
+    pub fn start_with(folder: &Path, args: &[&str], env: &[(&str, &str)], stderr: Stdio) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_tickflux"))
             .arg("capture")
             .args(args)
             .current_dir(folder)
             .env_clear()
             .env("INFLUX_TOKEN", TOKEN)
+            .envs(env.iter().copied())
             .stdout(File::create(folder.join("stdout")).unwrap())
-            .stderr(File::create(folder.join("stderr")).unwrap())
+            .stderr(stderr)
             .spawn()
             .unwrap();
         Self { child, folder: folder.to_owned() }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Sends a signal, as an operator would.
@@ -53,7 +69,7 @@ impl Capture {
     /// Waits for its end, and gives what it printed.
     pub fn wait(mut self) -> Output {
         let status = self.child.wait().unwrap();
-        let read = |name| std::fs::read(self.folder.join(name)).unwrap();
+        let read = |name| std::fs::read(self.folder.join(name)).unwrap_or_default();
         Output { status, stdout: read("stdout"), stderr: read("stderr") }
     }
 

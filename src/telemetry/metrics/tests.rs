@@ -118,7 +118,8 @@ fn each_part_has_its_own_health() {
 #[test]
 fn every_metric_is_documented() {
     let document = include_str!("../../../docs/operations.md");
-    let names = COUNTERS.iter().chain(&GAUGES).chain([&LATENCY]).map(|(name, _)| *name).chain(process::NAMES);
+    let names =
+        COUNTERS.iter().chain(&GAUGES).chain([&LATENCY, &LOG_LINES]).map(|(name, _)| *name).chain(process::NAMES);
     for name in names {
         let (whole, labeled) = (format!("`{name}`"), format!("`{name}{{"));
         assert!(document.contains(&whole) || document.contains(&labeled), "{name} is not in docs/operations.md");
