@@ -22,6 +22,7 @@ mod status;
 mod stderr;
 mod time;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -119,7 +120,13 @@ impl From<StoreError> for Failure {
 /// Parses the arguments, runs the command, and gives the exit code.
 pub fn main() -> ExitCode {
     // The hook that is there would wait for whoever reads standard error.
-    std::panic::set_hook(Box::new(|panic| stderr::notice(panic)));
+    std::panic::set_hook(Box::new(|panic| {
+        stderr::notice(panic);
+        let trace = Backtrace::capture();
+        if trace.status() == BacktraceStatus::Captured {
+            trace.to_string().lines().for_each(stderr::line);
+        }
+    }));
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
@@ -174,7 +181,8 @@ fn end(code: u8, last: Option<&Failure>) -> ExitCode {
 fn usage(error: &clap::Error) -> Failure {
     let text = error.render().to_string();
     let lines = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect::<Vec<_>>();
-    let line = lines.join(" ").trim_start_matches("error: ").to_owned();
+    // A value may be of any length, and what to do stands behind it.
+    let line = one_line(lines.join(" ").trim_start_matches("error: "), NOTICE_BYTES_MAX - 200);
     Failure::Usage(format!("{line}: see tickflux --help"))
 }
 
@@ -204,5 +212,7 @@ mod tests {
         assert!(line.len() < 2_100, "{}", line.len());
         let asked = Cli::try_parse_from(["tickflux", "latest", "\u{1b}]0;title\u{7}"]).unwrap_err();
         assert!(usage(&asked).to_string().contains(r"\u{1b}]0;title\u{7}"), "{}", usage(&asked));
+        let long = Cli::try_parse_from(["tickflux", "latest", &"/".repeat(1 << 20)]).unwrap_err();
+        assert!(usage(&long).to_string().ends_with(": see tickflux --help"), "what to do is not cut");
     }
 }

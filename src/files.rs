@@ -71,12 +71,22 @@ pub fn make_new(path: &Path) -> io::Result<File> {
     open(path, OpenOptions::new().write(true).create_new(true))
 }
 
-/// `path` with no link in it but for the last name, as `SQLITE_OPEN_NOFOLLOW` wants it.
+/// Makes `path` ready to be an SQLite file of ours, with what SQLite keeps beside it. Gives its path with no link in it,
+/// as `SQLITE_OPEN_NOFOLLOW` wants it.
 ///
 /// # Errors
 ///
-/// If its folder cannot be found.
-pub fn in_real_folder(path: &Path) -> io::Result<PathBuf> {
+/// If it cannot be opened, or it or what is beside it is not a file of ours.
+pub fn for_sqlite(path: &Path) -> io::Result<PathBuf> {
+    open_or_make(path)?;
+    for suffix in ["-journal", "-wal", "-shm"] {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(suffix);
+        let found = Path::new(&beside).symlink_metadata();
+        if let Some(error) = found.ok().as_ref().and_then(refusal) {
+            return Err(io::Error::other(format!("beside it is {}: {error}", beside.display())));
+        }
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok(folder.canonicalize()?.join(path.file_name().unwrap_or_default()))
 }
@@ -201,7 +211,19 @@ mod tests {
         assert!(make_folder_inside(&at("link")).unwrap_err().to_string().contains("a symbolic link"));
         make_folder_inside(&at("real/inside")).unwrap();
         let real = at("real").canonicalize().unwrap();
-        assert_eq!(in_real_folder(&at("link/file.db")).unwrap(), real.join("file.db"));
-        assert!(in_real_folder(Path::new("file.db")).unwrap().is_absolute());
+        assert_eq!(for_sqlite(&at("link/file.db")).unwrap(), real.join("file.db"));
+    }
+
+    #[test]
+    fn what_stands_beside_an_sqlite_file_is_looked_at_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for beside in ["file.db-wal", "file.db-shm", "file.db-journal"] {
+            for_sqlite(&at("file.db")).unwrap();
+            assert!(Command::new("mkfifo").arg(at(beside)).status().unwrap().success());
+            let why = for_sqlite(&at("file.db")).unwrap_err().to_string();
+            assert!(why.contains(beside) && why.contains("a FIFO"), "{why}");
+            fs::remove_file(at(beside)).unwrap();
+        }
     }
 }

@@ -11,6 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::pty::{OpenptyResult, openpty};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use support::influxd::free_port;
 use support::process::{Capture, wait_until};
 use support::trades::{exchanges_list, sqlite_trades};
@@ -156,6 +158,25 @@ fn a_summary_that_nobody_reads_ends_with_3_and_says_so() {
     assert_eq!(child.wait().unwrap().code(), Some(3), "{stderr}");
     let last = stderr.lines().last().unwrap();
     assert_eq!(last, "tickflux: cannot print: nobody reads standard output for 10 s");
+}
+
+#[test]
+fn two_signals_end_a_capture_that_waits_for_its_reader() {
+    let ((_runtime, exchange), folder) = (bad_day(), tempfile::tempdir().unwrap());
+    let (stream, rest) = (format!("ws://{}", exchange.address()), format!("http://{}", exchange.address()));
+    let args =
+        ["capture", "--stream-url", &stream, "--rest-url", &rest, "--store", "sqlite:trades.db", "--count", "3000"];
+    let (_reader, stdout) = full_pipe();
+    let mut child = tickflux(folder.path(), &args, stdout, Stdio::null());
+    wait_until("it came", || exchange.subscribers() > 0);
+    wait_until("its count is reached", || exchange.subscribers() == 0);
+    let begun = Instant::now();
+    // Two of a kind could arrive as one.
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+    }
+    let code = child.wait().unwrap().code();
+    assert!(code == Some(130) || begun.elapsed() > Duration::from_secs(9), "{code:?} after {:?}", begun.elapsed());
 }
 
 fn tickflux(folder: &Path, args: &[&str], stdout: Stdio, stderr: Stdio) -> Child {

@@ -371,6 +371,26 @@ mod tests {
     }
 
     #[test]
+    fn foreign_text_moves_no_cursor_in_a_table_and_is_data_elsewhere() {
+        let foreign = "\u{1b}[2J\u{202e}\tA";
+        let row = || TradeRow { symbol: foreign.to_owned(), ..trade_row(None) };
+        assert!(printed(row(), Format::Table).contains(r"\u{1b}[2J\u{202e}\tA"));
+        assert!(printed(row(), Format::Csv).contains(foreign));
+        let json: Value = serde_json::from_str(&printed(row(), Format::Json)).unwrap();
+        assert_eq!(json["symbol"], foreign);
+        assert_eq!(printable("\none\ntwo\r\u{7}"), "\none\ntwo\\r\\u{7}");
+    }
+
+    #[test]
+    fn a_reader_is_waited_for_and_then_no_more() {
+        assert!(within(Duration::from_secs(120), || Ok(())).is_ok());
+        assert!(within(Duration::from_secs(120), || Err(io::ErrorKind::BrokenPipe.into())).is_err());
+        let (_open, never) = mpsc::channel::<()>();
+        let late = within(Duration::from_millis(1), move || never.recv().map_err(io::Error::other));
+        assert!(late.unwrap_err().to_string().contains("nobody reads standard output"));
+    }
+
+    #[test]
     fn ages_are_short() {
         for (ms, text) in [(0, "0ms"), (999, "999ms"), (61_000, "1m 1s"), (3_660_000, "1h 1m"), (-2_000, "-2.0s")] {
             assert_eq!(age(ms), text);

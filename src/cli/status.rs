@@ -14,7 +14,7 @@ use crate::capture::settings::Progress;
 
 const DRAW_EVERY: Duration = Duration::from_millis(200);
 /// How long the end waits for a terminal that is stopped.
-const END_WAIT: Duration = Duration::from_secs(2);
+const END_WAIT: Duration = Duration::from_millis(500);
 
 /// A status line that is being drawn; cleared when it ends.
 pub(super) struct StatusLine {
@@ -45,7 +45,7 @@ impl StatusLine {
         Self { end, ended }
     }
 
-    /// Clears the line; waits two seconds for it at most.
+    /// Clears the line; waits half a second for it at most.
     pub(super) fn end(self) {
         drop(self.end);
         // Nothing is ever sent: the other side is gone once it is cleared.

@@ -72,7 +72,7 @@ pub(super) fn start_logs(default: &str) -> Result<(), Failure> {
         .with_writer(|| lines.clone());
     // A second start, as in tests of one process, keeps the first.
     let _ = logs.try_init();
-    if let Some(asked) = asked.filter(|asked| !asked.contains("off"))
+    if let Some(asked) = asked.filter(|asked| !asked.contains("off") && !asked.contains("tickflux"))
         && !tracing::enabled!(target: "tickflux", Level::ERROR)
     {
         notice(format!("{FILTER}={asked} lets no line of tickflux through: give a level such as {FILTER}={default}"));

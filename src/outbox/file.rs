@@ -321,8 +321,7 @@ fn target(identity: &str, exchange: &Exchange) -> String {
 /// Opens the file for writing; an absent or empty one becomes an outbox.
 fn prepare(path: &Path, target: &str) -> Result<Connection, OutboxError> {
     let failed = |source| OutboxError::Sqlite { doing: "open", path: path.to_owned(), source };
-    let private = files::open_or_make(path).and_then(|_| files::in_real_folder(path));
-    let real = private.map_err(|source| OutboxError::Folder { path: path.to_owned(), source })?;
+    let real = files::for_sqlite(path).map_err(|source| OutboxError::Folder { path: path.to_owned(), source })?;
     let connect = || {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&real, flags | OpenFlags::SQLITE_OPEN_NOFOLLOW)?;

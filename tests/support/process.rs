@@ -26,7 +26,18 @@ impl Capture {
 
     /// The same with more of an environment and another standard error.
     pub fn start_with(folder: &Path, args: &[&str], env: &[(&str, &str)], stderr: Stdio) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_tickflux"))
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_tickflux")), folder, args, env, stderr)
+    }
+
+    /// Starts one that may have so many files open.
+    pub fn start_with_few_files(folder: &Path, args: &[&str], files: u32) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", r#"ulimit -n "$0" && exec "$@""#, &files.to_string(), env!("CARGO_BIN_EXE_tickflux")]);
+        Self::spawn(shell, folder, args, &[], File::create(folder.join("stderr")).unwrap().into())
+    }
+
+    fn spawn(mut command: Command, folder: &Path, args: &[&str], env: &[(&str, &str)], stderr: Stdio) -> Self {
+        let child = command
             .arg("capture")
             .args(args)
             .current_dir(folder)
@@ -41,8 +52,15 @@ impl Capture {
     }
 
     /// Its process id.
-    pub fn id(&self) -> u32 {
-        self.child.id()
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
+    /// Bytes of memory that it had at once, at most, by Linux' own account.
+    pub fn peak_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        kib.unwrap().parse::<u64>().unwrap() << 10
     }
 
     /// Whether it has ended by itself.
@@ -52,7 +70,7 @@ impl Capture {
 
     /// Sends a signal, as an operator would.
     pub fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+        kill(self.pid(), signal).unwrap();
     }
 
     /// What it logged so far.
