@@ -18,17 +18,24 @@ mod provision;
 mod report;
 mod settings;
 mod signals;
+mod status;
+mod stderr;
 mod time;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
-use indicatif::ProgressBar;
-use tracing_subscriber::EnvFilter;
 
+use self::stderr::NOTICE_BYTES_MAX;
 use crate::store::StoreError;
+use crate::text::one_line;
+
+/// How long the end waits for what the system still does, such as a look-up of a name.
+const THREADS_WAIT: Duration = Duration::from_secs(2);
 
 /// Captures every Binance trade, exactly and exactly once, into InfluxDB 2.x or SQLite.
 #[derive(Debug, Parser)]
@@ -97,7 +104,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self::No(line) | Self::Usage(line) | Self::Unusable(line)) = self;
-        write!(f, "tickflux: {}", line.trim().replace(['\n', '\r'], " "))
+        write!(f, "tickflux: {}", one_line(line.trim(), NOTICE_BYTES_MAX))
     }
 }
 
@@ -112,11 +119,19 @@ impl From<StoreError> for Failure {
 
 /// Parses the arguments, runs the command, and gives the exit code.
 pub fn main() -> ExitCode {
+    // The hook that is there would wait for whoever reads standard error.
+    std::panic::set_hook(Box::new(|panic| {
+        stderr::notice(panic);
+        let trace = Backtrace::capture();
+        if trace.status() == BacktraceStatus::Captured {
+            trace.to_string().lines().for_each(stderr::line);
+        }
+    }));
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            eprintln!("{}", error.render());
-            return ExitCode::from(2);
+            error.render().to_string().lines().for_each(stderr::line);
+            return end(2, None);
         }
         Err(error) if error.use_stderr() => return fail(&usage(&error)),
         // Help and version go to standard output, which may be closed.
@@ -128,9 +143,11 @@ pub fn main() -> ExitCode {
         Err(error) => return fail(&Failure::Unusable(format!("cannot start: {error}"))),
     };
     let run = runtime.spawn(run(command));
-    match runtime.block_on(run).unwrap_or_else(|error| Err(Failure::Unusable(format!("broke: {error}")))) {
-        Ok(Answer::Done) => ExitCode::SUCCESS,
-        Ok(Answer::No) => ExitCode::from(1),
+    let result = runtime.block_on(run).unwrap_or_else(|error| Err(Failure::Unusable(format!("broke: {error}"))));
+    runtime.shutdown_timeout(THREADS_WAIT);
+    match result {
+        Ok(Answer::Done) => end(0, None),
+        Ok(Answer::No) => end(1, None),
         Err(failure) => fail(&failure),
     }
 }
@@ -152,41 +169,21 @@ async fn run(command: Command) -> Result<Answer, Failure> {
 }
 
 fn fail(failure: &Failure) -> ExitCode {
-    eprintln!("{failure}");
-    ExitCode::from(failure.code())
+    end(failure.code(), Some(failure))
+}
+
+fn end(code: u8, last: Option<&Failure>) -> ExitCode {
+    stderr::end(last);
+    ExitCode::from(code)
 }
 
 /// clap's words up to its first empty line, as one line.
 fn usage(error: &clap::Error) -> Failure {
     let text = error.render().to_string();
     let lines = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect::<Vec<_>>();
-    let line = lines.join(" ").trim_start_matches("error: ").to_owned();
+    // A value may be of any length, and what to do stands behind it.
+    let line = one_line(lines.join(" ").trim_start_matches("error: "), NOTICE_BYTES_MAX - 200);
     Failure::Usage(format!("{line}: see tickflux --help"))
-}
-
-/// Logs go to standard error, around a status line where there is one; `RUST_LOG` chooses them.
-fn start_logs(default: &str, status: ProgressBar) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_writer(move || AroundStatus(status.clone()));
-    // A second start, as in tests of one process, keeps the first.
-    let _ = logs.try_init();
-}
-
-/// Writes to standard error with the status line out of the way.
-struct AroundStatus(ProgressBar);
-
-impl std::io::Write for AroundStatus {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.suspend(|| std::io::stderr().write(bytes))
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        std::io::stderr().flush()
-    }
 }
 
 #[cfg(test)]
@@ -205,5 +202,17 @@ mod tests {
         let error = Cli::try_parse_from(["tickflux", "at", "BTC/USDT", "-1m"]).unwrap_err();
         let line = usage(&error).to_string();
         assert!(!line.contains('\n') && line.contains("BTC/USDT") && line.contains("letters"), "{line}");
+    }
+
+    #[test]
+    fn a_last_line_is_one_line_of_bounded_length_that_no_terminal_obeys() {
+        let said = format!("\n cannot\r\nread \u{1b}[2J\u{202e}\u{9b}{}", "x".repeat(1 << 20));
+        let line = Failure::Unusable(said).to_string();
+        assert!(line.starts_with(r"tickflux: cannot\r\nread \u{1b}[2J\u{202e}\u{9b}xxx"), "{line:.80}");
+        assert!(line.len() < 2_100, "{}", line.len());
+        let asked = Cli::try_parse_from(["tickflux", "latest", "\u{1b}]0;title\u{7}"]).unwrap_err();
+        assert!(usage(&asked).to_string().contains(r"\u{1b}]0;title\u{7}"), "{}", usage(&asked));
+        let long = Cli::try_parse_from(["tickflux", "latest", &"/".repeat(1 << 20)]).unwrap_err();
+        assert!(usage(&long).to_string().ends_with(": see tickflux --help"), "what to do is not cut");
     }
 }

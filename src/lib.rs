@@ -12,6 +12,7 @@
 pub mod binance;
 pub mod capture;
 pub mod cli;
+pub mod files;
 pub mod flux;
 pub mod net;
 pub mod outbox;

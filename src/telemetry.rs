@@ -5,8 +5,11 @@
 
 mod event;
 pub mod health;
+pub mod lines;
 mod log;
 pub mod metrics;
+pub mod server;
+pub mod throttle;
 
 pub use self::event::{Event, Replacement, Source, Suspicion};
 pub use self::log::Log;

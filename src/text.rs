@@ -17,31 +17,12 @@ pub struct Excerpt(String);
 impl Excerpt {
     /// Cuts `text`, white space around it left out, and escapes what is not to be printed.
     pub fn of(text: &str) -> Self {
-        Self::cut(text, EXCERPT_BYTES_MAX)
+        Self(one_line(text.trim(), EXCERPT_BYTES_MAX))
     }
 
     /// The same of our own words in which foreign text may stand: at most [`LINE_BYTES_MAX`] bytes.
     pub fn line(text: &str) -> Self {
-        Self::cut(text, LINE_BYTES_MAX)
-    }
-
-    fn cut(text: &str, bytes_max: usize) -> Self {
-        let text = text.trim();
-        let mut line = String::with_capacity(text.len().min(bytes_max));
-        for (at, c) in text.char_indices() {
-            let before = line.len();
-            if is_unprintable(c) {
-                line.extend(c.escape_default());
-            } else {
-                line.push(c);
-            }
-            if line.len() > bytes_max {
-                line.truncate(before);
-                line.push_str(&format!("… ({} bytes more)", text.len() - at));
-                break;
-            }
-        }
-        Self(line)
+        Self(one_line(text.trim(), LINE_BYTES_MAX))
     }
 
     /// The same of bytes; what is not UTF-8 becomes a replacement character.
@@ -74,8 +55,33 @@ impl fmt::Debug for Excerpt {
     }
 }
 
+/// `text` in one line that nothing obeys: what is not to be printed is escaped, and past `bytes_max` bytes it is cut,
+/// which it says.
+pub fn one_line(text: &str, bytes_max: usize) -> String {
+    escape(text, bytes_max, is_unprintable)
+}
+
+/// As [`one_line`], with another view of what is not to be printed.
+pub(crate) fn escape(text: &str, bytes_max: usize, is_escaped: impl Fn(char) -> bool) -> String {
+    let mut line = String::with_capacity(text.len().min(bytes_max));
+    for (at, c) in text.char_indices() {
+        let before = line.len();
+        if is_escaped(c) {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+        if line.len() > bytes_max {
+            line.truncate(before);
+            line.push_str(&format!("… ({} bytes more)", text.len() - at));
+            break;
+        }
+    }
+    line
+}
+
 /// Control characters, and those of Unicode that break a line, are invisible, or turn the direction of writing (UAX #9).
-fn is_unprintable(c: char) -> bool {
+pub(crate) fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
         || matches!(c, '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')

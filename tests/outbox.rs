@@ -173,13 +173,10 @@ fn an_outbox_serves_one_capture_and_one_store() {
     assert!(words.contains("another capture uses the outbox") && words.contains("--outbox"), "{words}");
     first.signal(Signal::SIGTERM);
     first.wait();
-    // The file under another store's name, as after a copy.
+    // A file of another program in its place.
     let path = scene.outbox();
-    rusqlite::Connection::open(&path)
-        .unwrap()
-        .execute("UPDATE target SET location = 'elsewhere', store_id = 'another'", [])
-        .unwrap();
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "application_id", 1).unwrap();
     let third = tickflux(scene.folder.path(), &args);
     assert_eq!(third.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&third.stderr).contains("belongs to elsewhere"));
+    assert!(String::from_utf8_lossy(&third.stderr).contains("belongs to another program"));
 }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::ProgressBar;
 use tokio::sync::watch;
 
 use super::report::{FormatArgs, print_one};
 use super::settings::{DEFAULT_EXCHANGE, DEFAULT_OUTBOX, Purpose, StoreArgs, now};
 use super::signals::stop_on_signals;
-use super::{Answer, Failure, start_logs};
+use super::status::StatusLine;
+use super::stderr::{notice, start_logs};
+use super::{Answer, Failure};
 use crate::binance::rest::Rest;
 use crate::binance::{DEFAULT_REST_URL, DEFAULT_STREAM_URL};
 use crate::capture::machine::{CaptureFailure, Outcome, Shortfall};
@@ -20,8 +21,8 @@ use crate::capture::settings::Progress;
 use crate::capture::summary::Summary;
 use crate::shell::run::{RunError, Setup, run as run_capture};
 use crate::store::AnyStore;
-use crate::telemetry::health::{self, Health};
-use crate::telemetry::metrics;
+use crate::telemetry::health::Health;
+use crate::telemetry::{metrics, server};
 use crate::trade::{Exchange, Symbol};
 
 /// More symbols than this are counted where a line would name them.
@@ -79,8 +80,7 @@ pub(super) struct CaptureArgs {
 }
 
 pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
-    let status = status_line();
-    start_logs("tickflux=info", status.clone());
+    start_logs("tickflux=info")?;
     let symbols = without_repeats(args.symbols);
     let tls = crate::tls::client_config().map_err(|error| Failure::Unusable(format!("cannot set up TLS: {error}")))?;
     let tls = Arc::new(tls);
@@ -91,7 +91,7 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     let health = Arc::new(Health::default());
     if let Some(address) = args.metrics_listen {
         let exporter = metrics::install().map_err(|error| Failure::Unusable(format!("cannot count: {error}")))?;
-        health::serve(address, Arc::clone(&health), exporter).await.map_err(|error| {
+        server::serve(address, Arc::clone(&health), exporter).map_err(|error| {
             Failure::Usage(format!("cannot listen on {address}: {error}: give another --metrics-listen"))
         })?;
     }
@@ -115,11 +115,10 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     };
     let (to_progress, progress) = watch::channel(Progress::default());
     let stop = stop_on_signals()?;
-    let shown = tokio::spawn(show(status.clone(), progress));
-    let begun = move || eprintln!("tickflux: {heading}");
+    let status = StatusLine::start(progress);
+    let begun = move || notice(heading);
     let outcome = run_capture(setup, AnyStore::clone(&store), health, stop, to_progress, begun).await;
-    shown.abort();
-    status.finish_and_clear();
+    status.end();
     let outcome = outcome.map_err(failure)?;
     print_one(&outcome.summary, &words(&outcome.summary), args.output.format)?;
     verdict(&outcome, &store)
@@ -194,23 +193,6 @@ fn check_url(url: &str, schemes: &[&str], flag: &str) -> Result<(), Failure> {
     let parsed = reqwest::Url::parse(url).ok().filter(|parsed| parsed.has_host() && schemes.contains(&parsed.scheme()));
     let wanted = schemes.join(":// or ");
     parsed.map(drop).ok_or_else(|| Failure::Usage(format!("{flag} {url} is not a URL that begins with {wanted}://")))
-}
-
-/// Only drawn on a terminal.
-fn status_line() -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
-}
-
-async fn show(bar: ProgressBar, mut progress: watch::Receiver<Progress>) {
-    while progress.changed().await.is_ok() {
-        let now = progress.borrow_and_update().clone();
-        bar.set_message(format!(
-            "{} trades stored, {} waiting, {} holes, {} connections",
-            now.trades, now.waiting, now.holes, now.connections
-        ));
-    }
 }
 
 fn words(summary: &Summary) -> String {

@@ -3,7 +3,7 @@
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::report::say;
+use super::report::say_raw;
 use super::{Answer, Cli, Failure};
 
 /// Which shell.
@@ -16,6 +16,6 @@ pub(super) struct CompletionsArgs {
 pub(super) fn run(args: &CompletionsArgs) -> Result<Answer, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "tickflux", &mut script);
-    say(String::from_utf8_lossy(&script).trim_end())?;
+    say_raw(String::from_utf8_lossy(&script).trim_end())?;
     Ok(Answer::Done)
 }

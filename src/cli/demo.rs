@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use super::report::{Format, HighLowRow, TradeRow, print, say};
 use super::settings::now;
 use super::signals::stop_on_signals;
-use super::{Answer, Failure, start_logs};
+use super::stderr::start_logs;
+use super::{Answer, Failure};
 use crate::capture::machine::Outcome;
 use crate::capture::settings::Progress;
 use crate::practice::{self, Config, Running, Source, Speed};
@@ -36,7 +37,7 @@ pub(super) struct DemoArgs {
 }
 
 pub(super) async fn run(args: DemoArgs) -> Result<Answer, Failure> {
-    start_logs("tickflux=warn", indicatif::ProgressBar::hidden());
+    start_logs("tickflux=warn")?;
     let folder = Folder::create()?;
     let demo = Demo::start(args.seed).await?;
     let store = demo.capture(folder.path()).await?;

@@ -10,7 +10,8 @@ use super::faults::FaultArgs;
 use super::report::say;
 use super::settings::now;
 use super::signals::stop_on_signals;
-use super::{Answer, Failure, start_logs};
+use super::stderr::start_logs;
+use super::{Answer, Failure};
 use crate::practice::{self, Config, ExchangeError, Source, Speed};
 use crate::trade::Symbol;
 
@@ -62,7 +63,7 @@ fn positive(text: &str) -> Result<f64, String> {
 }
 
 pub(super) async fn run(args: ExchangeArgs) -> Result<Answer, Failure> {
-    start_logs("tickflux=info", indicatif::ProgressBar::hidden());
+    start_logs("tickflux=info")?;
     let source = match args.replay {
         Some(path) => Source::Replay { path, speed: args.speed, shift_minutes: args.shift },
         None => Source::Market {

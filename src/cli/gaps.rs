@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::report::{TableRow, print};
 use super::settings::{DEFAULT_OUTBOX, Purpose, QuestionArgs, default_exchange, now, searched};
 use super::signals::stop_on_signals;
-use super::{Answer, Failure, start_logs};
+use super::stderr::{notice, start_logs};
+use super::{Answer, Failure};
 use crate::binance::DEFAULT_REST_URL;
 use crate::binance::rest::Rest;
 use crate::capture::sequencer::Hole;
@@ -79,7 +80,7 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
     let store_id = store.id().await;
     let mut ledger = Ledger { folder: outbox, store: AnyStore::clone(&store), store_id, mended: Vec::new() };
     if repair {
-        start_logs("tickflux=info", indicatif::ProgressBar::hidden());
+        start_logs("tickflux=info")?;
         let exchange = scope.exchange.clone().map_or_else(default_exchange, Ok)?;
         let store = settings.open(Purpose::Capture(exchange.clone()))?;
         ledger.mended = mend_all(&store, &rest_url, &audits, &exchange, &ledger).await?;
@@ -119,8 +120,8 @@ async fn mend_all(
         holes.extend(open.map(|hole| Hole { symbol: audit.symbol.clone(), range: range(hole), time: now() }));
     }
     let mended = mend(store, rest, holes, stop_on_signals()?).await;
-    let Mended { trades, ended } = mended.map_err(|error| Failure::Unusable(error.to_string()))?;
-    eprintln!("tickflux: {trades} missing trades came from {rest_url}");
+    let Mended { trades, ended } = mended.map_err(|error| Failure::Unusable(crate::error_chain(&error)))?;
+    notice(format!("{trades} missing trades came from {rest_url}"));
     Ok(ended.into_iter().map(|(symbol, range, state)| Ended { symbol, range, state }).collect())
 }
 

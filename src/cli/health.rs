@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::report::say;
 use super::{Answer, Failure};
+use crate::net::body::read_begin;
 
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -28,7 +29,7 @@ pub(super) async fn run(args: HealthArgs) -> Result<Answer, Failure> {
     let client = reqwest::Client::builder().tls_backend_preconfigured(tls).timeout(HEALTH_TIMEOUT).build();
     let reply = client.map_err(no_answer)?.get(&url).send().await.map_err(no_answer)?;
     let is_well = reply.status().is_success();
-    let body = reply.text().await.map_err(no_answer)?;
+    let body = read_begin(reply).await;
     if !is_well {
         return Err(Failure::Unusable(format!("the capture is not well: {}", body.trim().replace('\n', "; "))));
     }

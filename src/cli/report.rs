@@ -1,6 +1,9 @@
 //! Answers in tables for people, JSON and CSV for programs.
 
 use std::io::{self, Write};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
@@ -9,7 +12,11 @@ use serde_json::Value;
 
 use super::Failure;
 use crate::store::{HighLow, StoredTrade};
+use crate::text::one_line;
 use crate::trade::TradeTime;
+
+/// How long a program that ends waits for who reads its last words.
+const READER_WAIT: Duration = Duration::from_secs(10);
 
 /// How answers are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -183,9 +190,19 @@ fn write_rows<R: TableRow>(out: &mut impl Write, rows: &[R], format: Format) -> 
     })
 }
 
-/// Prints text as it is to standard output.
+/// Prints lines for people to standard output.
 pub(super) fn say(text: impl std::fmt::Display) -> Result<(), Failure> {
+    say_raw(printable(&text.to_string()))
+}
+
+/// Prints our own text as it is to standard output.
+pub(super) fn say_raw(text: impl std::fmt::Display) -> Result<(), Failure> {
     printed(writeln!(io::stdout().lock(), "{text}"))
+}
+
+/// The same lines, with nothing in them that a terminal obeys.
+fn printable(text: &str) -> String {
+    text.split('\n').map(|line| one_line(line, usize::MAX)).collect::<Vec<_>>().join("\n")
 }
 
 fn printed(written: io::Result<()>) -> Result<(), Failure> {
@@ -201,7 +218,7 @@ fn write_table<R: TableRow>(out: &mut impl Write, rows: &[R]) -> io::Result<()> 
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
     table.set_header(first.columns().iter().map(|(name, _)| *name));
-    table.add_rows(rows.iter().map(TableRow::cells));
+    table.add_rows(rows.iter().map(|row| row.cells().iter().map(|cell| printable(cell)).collect::<Vec<_>>()));
     for (at, (_, is_number)) in first.columns().iter().enumerate() {
         if let Some(column) = table.column_mut(at).filter(|_| *is_number) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -251,14 +268,23 @@ fn flatten(key: &str, value: &Value, into: &mut Vec<(String, String)>) {
     }
 }
 
-/// Prints one value that has no table, such as a summary: JSON, CSV, or these words.
+/// Prints one value that has no table, such as a summary: JSON, CSV, or these words. Waits 10 s at most for who reads it.
 pub(super) fn print_one(value: &impl Serialize, words: &str, format: Format) -> Result<(), Failure> {
-    let out = &mut io::stdout().lock();
+    let mut text = Vec::new();
     printed(match format {
-        Format::Table => writeln!(out, "{words}"),
-        Format::Json => write_json(out, value),
-        Format::Csv => write_csv(out, &[value]),
-    })
+        Format::Table => writeln!(text, "{words}"),
+        Format::Json => write_json(&mut text, value),
+        Format::Csv => write_csv(&mut text, &[value]),
+    })?;
+    printed(within(READER_WAIT, move || io::stdout().lock().write_all(&text)))
+}
+
+/// Does it on a thread of its own, which is left to itself if it takes longer than `wait`.
+fn within(wait: Duration, write: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    let (to_written, written) = mpsc::sync_channel(1);
+    thread::Builder::new().name("stdout".to_owned()).spawn(move || to_written.send(write()))?;
+    let late = |_| Err(io::Error::other(format!("nobody reads standard output for {} s", wait.as_secs())));
+    written.recv_timeout(wait).unwrap_or_else(late)
 }
 
 /// How long ago, in the two largest units; the exchange's clock may be ahead.
@@ -342,6 +368,26 @@ mod tests {
         assert!(table.contains("61837.63000000") && table.contains("1.5s"), "{table}");
         let table = printed(high_low_row(), Format::Table);
         assert!(table.contains("high") && table.contains("low") && table.contains("1.50"), "{table}");
+    }
+
+    #[test]
+    fn foreign_text_moves_no_cursor_in_a_table_and_is_data_elsewhere() {
+        let foreign = "\u{1b}[2J\u{202e}\tA";
+        let row = || TradeRow { symbol: foreign.to_owned(), ..trade_row(None) };
+        assert!(printed(row(), Format::Table).contains(r"\u{1b}[2J\u{202e}\tA"));
+        assert!(printed(row(), Format::Csv).contains(foreign));
+        let json: Value = serde_json::from_str(&printed(row(), Format::Json)).unwrap();
+        assert_eq!(json["symbol"], foreign);
+        assert_eq!(printable("\none\ntwo\r\u{7}"), "\none\ntwo\\r\\u{7}");
+    }
+
+    #[test]
+    fn a_reader_is_waited_for_and_then_no_more() {
+        assert!(within(Duration::from_secs(120), || Ok(())).is_ok());
+        assert!(within(Duration::from_secs(120), || Err(io::ErrorKind::BrokenPipe.into())).is_err());
+        let (_open, never) = mpsc::channel::<()>();
+        let late = within(Duration::from_millis(1), move || never.recv().map_err(io::Error::other));
+        assert!(late.unwrap_err().to_string().contains("nobody reads standard output"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::Failure;
 use super::report::{Format, FormatArgs};
+use super::stderr::notice;
 use crate::store::influx::{Credentials, Influx, InfluxSettings, Token};
 use crate::store::sqlite::Sqlite;
 use crate::store::{AnyStore, Scope, StoreError};
@@ -75,7 +76,7 @@ impl StoreArgs {
     /// Opens the store.
     pub(super) fn open(&self, purpose: Purpose) -> Result<AnyStore, Failure> {
         if self.store.is_none() && env::var_os("INFLUX_HOST").is_some() {
-            eprintln!("tickflux: INFLUX_HOST is set but the store is {DEFAULT_STORE}: give --store for InfluxDB");
+            notice(format!("INFLUX_HOST is set but the store is {DEFAULT_STORE}: give --store for InfluxDB"));
         }
         let store = self.store.as_deref().unwrap_or(DEFAULT_STORE);
         if let Some(path) = store.strip_prefix("sqlite:") {

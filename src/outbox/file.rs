@@ -1,7 +1,6 @@
 //! The file on disk: what one transaction does, and what becomes of a damaged file.
 
-use std::fs::{self, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use super::body;
 use super::contents::{self, Known, Left};
 use super::target::{APPLICATION_ID, SCHEMA_VERSION, Target, owner};
 use super::{Changes, OutboxError, Rows, ledger};
+use crate::files;
 use crate::trade::{Trade, TradeIds, TradeTime};
 
 /// A question about the ledger may hold a lock for a moment.
@@ -223,18 +223,11 @@ impl OutboxFile {
     }
 }
 
-/// Makes the folder of outboxes, for its owner alone.
-pub(super) fn make_folder(folder: &Path) -> std::io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
 /// Locks the outbox at `path` for as long as the file that it gives is open.
 pub(super) fn lock(path: &Path) -> Result<fs::File, OutboxError> {
     let lock_path = path.with_extension("lock");
     let failed = |source| OutboxError::Folder { path: lock_path.clone(), source };
-    let mut options = OpenOptions::new();
-    let options = options.create(true).truncate(false).write(true).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
-    let lock = options.open(&lock_path).map_err(failed)?;
+    let lock = files::open_or_make(&lock_path).map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(OutboxError::Locked { path: path.to_owned() }),
@@ -245,9 +238,10 @@ pub(super) fn lock(path: &Path) -> Result<fs::File, OutboxError> {
 /// Opens the file for writing; an absent or empty one becomes an outbox of `target`, one of schema 1 is brought up to date.
 pub(super) fn prepare(path: &Path, target: &Target) -> Result<Connection, OutboxError> {
     let failed = |source| OutboxError::Sqlite { doing: "open", path: path.to_owned(), source };
-    let flags = OpenFlags::default() | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let real = files::for_sqlite(path).map_err(|source| OutboxError::Folder { path: path.to_owned(), source })?;
     let connect = || {
-        let connection = Connection::open_with_flags(path, flags)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&real, flags | OpenFlags::SQLITE_OPEN_NOFOLLOW)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         if tables == 0 {

@@ -13,6 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use super::contents::{Known, Left, trades_left};
 use super::file::{self, OutboxFile};
 use super::{OutboxError, Rows};
+use crate::files;
 use crate::store::AnyStore;
 use crate::trade::Exchange;
 
@@ -138,7 +139,9 @@ impl Target {
 /// [`OutboxError`] if it cannot be used; a damaged file is set aside instead.
 pub fn open(folder: &Path, target: &Target, trades_max: usize) -> Result<Opened, OutboxError> {
     let failed = |source| OutboxError::Folder { path: folder.to_owned(), source };
-    file::make_folder(folder).map_err(failed)?;
+    files::make_folder(folder).map_err(failed)?;
+    // SQLite follows no link below; the folder itself may be one, whoever named it.
+    let folder = &folder.canonicalize().map_err(failed)?;
     let found = owners(folder).map_err(failed)?;
     let ours = found
         .iter()
@@ -170,7 +173,7 @@ pub fn open(folder: &Path, target: &Target, trades_max: usize) -> Result<Opened,
 ///
 /// [`OutboxError`] if the file cannot be read.
 pub fn read_ended(folder: &Path, target: &Target) -> Result<Vec<super::Ended>, OutboxError> {
-    let found = owners(folder).unwrap_or_default();
+    let found = folder.canonicalize().and_then(|folder| owners(&folder)).unwrap_or_default();
     let ours =
         found.into_iter().filter_map(|(path, owner)| Some((target.matches(&owner)?, path))).max_by_key(|(how, _)| *how);
     let Some((_, path)) = ours else { return Ok(Vec::new()) };
@@ -187,7 +190,11 @@ fn owners(folder: &Path) -> std::io::Result<Vec<(PathBuf, Owner)>> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let is_file = path.extension().is_some_and(|extension| extension == "db") && path.symlink_metadata()?.is_file();
-        if is_file && let Ok(Some(owner)) = look_into(&path).and_then(|connection| owner(&connection)) {
+        // To look into a file SQLite writes beside it.
+        if is_file
+            && files::look_beside_sqlite(&path).is_ok()
+            && let Ok(Some(owner)) = look_into(&path).and_then(|connection| owner(&connection))
+        {
             found.push((path, owner));
         }
     }

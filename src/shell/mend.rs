@@ -104,11 +104,8 @@ pub async fn mend(
                 failures += 1;
                 let is_final = refusal.kind == RefusalKind::NotFromHere || failures >= FAILURES_MAX;
                 let Refusal { why, kind } = refusal;
-                mending.log.write(&if kind == RefusalKind::NotServed {
-                    Event::HistoryNotServed(why.clone())
-                } else {
-                    Event::HistoryFailed(why.clone())
-                });
+                let event = if kind == RefusalKind::NotServed { Event::HistoryNotServed } else { Event::HistoryFailed };
+                mending.log.write(event(why.clone()), Instant::now());
                 if is_final {
                     return Err(MendError::History(why));
                 }
@@ -116,6 +113,7 @@ pub async fn mend(
             Outcome::Failed(_) | Outcome::Nothing => {}
         }
     }
+    mending.log.end(Instant::now());
     Ok(mending.mended)
 }
 
@@ -129,9 +127,9 @@ impl Mending {
     fn note(&mut self, ended: impl IntoIterator<Item = Ended>) {
         for (symbol, range, end) in ended {
             match end {
-                End::Repaired => self.log.write(&Event::HoleRepaired(symbol, range)),
+                End::Repaired => self.log.write(Event::HoleRepaired(symbol, range), Instant::now()),
                 End::Stays(state) => {
-                    self.log.write(&Event::HoleStays(symbol.clone(), range, state));
+                    self.log.write(Event::HoleStays(symbol.clone(), range, state), Instant::now());
                     self.mended.ended.push((symbol, range, state));
                 }
             }

@@ -11,6 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use crate::files;
+
 /// A recording that is being written.
 pub struct Recorder {
     out: Out,
@@ -34,7 +36,7 @@ impl Recorder {
     ///
     /// If the file exists or cannot be made.
     pub fn create(path: &Path) -> std::io::Result<Self> {
-        let file = BufWriter::new(File::create_new(path)?);
+        let file = BufWriter::new(files::make_new(path)?);
         let is_gzip = path.extension().is_some_and(|extension| extension == "gz");
         let out =
             if is_gzip { Out::Gzip(Box::new(GzEncoder::new(file, Compression::fast()))) } else { Out::Plain(file) };

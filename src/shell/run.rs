@@ -127,7 +127,7 @@ pub async fn run(
             let failed = |source| RunError::Record { path: record.unwrap_or_default(), source };
             shell.streams.finish_recording().map_err(failed)?;
             let outcome = capture.finish(usage(), shell.now());
-            shell.telling.tell(&mut capture, now);
+            shell.telling.end(&mut capture, now);
             return Ok(outcome);
         }
         let input = tokio::select! {

@@ -22,8 +22,6 @@ pub struct Telling {
     progress: watch::Sender<Progress>,
     dead_letters: DeadLetters,
     log: Log,
-    /// What was not told yet, because the checks of the start may end in one line of their own.
-    held_back: Option<Vec<Event>>,
     next_state: Instant,
 }
 
@@ -34,17 +32,15 @@ impl Telling {
     /// Dead letters go below `folder`.
     pub fn new(health: Arc<Health>, progress: watch::Sender<Progress>, folder: &Path, now: Instant) -> Self {
         let dead_letters = DeadLetters::new(folder);
-        Self { health, progress, dead_letters, log: Log::default(), held_back: Some(Vec::new()), next_state: now }
+        Self { health, progress, dead_letters, log: Log::holding_back(), next_state: now }
     }
 
     /// Tells everything that is new.
     pub fn tell(&mut self, capture: &mut Capture, now: Moment) {
+        self.health.turn();
         for event in capture.journal().take() {
             metrics::count(&event);
-            match &mut self.held_back {
-                Some(held_back) => held_back.push(event),
-                None => self.log.write(&event),
-            }
+            self.log.write(event, now.at);
         }
         for (part, why) in capture.condition().take_changes() {
             match why {
@@ -54,18 +50,25 @@ impl Telling {
         }
         if now.at >= self.next_state {
             self.next_state = now.at + STATE_EVERY;
+            self.log.overdue(now.at);
             self.publish(capture, now);
         }
     }
 
-    /// From now on events are told at once.
+    /// From now on events are told at once: until then the checks of the start may end in one line of their own.
     pub fn begin(&mut self) {
-        self.held_back.take().iter().flatten().for_each(|event| self.log.write(event));
+        self.log.begin();
     }
 
     /// Whether events are told at once.
     pub fn has_begun(&self) -> bool {
-        self.held_back.is_none()
+        self.log.has_begun()
+    }
+
+    /// Tells what is left.
+    pub fn end(&mut self, capture: &mut Capture, now: Moment) {
+        self.tell(capture, now);
+        self.log.end(now.at);
     }
 
     /// Keeps a dead letter.

@@ -142,8 +142,6 @@ pub enum Event {
     },
     /// This host's clock agrees with the exchange's again.
     ClockAgrees,
-    /// Lines of the log were dropped because nobody read them.
-    LogLinesDropped(u64),
     /// Something beside the way of a trade failed and is tried again later.
     ChoreFailed(String),
 }

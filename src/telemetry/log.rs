@@ -1,158 +1,130 @@
 //! Events as lines of the log.
 
-use tracing::{debug, error, info, warn};
+mod words;
 
-use super::event::Suspicion;
-use super::{Event, Replacement, Source};
+use std::collections::HashMap;
+use std::time::Instant;
 
-/// What the log has said, so that it does not say the same a thousand times.
+use self::words::write;
+use super::Event;
+use super::metrics::counter_of;
+use super::throttle::{EVERY, Throttle};
+use crate::trade::Symbol;
+
+/// Writes events as lines: of a kind at most one in [`EVERY`], with how many were left out.
 #[derive(Debug, Default)]
 pub struct Log {
+    throttle: Throttle<Kind>,
+    /// The newest event of each kind that was left out since its last line.
+    left_out: HashMap<Kind, Event>,
+    /// Lines that are not written yet, because the checks of the start may end in one line of their own.
+    held_back: Option<Vec<(Event, Option<u64>)>>,
     pauses: u64,
     is_outbox_full: bool,
 }
 
+/// What tells lines apart that may follow each other at once: never foreign text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Kind {
+    counter: &'static str,
+    label: Option<&'static str>,
+    symbol: Option<Symbol>,
+}
+
 impl Log {
-    /// Writes `event` as a line.
-    pub fn write(&mut self, event: &Event) {
+    /// A log that keeps its lines until [`Log::begin`].
+    pub fn holding_back() -> Self {
+        Self { held_back: Some(Vec::new()), ..Self::default() }
+    }
+
+    /// Writes `event` as a line, or keeps it for later.
+    pub fn write(&mut self, event: Event, now: Instant) {
+        if !self.is_worth_a_line(&event) {
+            return;
+        }
+        let Some(kind) = Kind::of(&event) else { return self.say(event, None) };
+        match self.throttle.turn(kind.clone(), now) {
+            Some(turn) => {
+                self.left_out.remove(&kind);
+                self.say(event, turn.repeated);
+            }
+            None => drop(self.left_out.insert(kind, event)),
+        }
+    }
+
+    /// Says of what was left out for long how often it happened.
+    pub fn overdue(&mut self, now: Instant) {
+        for (kind, times) in self.throttle.overdue(now) {
+            if let Some(event) = self.left_out.remove(&kind) {
+                self.say(event, Some(times - 1).filter(|others| *others > 0));
+            }
+        }
+    }
+
+    /// From now on lines are written at once.
+    pub fn begin(&mut self) {
+        self.held_back.take().iter().flatten().for_each(|(event, repeated)| write(event, *repeated));
+    }
+
+    /// Whether lines are written at once.
+    pub fn has_begun(&self) -> bool {
+        self.held_back.is_none()
+    }
+
+    /// Writes what is still left out, for there is no later.
+    pub fn end(&mut self, now: Instant) {
+        self.begin();
+        self.overdue(now + EVERY);
+    }
+
+    fn say(&mut self, event: Event, repeated: Option<u64>) {
+        match &mut self.held_back {
+            Some(held_back) => held_back.push((event, repeated)),
+            None => write(&event, repeated),
+        }
+    }
+
+    /// What lasts is said at its begin, then ever more rarely.
+    fn is_worth_a_line(&mut self, event: &Event) -> bool {
         match event {
-            Event::ConnectionOpened(id) => info!(connection = id, "Stream connection opened."),
-            Event::ConnectionClosed(id, why) => warn!(connection = id, %why, "Stream connection closed."),
-            Event::ConnectionReplaced(id, why) => info!(connection = id, ?why, "Stream connection is being replaced."),
-            Event::SymbolSilent(symbol) => {
-                warn!(%symbol, "The stream keeps silent about a symbol that is traded: its connection is replaced.");
+            Event::Duplicate => false,
+            Event::BatchStored(_) => {
+                self.is_outbox_full = false;
+                false
             }
-            Event::RequestRefused(answer) => warn!(%answer, "The exchange refused a request."),
-            Event::MessageRefused(why) => warn!(%why, "A message was refused and kept as a dead letter."),
-            Event::TradeSuspected(symbol, id, why) => {
-                warn!(%symbol, %id, why = why.words(), "A trade is kept as a dead letter until another agrees with it.");
-            }
-            Event::TradeBelieved(symbol, id, why) => {
-                warn!(%symbol, %id, why = why.words(), "Another trade agrees: both are taken.");
-            }
-            Event::Duplicate => {}
-            Event::HoleFound(symbol, range) => {
-                warn!(%symbol, from_id = range.first, to_id = range.last, trades = range.count(), "Trades are missing.");
-            }
-            Event::HoleRepaired(symbol, range) => {
-                info!(%symbol, from_id = range.first, to_id = range.last, "A hole was repaired.");
-            }
-            Event::HoleStays(symbol, range, state) => {
-                warn!(%symbol, from_id = range.first, to_id = range.last, reason = %state, "A hole stays.");
-            }
-            Event::HistoryFailed(why) => warn!(%why, "The exchange's history does not answer; it is asked again."),
-            Event::HistoryNotServed(why) => {
-                warn!(%why, "The exchange's history is not served here: only its newest trades can be repaired.");
-            }
-            Event::CountRestarted(symbol, id) => warn!(%symbol, %id, "The exchange restarted its count of trades."),
-            Event::BatchStored(_) => self.is_outbox_full = false,
-            Event::LeftBatchStored(trades) => debug!(trades, "A batch of an earlier run was stored."),
-            Event::WriteFailed { why, held, tries } => {
-                // The first try of an outage, then ever fewer.
-                if tries.is_power_of_two() {
-                    warn!(%why, held, tries, "A batch could not be stored; it is kept and tried again.");
-                }
-            }
-            Event::WriteRecovered => info!("The store takes batches again."),
-            Event::StoreWarned(why) => warn!("{why}"),
-            Event::SymbolsUnchecked(why) => warn!("The symbols could not be checked: {why}. Capture goes on."),
-            Event::OutboxLeft(trades) => info!(trades, "The outbox holds trades of an earlier run: they go first."),
-            Event::OtherOutboxLeft(path, owner, trades) => warn!(
-                path = %path.display(), %owner, trades,
-                "Trades wait there for another store: start a capture into that one, or remove the file."
-            ),
-            Event::OutboxFailed { why, times } => {
-                if times.is_power_of_two() {
-                    warn!(%why, times, "The outbox does not work: trades are in memory only until it does.");
-                }
-            }
-            Event::OutboxRecovered => info!("The outbox works again."),
-            Event::OutboxSetAside(path, why) => {
-                error!(path = %path.display(), %why, "The outbox was damaged and is set aside; what it held comes from the exchange again.");
-            }
-            Event::OutboxLost(trades) => error!(trades, "Trades were lost with a damaged outbox: they are holes now."),
-            Event::OutboxFull(_) => {
-                if !std::mem::replace(&mut self.is_outbox_full, true) {
-                    error!(
-                        "The outbox is full: trades are dropped and become holes. Mend the store, or raise --outbox-limit."
-                    );
-                }
-            }
-            Event::LeftInOutbox(symbol, range) => {
-                let (from_id, to_id) = (range.first, range.last);
-                warn!(%symbol, from_id, to_id, "Only the outbox has these trades: the next capture sends them.");
-            }
-            Event::Known(symbol, span, source) => {
-                let source = source.name();
-                info!(%symbol, first_id = span.first, last_id = span.last, source, "Trades before this run are known.");
-            }
-            Event::StoreLost(symbol, trades) => error!(
-                %symbol, trades,
-                "The store does not have trades any more that it acknowledged: they are holes now."
-            ),
-            Event::StoreChanged(how) => error!(%how, "The store is not the one that the ledger knows."),
-            Event::AuditFailed(symbol, why) => {
-                warn!(%symbol, %why, "The store does not tell what it has; it is asked again.")
-            }
-            Event::NothingKnown(symbol, why) => {
-                info!(%symbol, %why, "Nothing is known before now: what was missed earlier is not repaired.");
-            }
-            Event::Expired(trades) => warn!(trades, "Trades older than the retention were left out."),
-            Event::LineRefused(why) => warn!(%why, "The store refused a line; it is kept as a dead letter."),
-            Event::DeadLetterLost(why) => warn!(%why, "A dead letter could not be kept."),
+            Event::OutboxFull(_) => !std::mem::replace(&mut self.is_outbox_full, true),
+            Event::WriteFailed { tries, .. } | Event::OutboxFailed { times: tries, .. } => tries.is_power_of_two(),
             Event::ReadingPaused => {
                 self.pauses += 1;
-                // The first pause of an overload, then ever fewer.
-                if self.pauses.is_power_of_two() {
-                    let times = self.pauses;
-                    warn!(
-                        times,
-                        "The memory for unstored trades is used up: reading stops until the store takes some."
-                    );
-                }
+                self.pauses.is_power_of_two()
             }
-            Event::ReadingResumed => debug!("Reading goes on."),
-            Event::ClockDiffers { offset_ms, host } => warn!(
-                offset_seconds = *offset_ms as f64 / 1_000.0, %host,
-                "This host's clock differs from the exchange's: trades are judged by the exchange's time."
-            ),
-            Event::ClockAgrees => info!("This host's clock agrees with the exchange's again."),
-            Event::LogLinesDropped(lines) => warn!(lines, "Lines of the log were dropped because nobody read them."),
-            Event::ChoreFailed(why) => warn!(%why, "A chore failed; it is tried again."),
+            _ => true,
         }
     }
 }
 
-impl Suspicion {
-    /// What is wrong with the trade, in words.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::TimeAhead => "its time is far ahead of the exchange's",
-            Self::TimeBehind => "its time is more than 24 h past",
-            Self::IdAhead => "its id is far ahead of the others",
-            Self::IdBehind => "its id lies behind, its time ahead: the count may have begun again",
-        }
+impl Kind {
+    /// None for what happens once, or once a symbol.
+    fn of(event: &Event) -> Option<Self> {
+        let symbol = match event {
+            Event::OtherOutboxLeft(..) | Event::OutboxSetAside(..) | Event::StoreWarned(_) => return None,
+            Event::Known(..) | Event::NothingKnown(..) => return None,
+            Event::SymbolSilent(symbol)
+            | Event::TradeSuspected(symbol, ..)
+            | Event::TradeBelieved(symbol, ..)
+            | Event::HoleFound(symbol, _)
+            | Event::HoleRepaired(symbol, _)
+            | Event::HoleStays(symbol, ..)
+            | Event::CountRestarted(symbol, _)
+            | Event::LeftInOutbox(symbol, _)
+            | Event::StoreLost(symbol, _)
+            | Event::AuditFailed(symbol, _) => Some(symbol.clone()),
+            _ => None,
+        };
+        let counter = counter_of(event)?;
+        Some(Self { counter: counter.name, label: counter.label.map(|(_, value)| value), symbol })
     }
 }
 
-impl Replacement {
-    /// Its name in metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Lifetime => "lifetime",
-            Self::ServerShutdown => "server_shutdown",
-            Self::Idle => "idle",
-            Self::SilentSymbol => "silent_symbol",
-        }
-    }
-}
-
-impl Source {
-    /// Its name in logs and metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ledger => "ledger",
-            Self::Store => "store",
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -13,16 +13,17 @@ use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandl
 use self::latency::LatencyHistogram;
 pub use self::process::{cpu_time, memory_bytes, process_usage};
 use super::health::{Health, Part};
-use super::{Event, Tally};
+use super::{Event, Tally, lines};
 use crate::trade::Symbol;
 
 const LATENCY: (&str, &str) =
     ("tickflux_latency_seconds", "From the socket to the store's acknowledgement, live trades");
+const LOG_LINES: (&str, &str) = ("tickflux_log_lines_dropped_total", "Log lines dropped because nobody read them");
 /// One for the process, as the recorder is.
 static LATENCIES: LatencyHistogram = LatencyHistogram::new();
 
 /// Every counter, with its meaning.
-const COUNTERS: [(&str, &str); 43] = [
+const COUNTERS: [(&str, &str); 42] = [
     ("tickflux_connections_opened_total", "Stream connections opened"),
     ("tickflux_connections_closed_total", "Stream connections that ended, or could not be opened"),
     ("tickflux_connections_replaced_total", "Stream connections replaced while they ran, by why"),
@@ -46,7 +47,6 @@ const COUNTERS: [(&str, &str); 43] = [
     ("tickflux_store_changes_total", "Times that the store was not the one that the ledger knows"),
     ("tickflux_clock_differences_total", "Times that this host's clock began to differ from the exchange's"),
     ("tickflux_clock_agreements_total", "Times that it agreed again"),
-    ("tickflux_log_lines_dropped_total", "Lines of the log that nobody read and that were dropped"),
     ("tickflux_counts_restarted_total", "Times that the exchange started a symbol's ids again"),
     ("tickflux_trades_stored_total", "Trades of this run that the store acknowledged"),
     (BATCHES, "Batches that the store acknowledged, those of an earlier run included"),
@@ -117,6 +117,7 @@ impl Exporter {
     /// It all in Prometheus' text format.
     pub fn render(&self) -> String {
         process::publish();
+        counter!(LOG_LINES.0).absolute(lines::dropped());
         self.0.render() + &LATENCIES.render(LATENCY.0, LATENCY.1)
     }
 }
@@ -145,27 +146,45 @@ fn begin() {
     for (name, meaning) in GAUGES {
         describe_gauge!(name, meaning);
     }
+    describe_counter!(LOG_LINES.0, LOG_LINES.1);
     gauge!("tickflux_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
     process::begin();
 }
 
 /// Counts `event`, but duplicates, which come by the trade: [`publish`] takes them from the tally.
 pub fn count(event: &Event) {
-    let (name, times) = match event {
-        Event::Duplicate => return,
-        Event::ConnectionReplaced(_, why) => {
-            return counter!("tickflux_connections_replaced_total", "why" => why.name()).increment(1);
-        }
-        Event::HoleRepaired(..) => return counter!("tickflux_holes_ended_total", "end" => "repaired").increment(1),
-        Event::HoleStays(_, _, state) => {
-            return counter!("tickflux_holes_ended_total", "end" => state.name()).increment(1);
-        }
+    let Some(Counter { name, label, by }) = counter_of(event) else { return };
+    match label {
+        Some((key, value)) => counter!(name, key => value).increment(by),
+        None => counter!(name).increment(by),
+    }
+}
+
+/// What counts an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Counter {
+    /// The metric.
+    pub name: &'static str,
+    /// Its label's key and value.
+    pub label: Option<(&'static str, &'static str)>,
+    /// What it grows by.
+    pub by: u64,
+}
+
+/// The counter of `event`; none for duplicates.
+pub fn counter_of(event: &Event) -> Option<Counter> {
+    let labeled = |name, key, value| Some(Counter { name, label: Some((key, value)), by: 1 });
+    let (name, by) = match event {
+        Event::Duplicate => return None,
+        Event::ConnectionReplaced(_, why) => return labeled("tickflux_connections_replaced_total", "why", why.name()),
+        Event::HoleRepaired(..) => return labeled("tickflux_holes_ended_total", "end", "repaired"),
+        Event::HoleStays(_, _, state) => return labeled("tickflux_holes_ended_total", "end", state.name()),
         Event::WriteFailed { held, .. } => {
-            let kind = if *held { "held" } else { "transient" };
-            return counter!("tickflux_write_failures_total", "kind" => kind).increment(1);
+            return labeled("tickflux_write_failures_total", "kind", if *held { "held" } else { "transient" });
         }
         Event::Known(_, span, source) => {
-            return counter!("tickflux_known_ids_total", "source" => source.name()).increment(span.count());
+            let label = Some(("source", source.name()));
+            return Some(Counter { name: "tickflux_known_ids_total", label, by: span.count() });
         }
         Event::ConnectionOpened(_) => ("tickflux_connections_opened_total", 1),
         Event::ConnectionClosed(..) => ("tickflux_connections_closed_total", 1),
@@ -202,10 +221,9 @@ pub fn count(event: &Event) {
         Event::ReadingResumed => ("tickflux_reading_resumes_total", 1),
         Event::ClockDiffers { .. } => ("tickflux_clock_differences_total", 1),
         Event::ClockAgrees => ("tickflux_clock_agreements_total", 1),
-        Event::LogLinesDropped(lines) => ("tickflux_log_lines_dropped_total", *lines),
         Event::ChoreFailed(_) => ("tickflux_chore_failures_total", 1),
     };
-    counter!(name).increment(times);
+    Some(Counter { name, label: None, by })
 }
 
 /// Counts trades that took `latency` from the socket to the acknowledgement.
@@ -224,6 +242,11 @@ pub fn publish(state: State, health: &Health, tally: &Tally) {
         gauge!("tickflux_clock_offset_seconds").set(ms as f64 / 1_000.0);
     }
     gauge!("tickflux_outbox_bytes").set(state.outbox_bytes as f64);
+    publish_health(health);
+}
+
+/// Publishes which parts work now.
+pub fn publish_health(health: &Health) {
     for part in Part::ALL {
         gauge!("tickflux_healthy", "part" => part.name()).set(u8::from(health.is_working(part)));
     }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -19,30 +19,64 @@ pub struct Capture {
 impl Capture {
     /// Starts `tickflux capture` in `folder`.
     ///
-    /// It logs into a file: nobody reads a pipe while it runs, and a full pipe would stop it.
+    /// It logs into a file, which [`Capture::log`] reads.
     pub fn start(folder: &Path, args: &[&str]) -> Self {
         Self::start_in(folder, args, &[])
     }
 
     /// The same in this environment.
     pub fn start_in(folder: &Path, args: &[&str], environment: &[(String, String)]) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_tickflux"))
+        let env: Vec<_> = environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        Self::start_with(folder, args, &env, File::create(folder.join("stderr")).unwrap().into())
+    }
+
+    /// The same with more of an environment and another standard error.
+    pub fn start_with(folder: &Path, args: &[&str], env: &[(&str, &str)], stderr: Stdio) -> Self {
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_tickflux")), folder, args, env, stderr)
+    }
+
+    /// Starts one that may have so many files open.
+    pub fn start_with_few_files(folder: &Path, args: &[&str], files: u32) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", r#"ulimit -n "$0" && exec "$@""#, &files.to_string(), env!("CARGO_BIN_EXE_tickflux")]);
+        Self::spawn(shell, folder, args, &[], File::create(folder.join("stderr")).unwrap().into())
+    }
+
+    fn spawn(mut command: Command, folder: &Path, args: &[&str], env: &[(&str, &str)], stderr: Stdio) -> Self {
+        let child = command
             .arg("capture")
             .args(args)
             .current_dir(folder)
             .env_clear()
             .env("INFLUX_TOKEN", TOKEN)
-            .envs(environment.iter().cloned())
+            .envs(env.iter().copied())
             .stdout(File::create(folder.join("stdout")).unwrap())
-            .stderr(File::create(folder.join("stderr")).unwrap())
+            .stderr(stderr)
             .spawn()
             .unwrap();
         Self { child, folder: folder.to_owned() }
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
+    /// Bytes of memory that it had at once, at most, by Linux' own account.
+    pub fn peak_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        kib.unwrap().parse::<u64>().unwrap() << 10
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Sends a signal, as an operator would.
     pub fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+        kill(self.pid(), signal).unwrap();
     }
 
     /// What it logged so far.
@@ -59,7 +93,7 @@ impl Capture {
     /// Waits for its end, and gives what it printed.
     pub fn wait(mut self) -> Output {
         let status = self.child.wait().unwrap();
-        let read = |name| std::fs::read(self.folder.join(name)).unwrap();
+        let read = |name| std::fs::read(self.folder.join(name)).unwrap_or_default();
         Output { status, stdout: read("stdout"), stderr: read("stderr") }
     }
 

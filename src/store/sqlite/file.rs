@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
+use crate::files;
 use crate::store::StoreError;
 
 /// `tkfx`, in SQLite's `application_id`: marks a file as ours.
@@ -31,6 +32,8 @@ const SCHEMA: &str = "
 
 /// Opens `path` for writing; an absent or empty file becomes a store.
 pub(super) fn create(path: &Path) -> Result<Connection, StoreError> {
+    // SQLite makes what is beside a file with the file's mode. What cannot be made here it says itself.
+    let _ = files::make_new(path);
     let started = Instant::now();
     let mut prepared = prepare(path);
     // SQLite does not wait by itself while another process turns the write-ahead log on.
