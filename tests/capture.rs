@@ -16,6 +16,7 @@ use support::trades::{Trades, exchanges_list, sqlite_trades};
 use support::witness::Witness;
 use support::{minute_ago, practice, runtime, summary, tickflux, trade};
 use tickflux::practice::Running;
+use tickflux::practice::faults::Faults;
 
 /// Captures from a stream; ends after two minutes at the latest, so that a fault is not a wait without an end.
 fn capture_from(folder: &Path, stream: SocketAddr, rest: SocketAddr, store: &str, more: &[&str]) -> Output {
@@ -117,6 +118,24 @@ fn a_session_that_was_recorded_replays_as_it_was() {
         let output = capture(folder.path(), &exchange, &store, &["--record", name, "--duration", "1s"]);
         assert_eq!(output.status.code(), Some(2), "a recording is never overwritten");
     }
+}
+
+#[test]
+fn a_recording_with_messages_that_were_refused_can_be_replayed() {
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let faults = Faults { seed: 3, malformed: 0.2, ..Faults::default() };
+    let exchange = runtime.block_on(practice::start_with(practice::market(18, 2_000), faults));
+    let output = capture(folder.path(), &exchange, "sqlite:first.db", &["--count", "2000", "--record", "bad.txt.gz"]);
+    let dead = summary(&output)["dead_letters"].as_u64().unwrap();
+    assert!(output.status.code() == Some(1) && dead > 100, "{dead} {}", String::from_utf8_lossy(&output.stderr));
+
+    let again = runtime.block_on(practice::start(practice::replay(&folder.path().join("bad.txt.gz"))));
+    let refused = again.refused().unwrap();
+    // An empty message and one that is JSON of something else may be no dead letter.
+    assert!(refused.messages > 50 && refused.first.as_str().starts_with("line "), "{refused:?}");
+    assert_clean(&capture(folder.path(), &again, "sqlite:again.db", &["--count", "2000"]), 2_000);
+    let ids = |name: &str| sqlite_trades(&folder.path().join(name)).into_keys().collect::<Vec<_>>();
+    assert_eq!(ids("again.db"), ids("first.db"));
 }
 
 #[test]
@@ -227,8 +246,7 @@ fn an_unrelated_client_reads_what_tickflux_wrote_and_the_pack_reads_what_it_wrot
     assert_eq!(found, expected);
 
     let ms = minute_ago(1);
-    let trade =
-        format!(r#"{{"s":"BTCUSDT","t":3735683259,"p":"61837.63000000","q":"0.02000000","T":{ms},"m":true}}"#);
+    let trade = format!(r#"{{"s":"BTCUSDT","t":3735683259,"p":"61837.63000000","q":"0.02000000","T":{ms},"m":true}}"#);
     witness.run(&influxd, BUCKET, &["write"], &trade);
     let args = ["latest", "--exchange", "witness", "--store", &influxd.url, "--format", "json"];
     let answer: Value = serde_json::from_slice(&tickflux(folder.path(), &args).stdout).unwrap();
