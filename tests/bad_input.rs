@@ -7,7 +7,9 @@ mod support;
 use std::fs;
 use std::path::Path;
 use std::process::Output;
+use std::sync::{Arc, Mutex};
 
+use axum::Router;
 use support::influxd::{BUCKET, Influxd, ORG, free_port};
 use support::{minute_ago, now, practice, tickflux, trade};
 use tickflux::store::Store;
@@ -227,10 +229,12 @@ fn provision_touches_no_bucket_whose_name_and_organization_it_did_not_compare() 
         let capture = ["capture", "--rest-url", "http://127.0.0.1:9", &org];
         assert_fails(&run(&capture), 2, &["--org", "is not a name for it"]);
     }
-    // An empty name, past the command line: InfluxDB lists every bucket for it.
+    // An empty name, past the command line: InfluxDB lists every bucket for it, and would make one.
     let runtime = support::runtime();
     assert!(runtime.block_on(influxd.store("", "binance").provision(true)).is_err());
     assert_eq!(all(), before);
+    let audit = runtime.block_on(influxd.store("", "binance").check());
+    assert!(audit.is_err() || audit.is_ok_and(|warnings| warnings.iter().all(|warning| !warning.contains("keeps"))));
 
     // The same name in another organization is another bucket.
     assert_eq!(run(&["provision", "--force", "--bucket", "week"]).status.code(), Some(0));
@@ -245,4 +249,33 @@ fn provision_touches_no_bucket_whose_name_and_organization_it_did_not_compare() 
         .output()
         .unwrap();
     assert_fails(&output, 2, &["--bucket"]);
+}
+
+#[test]
+fn provision_changes_nothing_where_the_answer_is_about_other_buckets() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = support::runtime();
+    let (asked, requests) = (Arc::new(Mutex::new(Vec::new())), Router::new());
+    let log = Arc::clone(&asked);
+    // A server that heeds neither name nor organization: a bucket of another name, and of another organization.
+    let answer = move |request: axum::extract::Request| async move {
+        log.lock().unwrap().push(format!("{} {}", request.method(), request.uri().path()));
+        let rules = r#"[{"type":"expire","everySeconds":604800,"shardGroupDurationSeconds":3600}]"#;
+        let bucket =
+            |id, org, name| format!(r#"{{"id":"{id}","orgID":"{org}","name":"{name}","retentionRules":{rules}}}"#);
+        match request.uri().path() {
+            "/api/v2/orgs" => r#"{"orgs":[{"id":"0a","name":"else"},{"id":"0b","name":"tickflux"}]}"#.to_owned(),
+            _ => format!(r#"{{"buckets":[{},{}]}}"#, bucket("1", "0b", "_monitoring"), bucket("2", "0a", "ticks")),
+        }
+    };
+    let address = runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async { axum::serve(listener, requests.fallback(answer)).await });
+        address
+    });
+    let store = format!("http://{address}");
+    assert_eq!(tickflux(folder.path(), &["provision", "--force", "--store", &store]).status.code(), Some(0));
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked[..], ["GET /api/v2/buckets", "GET /api/v2/orgs", "POST /api/v2/buckets"]);
 }

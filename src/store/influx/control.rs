@@ -136,6 +136,12 @@ impl Influx {
     ///
     /// Safe: run it again.
     pub async fn provision(&self, force: bool) -> Result<Provisioned, StoreError> {
+        // InfluxDB would make a bucket without a name.
+        if self.bucket.is_empty() || self.org.is_empty() {
+            return Err(StoreError::Settings(
+                "a bucket and its organization have names: see --bucket and --org".to_owned(),
+            ));
+        }
         let found = self.find_bucket().await?;
         if found.as_ref().is_some_and(Bucket::is_as_wanted) {
             return Ok(Provisioned::Unchanged);
