@@ -13,6 +13,8 @@
 #   TICKFLUX_FLUX_DIR    where the files of flux/ go, with this bucket's name in them (default: nowhere)
 #   TICKFLUX_FORCE=1     shorten the retention of a bucket that keeps more than 24 h; its older data is then deleted
 #
+# `init.sh --check` looks at the settings only, without InfluxDB.
+#
 # Gives TICKFLUX_TOKEN_DIR/capture.token (reads and writes this bucket) and people.token (reads it), mode 0400.
 # A token file that still works stays as it is. InfluxDB 2.9 keeps only hashes of tokens, so one that is lost cannot be
 # read back: it is replaced, and the old authorization is deleted once the new one works and its file is written.
@@ -327,9 +329,14 @@ render_flux() {
     say "Flux files in $flux_dir: ask the bucket $bucket"
 }
 
+check_bucket_name
+case "${1:-}" in
+    '') ;;
+    --check) exit ;;
+    *) die "$1 is unknown here: settings are environment variables, see the head of this file." ;;
+esac
 command -v influx >/dev/null || die 'the influx CLI is not on PATH: install influxdb2-cli, or run this in the InfluxDB container.'
 command -v flock >/dev/null || die 'flock is not on PATH: install util-linux.'
-check_bucket_name
 
 scratch="$(mktemp -d)" || die 'cannot make a temporary folder: make room, or set TMPDIR.'
 readonly scratch
