@@ -160,6 +160,9 @@ keep() {
     return 1
 }
 
+# is_text FILE TEXT: does the file hold that text already?
+is_text() { [ -f "$1" ] && [ "$(<"$1")" = "$2" ]; }
+
 cannot_keep() { die "cannot write $1: $(reason): make room, make the folder writable, or set $2 to another one."; }
 
 # One run at a time: what one finds missing the other may be making.
@@ -200,7 +203,9 @@ claim_folder() {
         folder="${folder//[[:space:]]/}"
         keep "$token_dir/folder.id" 0644 <<<"$folder" || cannot_keep "$token_dir/folder.id" TICKFLUX_TOKEN_DIR
     fi
-    keep "$token_dir/owner" 0644 <<<"$org_id $bucket_id" || cannot_keep "$token_dir/owner" TICKFLUX_TOKEN_DIR
+    # What is right is not written again: a full disk stops only who has something to write.
+    is_text "$token_dir/owner" "$org_id $bucket_id" ||
+        keep "$token_dir/owner" 0644 <<<"$org_id $bucket_id" || cannot_keep "$token_dir/owner" TICKFLUX_TOKEN_DIR
 }
 
 # --- the tokens ------------------------------------------------------------------------------------------------
@@ -324,7 +329,8 @@ render_flux() {
             text+="$line"$'\n'
         done <"$from"
         [[ $text == *$'\n'"$parameter"$'\n'* ]] || die "$from has no line: bucket = \"ticks\". Take the file of this version."
-        printf '%s' "$text" | keep "$flux_dir/${from##*/}" 0644 || cannot_keep "$flux_dir/${from##*/}" TICKFLUX_FLUX_DIR
+        is_text "$flux_dir/${from##*/}" "${text%$'\n'}" ||
+            keep "$flux_dir/${from##*/}" 0644 <<<"${text%$'\n'}" || cannot_keep "$flux_dir/${from##*/}" TICKFLUX_FLUX_DIR
     done
     say "Flux files in $flux_dir: ask the bucket $bucket"
 }
