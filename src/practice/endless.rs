@@ -84,15 +84,11 @@ impl Endless {
         let first_id = first_id.saturating_add(self.trades.saturating_mul(window.unsigned_abs()));
         let begin_ms = window.saturating_mul(self.window_ms);
         let ticks = self.wandered(symbol, first_ticks(symbol, &mut own), begin_ms);
-        let mut market = SymbolMarket {
-            symbol: symbol.clone(),
-            rng: self.draw(symbol, window),
-            next_id: first_id,
-            ticks,
-            wait_ms: wait_ms(self.trades as f64 * 1_000.0 / self.window_ms as f64),
-            next_ms: 0.0,
-            event_ms: 0,
-        };
+        let mut rng = self.draw(symbol, window);
+        let wait_ms = wait_ms(self.trades as f64 * 1_000.0 / self.window_ms as f64);
+        let next_ms = rng.f64() * wait_ms;
+        let mut market =
+            SymbolMarket { symbol: symbol.clone(), rng, next_id: first_id, ticks, wait_ms, next_ms, event_ms: 0 };
         let trades = usize::try_from(self.trades).unwrap_or(usize::MAX);
         let mut prints = Vec::new();
         while prints.len() < trades {
