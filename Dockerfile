@@ -1,14 +1,14 @@
-# syntax=docker/dockerfile:1
-
-FROM rust:1.95-slim-bookworm AS build
+FROM rust:1.95.0-slim-bookworm AS build
 WORKDIR /src
+# A stripped binary has 10 MB instead of 50; who wants a profile builds on the host.
+ENV CARGO_PROFILE_RELEASE_STRIP=symbols
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --release --locked && \
     install target/release/tickflux /usr/local/bin/tickflux
 
-FROM debian:bookworm-slim
+FROM debian:12.14-slim
 RUN apt-get update && \
     apt-get install -y --no-install-recommends ca-certificates && \
     rm -rf /var/lib/apt/lists/* && \

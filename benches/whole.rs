@@ -21,6 +21,7 @@ use baseline::{Baseline, baseline};
 use feeder::{BUSY, Frames, Pace, prints, serve};
 use serde_json::Value;
 use support::influxd::{Influxd, TOKEN};
+use support::witness::Witness;
 use support::{exchange, now};
 use tickflux::practice::tape::Print;
 
@@ -108,6 +109,7 @@ fn of(runs: &[Run], figure: impl Fn(&Run) -> f64) -> f64 {
 }
 
 fn throughput(influxd: &Influxd) {
+    let Some(witness) = Witness::find() else { std::process::exit(2) };
     let (mut ceilings, mut runs) = (CEILING_LINES.map(|_| Vec::new()), Vec::new());
     let (mut ratios, mut baselines) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
@@ -123,7 +125,7 @@ fn throughput(influxd: &Influxd) {
         ratios.push(run.number("trades_per_second") / best);
         runs.push(run);
         let bucket = format!("baseline-{round}");
-        baselines.push(in_bucket(influxd, &bucket, || baseline(influxd, &bucket)));
+        baselines.push(in_bucket(influxd, &bucket, || baseline(&witness, influxd, &bucket)));
     }
     println!("\n## {TRADES} trades at full speed into InfluxDB, outbox on, medians of {ROUNDS} interleaved rounds\n");
     for (rates, lines) in ceilings.into_iter().zip(CEILING_LINES) {
@@ -236,11 +238,6 @@ fn symbols(influxd: &Influxd) {
 }
 
 fn main() {
-    if let Some((name, rest)) = std::env::args().skip(1).collect::<Vec<_>>().split_first()
-        && name == baseline::NAME
-    {
-        return baseline::run(rest);
-    }
     // Cargo passes its own flags, too.
     let wanted: Vec<_> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let Some(influxd) = Influxd::start() else { std::process::exit(2) };

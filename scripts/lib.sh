@@ -47,3 +47,13 @@ lock() {
     say "another process is building $1: waiting for it"
     flock "$lock_fd"
 }
+
+# Prints a port of 127.0.0.1 that nobody listens on.
+free_port() {
+    local port
+    for _ in {1..100}; do
+        port=$((20000 + RANDOM % 10000))
+        (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { printf '%s\n' "$port"; return; }
+    done
+    die 'no free port between 20000 and 30000 on 127.0.0.1: close something that listens there.'
+}

@@ -14,6 +14,7 @@ mod gaps;
 mod health;
 mod high_low;
 mod latest;
+mod names;
 mod provision;
 mod report;
 mod settings;

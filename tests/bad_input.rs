@@ -7,8 +7,10 @@ mod support;
 use std::fs;
 use std::path::Path;
 use std::process::Output;
+use std::sync::{Arc, Mutex};
 
-use support::influxd::{BUCKET, Influxd, free_port};
+use axum::Router;
+use support::influxd::{BUCKET, Influxd, ORG, free_port};
 use support::{minute_ago, now, practice, tickflux, trade};
 use tickflux::store::sqlite::Sqlite;
 use tickflux::store::{Attempt, Store};
@@ -56,6 +58,16 @@ fn usage_that_cannot_be_read() {
     assert_fails(&run(&["capture", "--stream-url", "https://x"]), 2, &["--stream-url https://x", "ws://"]);
     assert_fails(&run(&["capture", "--rest-url", "nonsense"]), 2, &["--rest-url nonsense"]);
     assert_fails(&run(&["capture", "--duration", "soon"]), 2, &["soon"]);
+    for time in ["10000000years", "11years", "18446744073709551615s"] {
+        for flag in ["--duration", "--idle-timeout", "--backfill"] {
+            assert_fails(&run(&["capture", flag, time]), 2, &[flag, time, "ten years"]);
+        }
+        assert_fails(&run(&["gaps", "--since", time]), 2, &["--since", time]);
+        assert_fails(&run(&["candles", "BTCUSDT", "--since", time]), 2, &["--since", time]);
+        assert_fails(&run(&["exchange", "--cut-every", time]), 2, &["--cut-every", time, "ten years"]);
+    }
+    assert_fails(&run(&["exchange", "--rate", "1000001"]), 2, &["--rate", "1000000"]);
+    assert_fails(&run(&["exchange", "--trades", "100000001", "--speed", "max"]), 2, &["--trades", "100000000"]);
     assert_fails(&run(&["exchange", "--speed", "0"]), 2, &["above zero"]);
     assert_fails(&run(&["exchange", "--speed", "max"]), 2, &["--trades"]);
     assert_fails(&run(&["nonsense"]), 2, &["nonsense", "--help"]);
@@ -191,4 +203,80 @@ fn a_bucket_with_another_retention_is_warned_of_and_changed_only_by_force() {
             String::from_utf8_lossy(&output.stderr)
         );
     }
+}
+
+#[test]
+fn provision_touches_no_bucket_whose_name_and_organization_it_did_not_compare() {
+    let Some(influxd) = Influxd::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| tickflux(folder.path(), &[args, &["--store", &influxd.url]].concat());
+    influxd.influx_ok(&["org", "create", "--name", "other"]);
+    influxd.influx_ok(&["bucket", "create", "--name", "week", "--org", "other", "--retention", "168h"]);
+    let all = || {
+        let list = |org| influxd.influx_ok(&["bucket", "list", "--org", org, "--json"]);
+        (list(ORG), list("other"))
+    };
+    let before = all();
+    for bucket in ["", " ", "_monitoring", "_tasks", "-week", "week\n", "\tweek", "a\"b"] {
+        let bucket = format!("--bucket={bucket}");
+        assert_fails(&run(&["provision", "--force", &bucket]), 2, &["--bucket", "is not a name for it"]);
+        assert_fails(&run(&["latest", &bucket]), 2, &["--bucket", "is not a name for it"]);
+    }
+    for org in ["", "  ", "a\nb"] {
+        let org = format!("--org={org}");
+        assert_fails(&run(&["provision", "--force", &org]), 2, &["--org", "is not a name for it"]);
+        let capture = ["capture", "--rest-url", "http://127.0.0.1:9", &org];
+        assert_fails(&run(&capture), 2, &["--org", "is not a name for it"]);
+    }
+    // An empty name, past the command line: InfluxDB lists every bucket for it, and would make one.
+    let runtime = support::runtime();
+    assert!(runtime.block_on(influxd.store("", "binance").provision(true)).is_err());
+    assert_eq!(all(), before);
+    let audit = runtime.block_on(influxd.store("", "binance").check());
+    assert!(
+        audit.is_err() || audit.is_ok_and(|checked| checked.warnings.iter().all(|warning| !warning.contains("keeps")))
+    );
+
+    // The same name in another organization is another bucket.
+    assert_eq!(run(&["provision", "--force", "--bucket", "week"]).status.code(), Some(0));
+    let after = all();
+    assert_eq!(after.1, before.1);
+    assert!(after.0.contains("\"week\"") && !before.0.contains("\"week\""), "{}", after.0);
+    // The environment is no way around it.
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_tickflux"))
+        .args(["provision", "--force", "--store", &influxd.url])
+        .env_clear()
+        .envs([("INFLUX_TOKEN", support::influxd::TOKEN), ("INFLUX_BUCKET_NAME", "")])
+        .output()
+        .unwrap();
+    assert_fails(&output, 2, &["--bucket"]);
+}
+
+#[test]
+fn provision_changes_nothing_where_the_answer_is_about_other_buckets() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = support::runtime();
+    let (asked, requests) = (Arc::new(Mutex::new(Vec::new())), Router::new());
+    let log = Arc::clone(&asked);
+    // A server that heeds neither name nor organization: a bucket of another name, and of another organization.
+    let answer = move |request: axum::extract::Request| async move {
+        log.lock().unwrap().push(format!("{} {}", request.method(), request.uri().path()));
+        let rules = r#"[{"type":"expire","everySeconds":604800,"shardGroupDurationSeconds":3600}]"#;
+        let bucket =
+            |id, org, name| format!(r#"{{"id":"{id}","orgID":"{org}","name":"{name}","retentionRules":{rules}}}"#);
+        match request.uri().path() {
+            "/api/v2/orgs" => r#"{"orgs":[{"id":"0a","name":"else"},{"id":"0b","name":"tickflux"}]}"#.to_owned(),
+            _ => format!(r#"{{"buckets":[{},{}]}}"#, bucket("1", "0b", "_monitoring"), bucket("2", "0a", "ticks")),
+        }
+    };
+    let address = runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async { axum::serve(listener, requests.fallback(answer)).await });
+        address
+    });
+    let store = format!("http://{address}");
+    assert_eq!(tickflux(folder.path(), &["provision", "--force", "--store", &store]).status.code(), Some(0));
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked[..], ["GET /api/v2/buckets", "GET /api/v2/orgs", "POST /api/v2/buckets"]);
 }

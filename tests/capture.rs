@@ -11,10 +11,12 @@ use std::path::Path;
 use std::process::Output;
 
 use serde_json::Value;
-use support::influxd::{BUCKET, Influxd, ORG, TOKEN, free_port};
+use support::influxd::{BUCKET, Influxd, free_port};
 use support::trades::{Trades, exchanges_list, sqlite_trades};
+use support::witness::Witness;
 use support::{minute_ago, practice, runtime, summary, tickflux, trade};
 use tickflux::practice::Running;
+use tickflux::practice::faults::Faults;
 
 /// Captures from a stream; ends after two minutes at the latest, so that a fault is not a wait without an end.
 fn capture_from(folder: &Path, stream: SocketAddr, rest: SocketAddr, store: &str, more: &[&str]) -> Output {
@@ -119,6 +121,24 @@ fn a_session_that_was_recorded_replays_as_it_was() {
 }
 
 #[test]
+fn a_recording_with_messages_that_were_refused_can_be_replayed() {
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let faults = Faults { seed: 3, malformed: 0.2, ..Faults::default() };
+    let exchange = runtime.block_on(practice::start_with(practice::market(18, 2_000), faults));
+    let output = capture(folder.path(), &exchange, "sqlite:first.db", &["--count", "2000", "--record", "bad.txt.gz"]);
+    let dead = summary(&output)["dead_letters"].as_u64().unwrap();
+    assert!(output.status.code() == Some(1) && dead > 100, "{dead} {}", String::from_utf8_lossy(&output.stderr));
+
+    let again = runtime.block_on(practice::start(practice::replay(&folder.path().join("bad.txt.gz"))));
+    let refused = again.refused().unwrap();
+    // An empty message and one that is JSON of something else may be no dead letter.
+    assert!(refused.messages > 50 && refused.first.as_str().starts_with("line "), "{refused:?}");
+    assert_clean(&capture(folder.path(), &again, "sqlite:again.db", &["--count", "2000"]), 2_000);
+    let ids = |name: &str| sqlite_trades(&folder.path().join(name)).into_keys().collect::<Vec<_>>();
+    assert_eq!(ids("again.db"), ids("first.db"));
+}
+
+#[test]
 fn two_captures_of_the_same_symbols_store_each_trade_once() {
     let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
     let exchange = runtime.block_on(practice::start(practice::live_market(14, 5_000.0)));
@@ -210,42 +230,24 @@ fn trades_held_while_the_store_is_away_are_stored_when_it_comes_back() {
 
 #[test]
 fn an_unrelated_client_reads_what_tickflux_wrote_and_the_pack_reads_what_it_wrote() {
-    let Some(influxd) = Influxd::start() else { return };
+    let (Some(witness), Some(influxd)) = (Witness::find(), Influxd::start()) else { return };
     let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
     let exchange = runtime.block_on(practice::start(practice::market(16, 1_000)));
     assert_clean(&capture(folder.path(), &exchange, &influxd.url, &["--count", "1000"]), 1_000);
-    let client = influxdb2::Client::new(&influxd.url, ORG, TOKEN);
-    let query = influxdb2::models::Query::new(format!(
-        "from(bucket: \"{BUCKET}\") |> range(start: -24h, stop: 1h) |> filter(fn: (r) => r._field == \"price\")"
-    ));
-    let records = runtime.block_on(client.query_raw(Some(query))).unwrap();
-    let prices: Vec<_> = records
+    let found = witness.run(&influxd, BUCKET, &["prices"], "");
+    let mut found: Vec<_> = found.lines().collect();
+    let list = exchanges_list(&exchange);
+    let mut expected: Vec<_> = list
         .iter()
-        .map(|record| match &record.values["_value"] {
-            influxdb2_structmap::value::Value::String(text) => text.clone(),
-            other => panic!("{other:?}"),
-        })
+        .map(|((symbol, id), (ms, price, ..))| format!("{symbol} {} {price}", ms * 1_000_000 + (id % 1_000_000) as i64))
         .collect();
-    let mut expected: Vec<_> = exchanges_list(&exchange).into_values().map(|trade| trade.1).collect();
-    let mut found = prices;
     found.sort();
     expected.sort();
     assert_eq!(found, expected);
 
     let ms = minute_ago(1);
-    let point = influxdb2::models::DataPoint::builder("trade")
-        .tag("exchange", "witness")
-        .tag("symbol", "BTCUSDT")
-        .field("price", "61837.63000000")
-        .field("price_float", 61837.63)
-        .field("quantity", "0.02000000")
-        .field("quantity_float", 0.02)
-        .field("trade_id", 3_735_683_259_i64)
-        .field("buyer_is_maker", true)
-        .timestamp(ms * 1_000_000 + 683_259)
-        .build()
-        .unwrap();
-    runtime.block_on(client.write(BUCKET, futures_util::stream::iter([point]))).unwrap();
+    let trade = format!(r#"{{"s":"BTCUSDT","t":3735683259,"p":"61837.63000000","q":"0.02000000","T":{ms},"m":true}}"#);
+    witness.run(&influxd, BUCKET, &["write"], &trade);
     let args = ["latest", "--exchange", "witness", "--store", &influxd.url, "--format", "json"];
     let answer: Value = serde_json::from_slice(&tickflux(folder.path(), &args).stdout).unwrap();
     assert_eq!(answer["trade_id"], 3_735_683_259_u64);

@@ -11,6 +11,8 @@ mod faults;
 mod kit;
 #[path = "practice/lifetime.rs"]
 mod lifetime;
+#[path = "practice/limits.rs"]
+mod limits;
 #[path = "practice/replay.rs"]
 mod replay;
 #[path = "practice/rest.rs"]

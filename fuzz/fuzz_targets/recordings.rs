@@ -9,7 +9,7 @@ use tickflux::trade::TradeTime;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(now) = TradeTime::from_ms(1_800_000_000_000) else { return };
-    if let Ok(session) = read(bytes, Path::new("fuzz"), None, now) {
+    if let Ok(session) = read(bytes, Path::new("fuzz"), None, now, 1_000) {
         assert!(!session.prints.is_empty());
     }
 });

@@ -13,6 +13,7 @@ use super::settings::{DEFAULT_EXCHANGE, DEFAULT_OUTBOX, Purpose, StoreArgs, now}
 use super::signals::stop_on_signals;
 use super::status::StatusLine;
 use super::stderr::{notice, start_logs};
+use super::time::duration;
 use super::{Answer, Failure};
 use crate::binance::rest::Rest;
 use crate::binance::{DEFAULT_REST_URL, DEFAULT_STREAM_URL};
@@ -47,7 +48,7 @@ pub(super) struct CaptureArgs {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
     connections: u8,
     /// Replace a connection that had no trade at all for so long
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     idle_timeout: Duration,
     /// Folder for what is not stored yet, with the ledger of what is, and for dead letters
     #[arg(long, env = "TICKFLUX_OUTBOX", value_name = "DIR", default_value = DEFAULT_OUTBOX)]
@@ -62,10 +63,10 @@ pub(super) struct CaptureArgs {
     #[arg(long, value_name = "N")]
     count: Option<u64>,
     /// Stop after so long, such as 30s
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
     /// Fetch what happened in so long before the start, too, such as 6h
-    #[arg(long, value_name = "TIME", conflicts_with = "no_repair", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", conflicts_with = "no_repair", value_parser = duration)]
     backfill: Option<Duration>,
     /// Report holes without repairing them from the exchange's history
     #[arg(long)]

@@ -12,8 +12,12 @@ use super::settings::now;
 use super::signals::stop_on_signals;
 use super::stderr::start_logs;
 use super::{Answer, Failure};
-use crate::practice::{self, Config, ExchangeError, Source, Speed};
+use crate::practice::replay::ReplayError;
+use crate::practice::{self, Config, ExchangeError, Source, Speed, TRADES_PER_SECOND_MAX};
 use crate::trade::Symbol;
+
+/// Trades of the time before the start that REST has, so that a capture can repair what it missed of a restart.
+const PAST: usize = 200_000;
 
 /// What to trade, or what to replay.
 #[derive(Debug, Args)]
@@ -28,9 +32,9 @@ pub(super) struct ExchangeArgs {
     #[arg(long, default_value_t = 1, conflicts_with = "replay")]
     seed: u64,
     /// Trades a second in the mean, over all symbols
-    #[arg(long, default_value = "100", value_parser = positive, conflicts_with = "replay")]
+    #[arg(long, default_value = "100", value_parser = rate, conflicts_with = "replay")]
     rate: f64,
-    /// Stop trading after so many
+    /// Begin now and stop after so many; otherwise the market was always there, and goes on after a restart
     #[arg(long, value_name = "N", conflicts_with = "replay")]
     trades: Option<u64>,
     /// Replay a recorded session: lines of `recv_ns message`, compressed or not
@@ -45,6 +49,9 @@ pub(super) struct ExchangeArgs {
     /// Trades to keep for REST and slow readers
     #[arg(long, value_name = "N", default_value_t = 2_000_000)]
     history: usize,
+    /// Answer historicalTrades with 404, as Binance's hosts for market data only do
+    #[arg(long)]
+    market_data_only: bool,
     #[command(flatten)]
     faults: FaultArgs,
 }
@@ -55,6 +62,11 @@ impl FromStr for Speed {
     fn from_str(text: &str) -> Result<Self, String> {
         if text == "max" { Ok(Self::Max) } else { positive(text).map(Self::Times) }
     }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let wanted = || format!("expected a number above zero, {TRADES_PER_SECOND_MAX} at most");
+    positive(text).ok().filter(|rate| *rate <= TRADES_PER_SECOND_MAX).ok_or_else(wanted)
 }
 
 fn positive(text: &str) -> Result<f64, String> {
@@ -75,13 +87,20 @@ pub(super) async fn run(args: ExchangeArgs) -> Result<Answer, Failure> {
         },
     };
     let is_replay = matches!(source, Source::Replay { .. });
-    let config = Config { history: args.history, faults: args.faults.faults()?, ..Config::new(source, now) };
+    let config = Config {
+        history: args.history,
+        past: PAST,
+        market_data_only: args.market_data_only,
+        faults: args.faults.faults()?,
+        ..Config::new(source, now)
+    };
     let mut stop = stop_on_signals()?;
     let running = practice::start(args.listen, config).await.map_err(failure)?;
     let address = running.address();
     say(format!("listening on {address}: --stream-url ws://{address} --rest-url http://{address}"))?;
     if is_replay {
         say(format!("times are moved by {} minutes", running.shift_minutes()))?;
+        running.refused().map_or(Ok(()), |refused| say(format!("messages passed over: {refused}")))?;
     }
     // Ends with the signal; its sender lives as long as the program.
     let _ = stop.wait_for(|stop| *stop).await;
@@ -91,9 +110,11 @@ pub(super) async fn run(args: ExchangeArgs) -> Result<Answer, Failure> {
 
 pub(super) fn failure(error: ExchangeError) -> Failure {
     match error {
-        ExchangeError::Listen { .. } | ExchangeError::Replay(_) => Failure::Unusable(error.to_string()),
-        ExchangeError::Market(_) | ExchangeError::Endless | ExchangeError::History { .. } => {
+        ExchangeError::Market(_)
+        | ExchangeError::Endless
+        | ExchangeError::Replay(ReplayError::TooLong { .. } | ReplayError::Shift { .. }) => {
             Failure::Usage(error.to_string())
         }
+        ExchangeError::Listen { .. } | ExchangeError::Replay(_) => Failure::Unusable(error.to_string()),
     }
 }

@@ -1,5 +1,7 @@
 //! Faults of the practice exchange: flags, or a plan in a file with the same names.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,8 +9,12 @@ use clap::Args;
 use serde::{Deserialize, Deserializer};
 
 use super::Failure;
+use super::time::duration;
 use crate::practice::faults::Faults;
+use crate::text::Excerpt;
 
+/// Bytes of a plan, at most: every flag's name and value fit many times.
+const PLAN_BYTES_MAX: u64 = 64 << 10;
 /// How long a silent connection keeps silent, unless told otherwise.
 const SILENCE: Duration = Duration::from_secs(5);
 
@@ -25,7 +31,7 @@ pub(super) struct FaultArgs {
     #[arg(long, value_name = "N")]
     fault_seed: Option<u64>,
     /// Nothing goes wrong any more after so long
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     #[serde(deserialize_with = "time")]
     faults_for: Option<Duration>,
     /// Share of trades that streams drop
@@ -45,30 +51,30 @@ pub(super) struct FaultArgs {
     #[serde(deserialize_with = "read_share")]
     malformed: Option<f64>,
     /// A connection breaks after so long
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     #[serde(deserialize_with = "time")]
     cut_every: Option<Duration>,
     /// A connection falls silent every so often, without closing
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     #[serde(deserialize_with = "time")]
     silence_every: Option<Duration>,
     /// How long it is silent [default: 5s]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     #[serde(deserialize_with = "time")]
     silence: Option<Duration>,
     /// A connection announces its end after so long (serverShutdown), and closes 5 s later
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     #[serde(deserialize_with = "time")]
     shutdown_every: Option<Duration>,
     /// Every symbol's ids begin again at 1 after so many trades
     #[arg(long, value_name = "N")]
     reset_after: Option<u64>,
     /// REST answers take so long
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     #[serde(deserialize_with = "time")]
     rest_delay: Option<Duration>,
     /// REST has trades only after so long
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     #[serde(deserialize_with = "time")]
     rest_lag: Option<Duration>,
     /// Share of REST pages that hold fewer trades than there are
@@ -79,6 +85,10 @@ pub(super) struct FaultArgs {
     #[arg(long, value_name = "SHARE", value_parser = share)]
     #[serde(deserialize_with = "read_share")]
     rest_shifted: Option<f64>,
+    /// Share of REST pages with a row whose price is 0
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    #[serde(deserialize_with = "read_share")]
+    rest_bad_row: Option<f64>,
     /// Share of REST requests answered with 429
     #[arg(long, value_name = "SHARE", value_parser = share)]
     #[serde(deserialize_with = "read_share")]
@@ -95,6 +105,9 @@ pub(super) struct FaultArgs {
     #[arg(long, value_name = "SHARE", value_parser = share)]
     #[serde(deserialize_with = "read_share")]
     rest_451: Option<f64>,
+    /// Every opening of a stream is answered with 451, as from a restricted location
+    #[arg(long)]
+    stream_451: bool,
 }
 
 impl FaultArgs {
@@ -118,6 +131,8 @@ impl FaultArgs {
             rest_lag: self.rest_lag.or(plan.rest_lag).unwrap_or_default(),
             rest_short: self.rest_short.or(plan.rest_short).unwrap_or_default(),
             rest_shifted: self.rest_shifted.or(plan.rest_shifted).unwrap_or_default(),
+            rest_bad_row: self.rest_bad_row.or(plan.rest_bad_row).unwrap_or_default(),
+            stream_451: self.stream_451 || plan.stream_451,
             rest_status: [
                 self.rest_429.or(plan.rest_429),
                 self.rest_418.or(plan.rest_418),
@@ -131,10 +146,15 @@ impl FaultArgs {
 
 fn read_plan(path: &Path) -> Result<FaultArgs, Failure> {
     let unusable = |why: &dyn std::fmt::Display| {
-        let path = path.display();
+        let (path, why) = (path.display(), Excerpt::of(&why.to_string()));
         Failure::Usage(format!("cannot use the plan {path}: {why}: give a JSON object such as {{\"drop\": \"5%\"}}"))
     };
-    let text = std::fs::read_to_string(path).map_err(|error| unusable(&error))?;
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| unusable(&error))?;
+    file.take(PLAN_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| unusable(&error))?;
+    if text.len() as u64 > PLAN_BYTES_MAX {
+        return Err(unusable(&format!("more than {PLAN_BYTES_MAX} bytes")));
+    }
     // Serde takes an array for a struct, too.
     let object: serde_json::Map<_, _> = serde_json::from_str(&text).map_err(|error| unusable(&error))?;
     serde_json::from_value(object.into()).map_err(|error| unusable(&error))
@@ -157,7 +177,7 @@ fn read_share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>,
 
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
+    duration(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
 #[cfg(test)]
@@ -187,10 +207,15 @@ mod tests {
     #[test]
     fn a_plan_that_is_none_says_so() {
         let plan = tempfile::NamedTempFile::new().unwrap();
-        for text in ["", "[]", r#"{"dorp": "5%"}"#, r#"{"drop": 5}"#, r#"{"drop": "5"}"#] {
+        let wrong =
+            ["", "[]", r#"{"dorp": "5%"}"#, r#"{"drop": 5}"#, r#"{"drop": "5"}"#, r#"{"cut-every": "11years"}"#];
+        let too_long = format!(r#"{{"drop": "5%"{}}}"#, " ".repeat(64 << 10));
+        for text in wrong.into_iter().chain([too_long.as_str()]) {
             std::fs::write(plan.path(), text).unwrap();
             let faults = FaultArgs { faults: Some(plan.path().to_owned()), ..FaultArgs::default() };
             assert!(faults.faults().unwrap_err().to_string().contains("cannot use the plan"), "{text}");
         }
+        let endless = FaultArgs { faults: Some("/dev/zero".into()), ..FaultArgs::default() };
+        assert!(endless.faults().unwrap_err().to_string().contains("65536 bytes"));
     }
 }

@@ -11,6 +11,7 @@ use super::report::{TableRow, print};
 use super::settings::{DEFAULT_OUTBOX, Purpose, QuestionArgs, default_exchange, now, searched};
 use super::signals::stop_on_signals;
 use super::stderr::{notice, start_logs};
+use super::time::duration;
 use super::{Answer, Failure};
 use crate::binance::DEFAULT_REST_URL;
 use crate::binance::rest::Rest;
@@ -29,7 +30,7 @@ pub(super) struct GapsArgs {
     /// Symbols such as BTCUSDT; every stored one if none is given
     symbols: Vec<Symbol>,
     /// How far back, 24h at most
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
     since: Duration,
     /// Fetch what is missing from the exchange's history first (of --exchange, or of binance)
     #[arg(long)]

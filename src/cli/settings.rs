@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Failure;
+use super::names::{check_bucket, check_org};
 use super::report::{Format, FormatArgs};
 use super::stderr::notice;
 use crate::store::influx::{Credentials, Influx, InfluxSettings, Token};
@@ -96,6 +97,8 @@ impl StoreArgs {
             let why = format!("--store {url} is not an InfluxDB: it is sqlite:PATH or http(s)://HOST:PORT");
             return Err(Failure::Usage(why));
         }
+        check_org(&self.org)?;
+        check_bucket(&self.bucket)?;
         let settings = InfluxSettings {
             url: url.to_owned(),
             org: self.org.clone(),

@@ -1,4 +1,6 @@
-//! Times on the command line: RFC 3339, or `-5m` for five minutes ago.
+//! Times on the command line: RFC 3339, or `-5m` for five minutes ago; and how long something lasts.
+
+use std::time::Duration;
 
 use chrono::DateTime;
 
@@ -6,6 +8,8 @@ use super::Failure;
 use crate::store::{Interval, RETENTION_MS};
 use crate::trade::TradeTime;
 
+/// Nothing that a flag speaks of lasts longer: ten years.
+const DURATION_MAX: Duration = Duration::from_secs(10 * 31_557_600);
 /// An exchange's clock may be ahead of ours by so much.
 const CLOCK_MARGIN_MS: i64 = 5_000;
 
@@ -45,10 +49,19 @@ impl TimeArg {
     }
 }
 
+/// Reads how long something lasts, for every flag that says so: `30s`, `1h30m`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration <= DURATION_MAX => Ok(duration),
+        Ok(_) | Err(humantime::DurationError::NumberOverflow) => Err("longer than ten years".to_owned()),
+        Err(_) => Err("expected a duration such as 30s or 1h30m".to_owned()),
+    }
+}
+
 /// Reads how long a candle is, or how far candles go back.
 pub(super) fn interval(text: &str) -> Result<Interval, String> {
-    let duration = humantime::parse_duration(text).ok();
-    duration
+    duration(text)
+        .ok()
         .and_then(|duration| Interval::try_from(duration).ok())
         .ok_or_else(|| format!("{text:?} is not a duration of 1s to 24h in whole milliseconds: write 1m, or 1h30m"))
 }
@@ -87,6 +100,26 @@ mod tests {
             assert!(line.contains("-5m for five minutes ago"), "{text}: {line}");
         }
         assert!(TimeArg::parse("1969-01-01T00:00:00Z").is_err());
+    }
+
+    #[test]
+    fn a_duration_has_units_and_lasts_ten_years_at_most() {
+        for (text, seconds) in [("30s", 30), ("1h30m", 5_400), ("0s", 0), ("10years", 315_576_000)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "5", "-5s", "soon", "s", "1h -1m"] {
+            assert!(duration(text).unwrap_err().contains("such as"), "{text}");
+        }
+        for text in [
+            "10years 1ns",
+            "11years",
+            "10000000years",
+            "18446744073709551615s",
+            "99999999999999999999s",
+            "584542046091years",
+        ] {
+            assert!(duration(text).unwrap_err().contains("ten years"), "{text}");
+        }
     }
 
     #[test]

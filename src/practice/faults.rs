@@ -52,6 +52,10 @@ pub struct Faults {
     pub rest_short: f64,
     /// Share of pages that begin later than asked.
     pub rest_shifted: f64,
+    /// Share of pages with a row whose price is 0, as an exchange's history has had.
+    pub rest_bad_row: f64,
+    /// Every opening of a stream is answered with 451.
+    pub stream_451: bool,
     /// Share of requests that are answered with a status: 429, 418, 500, 451.
     pub rest_status: [f64; 4],
 }
@@ -154,7 +158,7 @@ impl ConnectionFaults {
         let at = self.due.iter().position(|(at, _)| *at <= age)?;
         let (_, fault) = self.due.swap_remove(at);
         if let (ConnectionFault::Silence(time), Some(every)) = (fault, self.silence_every) {
-            self.due.push((age + time + every, fault));
+            self.due.push((age.saturating_add(time).saturating_add(every), fault));
         }
         Some(fault)
     }
@@ -211,6 +215,12 @@ impl RestFaults {
         } else {
             None
         }
+    }
+
+    /// Which of a page's `rows` is bad, if one is.
+    pub(super) fn bad_row(&mut self, rows: usize) -> Option<usize> {
+        let share = self.faults.rest_bad_row;
+        (rows > 0 && share > 0.0 && self.rng.f64() < share).then(|| self.rng.usize(..rows))
     }
 }
 

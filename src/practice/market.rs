@@ -20,7 +20,7 @@ const QUIET_MAX_MS: f64 = 4_000.0;
 /// At most a million trades a second and symbol.
 const WAIT_MIN_MS: f64 = SWEEP_MEAN / 1_000.0;
 /// Prices stay within these many ticks of 0.01.
-const TICKS: std::ops::RangeInclusive<u64> = 1_000..=99_999_999;
+pub(super) const TICKS: std::ops::RangeInclusive<u64> = 1_000..=99_999_999;
 
 /// Every symbol's market.
 #[derive(Debug)]
@@ -28,36 +28,31 @@ pub struct Market {
     symbols: Vec<SymbolMarket>,
 }
 
+/// One symbol's market.
 #[derive(Debug)]
-struct SymbolMarket {
-    symbol: Symbol,
-    rng: fastrand::Rng,
-    next_id: u64,
-    ticks: u64,
+pub(super) struct SymbolMarket {
+    pub(super) symbol: Symbol,
+    pub(super) rng: fastrand::Rng,
+    pub(super) next_id: u64,
+    pub(super) ticks: u64,
     /// Mean time between takers.
-    wait_ms: f64,
+    pub(super) wait_ms: f64,
     /// When the next taker comes.
-    next_ms: f64,
+    pub(super) next_ms: f64,
     /// `E` of the last trades; it never falls.
-    event_ms: i64,
+    pub(super) event_ms: i64,
 }
 
 impl Market {
     /// A market of `symbols` that begins at `start` and makes
     /// `trades_per_second` in the mean, over all symbols; a million a symbol at most.
     pub fn new(symbols: &[Symbol], seed: u64, trades_per_second: f64, start: TradeTime) -> Self {
-        let wait_ms = SWEEP_MEAN * 1_000.0 * symbols.len() as f64 / trades_per_second;
-        // Without a wait, or with none that is a number, time would stand still.
-        let wait_ms = wait_ms.max(WAIT_MIN_MS);
+        let wait_ms = wait_ms(trades_per_second / symbols.len() as f64);
         let markets = symbols.iter().enumerate().map(|(at, symbol)| {
             let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(at as u64));
             // Ids of today's size, shortly before a multiple of a million.
             let next_id = 1_000_000 * (6_000 - at as u64 % 5_000 + rng.u64(0..500)) - rng.u64(50..500);
-            let ticks = match symbol.as_str() {
-                "BTCUSDT" => 8_700_000,
-                "ETHUSDT" => 290_000,
-                _ => rng.u64(10_000..5_000_000),
-            };
+            let ticks = first_ticks(symbol, &mut rng);
             SymbolMarket {
                 symbol: symbol.clone(),
                 rng,
@@ -89,9 +84,24 @@ impl Market {
     }
 }
 
+/// The mean time between takers when a symbol trades so often.
+pub(super) fn wait_ms(trades_per_second: f64) -> f64 {
+    // Without a wait, or with none that is a number, time would stand still.
+    (SWEEP_MEAN * 1_000.0 / trades_per_second).max(WAIT_MIN_MS)
+}
+
+/// The price at which a symbol begins, in ticks.
+pub(super) fn first_ticks(symbol: &Symbol, rng: &mut fastrand::Rng) -> u64 {
+    match symbol.as_str() {
+        "BTCUSDT" => 8_700_000,
+        "ETHUSDT" => 290_000,
+        _ => rng.u64(10_000..5_000_000),
+    }
+}
+
 impl SymbolMarket {
     /// One taker: fills of one millisecond and one side.
-    fn sweep(&mut self, into: &mut Vec<Print>) -> Result<(), TradeError> {
+    pub(super) fn sweep(&mut self, into: &mut Vec<Print>) -> Result<(), TradeError> {
         let time = TradeTime::from_ms(self.next_ms as i64)?;
         let fills = (1.0 - self.rng.f64()).powf(-SWEEP_TAIL).min(SWEEP_MAX) as u64;
         let buyer_is_maker = self.rng.bool();

@@ -1,9 +1,11 @@
 //! Recorded sessions: a file of lines `recv_ns message`, compressed or not.
 //!
 //! Ids, prices and quantities are kept byte for byte; only `T` and `E` move,
-//! by one constant of whole minutes.
+//! by one constant of whole minutes. A message that the capture refused stands
+//! in a recording, too: it is passed over and counted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
@@ -13,9 +15,12 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::tape::Print;
+use crate::text::Excerpt;
 use crate::trade::{Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime};
 
 const MINUTE_MS: i64 = 60_000;
+/// A trade whose `T` and receive time differ by more does not say when the session was.
+const DAY_MS: u64 = 86_400_000;
 /// A longer line is none of a recording.
 const LINE_BYTES_MAX: u64 = 1 << 20;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -39,15 +44,21 @@ pub enum ReplayError {
         /// Whole lines before the cut.
         lines: usize,
     },
-    /// A line is none of a recording.
-    #[error("{path} is not a recorded session: line {line}: {why}: expected lines of `recv_ns message`")]
+    /// Its first line is none of a recording.
+    #[error("{path} is not a recorded session: line 1: {why}: expected lines of `recv_ns message`")]
     Foreign {
         /// The recording.
         path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
         /// What is wrong with it.
-        why: String,
+        why: Excerpt,
+    },
+    /// Replayed trades all stay on the tape.
+    #[error("{path} has more than {most} trades, and no more are kept: give a larger --history")]
+    TooLong {
+        /// The recording.
+        path: PathBuf,
+        /// Trades kept.
+        most: usize,
     },
     /// The times cannot be moved so far.
     #[error("cannot move the times of {path} by {minutes} minutes: {source}: give another --shift")]
@@ -60,11 +71,28 @@ pub enum ReplayError {
         source: TradeError,
     },
     /// The recording holds no trade.
-    #[error("{path} holds no trade")]
+    #[error("{path} holds no trade{}", .refused.as_ref().map(|refused| format!(": {refused}")).unwrap_or_default())]
     Empty {
         /// The recording.
         path: PathBuf,
+        /// What it holds instead.
+        refused: Option<Refused>,
     },
+}
+
+/// Messages that are no trade of any exchange, such as those that a capture refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// How many.
+    pub messages: usize,
+    /// Where the first stands, and what is wrong with it.
+    pub first: Excerpt,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cannot be replayed: {}", self.messages, self.first)
+    }
 }
 
 /// A recorded session, checked and ready.
@@ -74,8 +102,10 @@ pub struct Session {
     pub prints: Vec<(u64, Print)>,
     /// The symbols in it.
     pub symbols: BTreeSet<Symbol>,
-    /// Messages that are not trades.
+    /// Messages that are not trades: acknowledgements, other events.
     pub passed_over: usize,
+    /// Messages that nobody can read as what they should be.
+    pub refused: Option<Refused>,
     /// Trades that were there before: a recording of two connections has many.
     pub repeated: usize,
     /// Minutes by which `T` and `E` were moved.
@@ -104,15 +134,15 @@ struct Event {
     m: bool,
 }
 
-/// Reads the whole recording at `path` and moves it by `shift` minutes, or so
+/// Reads the whole recording at `path`, of `most` trades at most, and moves it by `shift` minutes, or so
 /// that its last `T` is the last whole minute that is not after `now`.
 ///
 /// # Errors
 ///
 /// [`ReplayError`] if it cannot be read, is cut off, or is no recording.
-pub fn load(path: &Path, shift: Option<i64>, now: TradeTime) -> Result<Session, ReplayError> {
+pub fn load(path: &Path, shift: Option<i64>, now: TradeTime, most: usize) -> Result<Session, ReplayError> {
     let reader = open(path).map_err(|source| ReplayError::Read { path: path.to_owned(), source })?;
-    read(reader, path, shift, now)
+    read(reader, path, shift, now, most)
 }
 
 /// Reads the lines of a recording as [`load`] does; errors name it `path`.
@@ -120,43 +150,88 @@ pub fn load(path: &Path, shift: Option<i64>, now: TradeTime) -> Result<Session, 
 /// # Errors
 ///
 /// As [`load`].
-pub fn read(mut reader: impl BufRead, path: &Path, shift: Option<i64>, now: TradeTime) -> Result<Session, ReplayError> {
+pub fn read(
+    mut reader: impl BufRead,
+    path: &Path,
+    shift: Option<i64>,
+    now: TradeTime,
+    most: usize,
+) -> Result<Session, ReplayError> {
     let mut session = Session::default();
     let (mut line, mut lines, mut first_ns) = (Vec::new(), 0, None);
+    let (mut last, mut last_of_all) = (None, None);
     loop {
-        line.clear();
-        let read = reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line).map_err(|source| match source
-            .kind()
-        {
+        let failed = |source: std::io::Error| match source.kind() {
             std::io::ErrorKind::UnexpectedEof => ReplayError::Cut { path: path.to_owned(), lines },
             _ => ReplayError::Read { path: path.to_owned(), source },
-        })?;
-        if read == 0 {
+        };
+        line.clear();
+        if reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line).map_err(failed)? == 0 {
             break;
         }
-        let foreign = |why: String| ReplayError::Foreign { path: path.to_owned(), line: lines + 1, why };
-        let parsed = parse(&line);
-        if line.len() as u64 == LINE_BYTES_MAX {
-            return Err(foreign("too long".to_owned()));
-        }
-        if line.last() != Some(&b'\n') {
+        let is_whole = line.last() == Some(&b'\n');
+        let parsed = if !is_whole && line.len() as u64 == LINE_BYTES_MAX {
+            if lines > 0 || has_received_time(&line) {
+                skip_line(&mut reader).map_err(failed)?;
+            }
+            Err("too long".to_owned())
+        } else {
+            parse(&line)
+        };
+        match parsed {
+            Ok((received_ns, Some(print))) => {
+                if session.prints.len() == most {
+                    return Err(ReplayError::TooLong { path: path.to_owned(), most });
+                }
+                let time = print.trade.time.ms();
+                let received_ms = i64::try_from(received_ns / 1_000_000).unwrap_or(i64::MAX);
+                last_of_all = last_of_all.max(Some(time));
+                last = last.max((time.abs_diff(received_ms) <= DAY_MS).then_some(time));
+                session.push(received_ns.saturating_sub(*first_ns.get_or_insert(received_ns)), print);
+            }
+            Ok((received_ns, None)) => {
+                first_ns.get_or_insert(received_ns);
+                session.passed_over += 1;
+            }
+            Err(why) if lines == 0 && !has_received_time(&line) => {
+                return Err(ReplayError::Foreign { path: path.to_owned(), why: Excerpt::of(&why) });
+            }
             // A last line without its line feed is whole only if it parses.
-            parsed.as_ref().map_err(|_| ReplayError::Cut { path: path.to_owned(), lines })?;
-        }
-        let (received_ns, print) = parsed.map_err(foreign)?;
-        let since_start = received_ns.saturating_sub(*first_ns.get_or_insert(received_ns));
-        match print {
-            Some(print) => session.push(since_start, print),
-            None => session.passed_over += 1,
+            Err(_) if !is_whole && (line.len() as u64) < LINE_BYTES_MAX => {
+                return Err(ReplayError::Cut { path: path.to_owned(), lines });
+            }
+            Err(why) => session.refuse(|| format!("line {}: {why}", lines + 1)),
         }
         lines += 1;
     }
-    let last = session.prints.iter().map(|(_, print)| print.trade.time.ms()).max();
-    let last = last.ok_or_else(|| ReplayError::Empty { path: path.to_owned() })?;
+    let Some(last) = last.or(last_of_all) else {
+        return Err(ReplayError::Empty { path: path.to_owned(), refused: session.refused });
+    };
     session.put_in_order();
     let minutes = shift.unwrap_or_else(|| (now.ms() - last).div_euclid(MINUTE_MS));
     session.shift(minutes).map_err(|source| ReplayError::Shift { path: path.to_owned(), minutes, source })?;
     Ok(session)
+}
+
+/// Whether a line begins as those of a recording do.
+fn has_received_time(line: &[u8]) -> bool {
+    let digits = line.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    digits > 0 && line.get(digits) == Some(&b' ')
+}
+
+/// Reads up to the next line feed and keeps nothing.
+fn skip_line(reader: &mut impl BufRead) -> std::io::Result<()> {
+    loop {
+        let buffer = reader.fill_buf()?;
+        let (used, is_end) = match buffer.iter().position(|byte| *byte == b'\n') {
+            Some(at) => (at + 1, true),
+            None => (buffer.len(), buffer.is_empty()),
+        };
+        reader.consume(used);
+        if is_end {
+            return Ok(());
+        }
+    }
 }
 
 impl Session {
@@ -167,6 +242,11 @@ impl Session {
             None => drop(self.symbols.insert(print.trade.symbol.clone())),
         }
         self.prints.push((since_start_ns, print));
+    }
+
+    fn refuse(&mut self, why: impl FnOnce() -> String) {
+        let none = || Refused { messages: 0, first: Excerpt::of(&why()) };
+        self.refused.get_or_insert_with(none).messages += 1;
     }
 
     /// Leaves each trade once, and each symbol's in the exchange's order.
@@ -200,12 +280,25 @@ impl Session {
         }
     }
 
+    /// Moves every time; a trade whose time cannot be moved so far is left out and counted, unless none can.
     fn shift(&mut self, minutes: i64) -> Result<(), TradeError> {
         self.shift_minutes = minutes;
         let shift = minutes.saturating_mul(MINUTE_MS);
-        for (_, print) in &mut self.prints {
-            print.trade.time = TradeTime::from_ms(print.trade.time.ms().saturating_add(shift))?;
-            print.event_ms = print.event_ms.saturating_add(shift);
+        let mut failed = Vec::new();
+        self.prints.retain_mut(|(_, print)| match TradeTime::from_ms(print.trade.time.ms().saturating_add(shift)) {
+            Ok(time) => {
+                print.trade.time = time;
+                print.event_ms = print.event_ms.saturating_add(shift);
+                true
+            }
+            Err(error) => {
+                failed.push(error);
+                false
+            }
+        });
+        match failed.first() {
+            Some(error) if self.prints.is_empty() => return Err(error.clone()),
+            _ => failed.into_iter().for_each(|error| self.refuse(|| error.to_string())),
         }
         Ok(())
     }
@@ -231,7 +324,8 @@ fn open(path: &Path) -> std::io::Result<Box<dyn BufRead>> {
 /// A line as its receive time in ns and its trade, if it is one.
 fn parse(line: &[u8]) -> Result<(u64, Option<Print>), String> {
     let line = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
-    let (received, message) = line.trim_end().split_once(' ').ok_or("no space in it")?;
+    let line = line.strip_suffix('\n').unwrap_or(line);
+    let (received, message) = line.split_once(' ').ok_or("no space in it")?;
     let received = received.parse().map_err(|_| format!("{received:?} is not a time in ns"))?;
     let is_trade = message.contains(r#""e":"trade""#);
     let message = match serde_json::from_str::<Message>(message) {
@@ -263,100 +357,4 @@ fn print(event: &Event) -> Result<Print, TradeError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const RAW: &str = r#"{"e":"trade","E":1700000000001,"s":"BTCUSDT","t":41,"p":"37000.10000000","q":"0.00100000","T":1700000000000,"m":true,"M":true}"#;
-
-    fn lines() -> String {
-        let combined =
-            RAW.replace("41", "42").replace("00000001,", "00061001,").replace("1700000000000", "1700000061000");
-        format!(
-            "1700000000100000000 {RAW}\n1700000000200000000 {{\"result\":null,\"id\":1}}\n\
-             1700000061100000000 {{\"stream\":\"btcusdt@trade\",\"data\":{combined}}}\n"
-        )
-    }
-
-    fn loaded(bytes: &[u8], shift: Option<i64>) -> Result<Session, ReplayError> {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(bytes).unwrap();
-        load(file.path(), shift, TradeTime::from_ms(1_800_000_000_000).unwrap())
-    }
-
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    #[test]
-    fn a_session_is_kept_but_for_its_times() {
-        for bytes in [lines().into_bytes(), gzip(lines().as_bytes()), lines().trim_end().as_bytes().to_vec()] {
-            let session = loaded(&bytes, None).unwrap();
-            let trades: Vec<_> = session.prints.iter().map(|(_, print)| print.trade.clone()).collect();
-            assert_eq!(trades.iter().map(|trade| trade.id.get()).collect::<Vec<_>>(), [41, 42]);
-            assert_eq!(trades[0].price.as_str(), "37000.10000000");
-            assert_eq!(session.passed_over, 1);
-            assert_eq!(session.prints[1].0, 61_000_000_000, "paced by the receive times");
-            // 1_800_000_000_000 - 1_700_000_061_000 is 1_666_665 whole minutes and 39 s.
-            assert_eq!(session.shift_minutes, 1_666_665);
-            assert_eq!(trades[1].time.ms(), 1_800_000_000_000 - 39_000);
-            assert_eq!(session.prints[0].1.event_ms - trades[0].time.ms(), 1);
-        }
-    }
-
-    #[test]
-    fn a_shift_can_be_given() {
-        assert_eq!(loaded(lines().as_bytes(), Some(-3)).unwrap().prints[0].1.trade.time.ms(), 1_699_999_820_000);
-        for minutes in [i64::MIN, i64::MAX] {
-            assert!(matches!(loaded(lines().as_bytes(), Some(minutes)), Err(ReplayError::Shift { .. })));
-        }
-    }
-
-    #[test]
-    fn what_two_connections_delivered_becomes_one_order() {
-        let line = |id: u64| format!("{id} {}\n", RAW.replace("41", &id.to_string()));
-        let session = loaded([44, 42, 43, 42, 44, 45].map(line).concat().as_bytes(), None).unwrap();
-        let prints: Vec<_> = session.prints.iter().map(|(at, print)| (*at, print.trade.id.get())).collect();
-        assert_eq!(prints, [(0, 42), (0, 43), (0, 44), (1, 45)]);
-        assert_eq!(session.repeated, 2);
-    }
-
-    #[test]
-    fn a_cut_recording_is_told_apart_from_a_foreign_one() {
-        let whole = gzip(lines().as_bytes());
-        for bytes in [&whole[..whole.len() - 9], &lines().as_bytes()[..lines().len() - 20]] {
-            assert!(matches!(loaded(bytes, None), Err(ReplayError::Cut { .. })));
-        }
-        for (bytes, line) in [("time,price\n1,2\n", 1), ("1 {\"e\":\"trade\"}\n", 1), ("1 {}\n2 x\n", 2)] {
-            match loaded(bytes.as_bytes(), None) {
-                Err(ReplayError::Foreign { line: found, .. }) => assert_eq!(found, line),
-                other => panic!("{bytes:?} gave {other:?}"),
-            }
-        }
-        let endless = vec![b'1'; LINE_BYTES_MAX as usize + 1];
-        assert!(matches!(loaded(&endless, None), Err(ReplayError::Foreign { line: 1, .. })));
-        assert!(matches!(loaded(b"", None), Err(ReplayError::Empty { .. })));
-        assert!(matches!(loaded(b"1 {\"result\":null}\n", None), Err(ReplayError::Empty { .. })));
-    }
-
-    proptest! {
-        #[test]
-        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = parse(&bytes);
-        }
-
-        #[test]
-        fn a_damaged_line_never_panics(at in 0..RAW.len(), byte in any::<u8>()) {
-            let mut line = format!("1 {RAW}").into_bytes();
-            line[at] = byte;
-            let _ = parse(&line);
-        }
-    }
-}
+mod tests;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
 
@@ -18,12 +18,14 @@ use super::faults::PageFault;
 use super::shared::Shared;
 use super::tape::Listed;
 use super::weight::OverLimit;
-use super::wire::{aggregate_row, are_one_aggregate, history_row};
+use super::wire::{aggregate_row, are_one_aggregate, bad_row, history_row};
 use crate::trade::{Symbol, Trade};
 
 /// Rows in an answer, at most.
 const ROWS_MAX: usize = 1_000;
 const ROWS_DEFAULT: usize = 500;
+/// What the address has used in this minute.
+const USED_WEIGHT: &str = "x-mbx-used-weight-1m";
 
 type Parameters = Query<HashMap<String, String>>;
 type Exchange = State<Arc<Shared>>;
@@ -60,7 +62,7 @@ impl Refusal {
         let (code, message, retry_after_seconds) = match status {
             429 => (-1003, "Too much request weight used.", Some(1)),
             418 => (-1003, "Way too much request weight used; IP banned.", Some(2)),
-            451 => (0, "Service unavailable from a restricted location.", None),
+            451 => (0, super::wire::RESTRICTED, None),
             _ => (-1000, "An unknown error occurred while processing the request.", None),
         };
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -89,7 +91,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-const JSON: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json;charset=UTF-8")];
+pub(super) const JSON: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json;charset=UTF-8")];
 
 pub(super) fn router() -> Router<Arc<Shared>> {
     Router::new()
@@ -145,6 +147,9 @@ async fn trades(exchange: Exchange, Query(parameters): Parameters) -> Response {
 }
 
 async fn historical_trades(exchange: Exchange, Query(parameters): Parameters) -> Response {
+    if exchange.market_data_only {
+        return absent(&exchange);
+    }
     weighed(&exchange, 25, || {
         let from_id = number(&parameters, "fromId")?;
         let trades = exchange.tape.history(&symbol(&exchange, &parameters)?, from_id, limit(&parameters)?);
@@ -202,7 +207,16 @@ async fn weighed(exchange: &Shared, weight: u32, answer: impl FnOnce() -> Result
         None => taken.map_err(Refusal::over_limit).and_then(|()| answer()),
     };
     let mut response = answered.map(|body| (JSON, body)).into_response();
-    response.headers_mut().insert("x-mbx-used-weight-1m", HeaderValue::from(used));
+    response.headers_mut().insert(USED_WEIGHT, HeaderValue::from(used));
+    response
+}
+
+/// What Binance's hosts for market data only say to a path that they do not serve. It has no weight.
+fn absent(exchange: &Shared) -> Response {
+    let used = exchange.weight.lock().unwrap_or_else(PoisonError::into_inner).used();
+    let mut response =
+        (StatusCode::NOT_FOUND, Html("<html><body><h1>404 Not Found</h1></body></html>")).into_response();
+    response.headers_mut().insert(USED_WEIGHT, HeaderValue::from(used));
     response
 }
 
@@ -216,7 +230,8 @@ fn page(exchange: &Shared, mut trades: Vec<Trade>) -> String {
         Some(PageFault::Shifted(by)) => drop(trades.drain(..by)),
         None => {}
     }
-    rows(trades.iter().map(history_row))
+    let bad = if exchange.is_calm() { None } else { exchange.rest_faults().bad_row(trades.len()) };
+    rows(trades.iter().enumerate().map(|(at, trade)| if Some(at) == bad { bad_row(trade) } else { history_row(trade) }))
 }
 
 /// The time of the newest trade that REST serves, in milliseconds.

@@ -26,6 +26,8 @@ pub(super) struct Shared {
     pub(super) ping_interval: Duration,
     pub(super) ping_timeout: Duration,
     pub(super) shift_minutes: i64,
+    /// Whether `historicalTrades` is absent, as on Binance's hosts for market data only.
+    pub(super) market_data_only: bool,
     pub(super) faults: Faults,
     pub(super) rest_faults: Mutex<RestFaults>,
     pub(super) started: Instant,
@@ -60,8 +62,9 @@ impl Shared {
             restart.trades += 1;
             if restart.trades > after {
                 let id = print.trade.id.get();
-                let offset = *restart.offsets.entry(print.trade.symbol.clone()).or_insert(id - 1);
-                print.trade.id = TradeId::new(id - offset).ok()?;
+                let offset = *restart.offsets.entry(print.trade.symbol.clone()).or_insert(id.saturating_sub(1));
+                // A recording may hold ids that fall.
+                print.trade.id = TradeId::new(id.saturating_sub(offset)).ok()?;
             }
             Some(print)
         });

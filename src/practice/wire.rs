@@ -6,8 +6,14 @@
 
 use std::fmt::Write as _;
 
+use rust_decimal::Decimal;
+
 use super::tape::Print;
 use crate::trade::Trade;
+
+/// What Binance says to a restricted location.
+pub(super) const RESTRICTED: &str = "Service unavailable from a restricted location according to 'b. Eligibility' in \
+    https://www.binance.com/en/terms. Please contact customer service if you believe you received this message in error.";
 
 /// A trade event, bare or wrapped with the name of its stream.
 pub(super) fn event(print: &Print, combined: Option<&str>) -> String {
@@ -33,12 +39,21 @@ pub(super) fn event(print: &Print, combined: Option<&str>) -> String {
 /// A row of `trades` and `historicalTrades`.
 pub(super) fn history_row(trade: &Trade) -> String {
     let quote = trade.price.to_decimal().checked_mul(trade.quantity.to_decimal()).unwrap_or_default();
+    row(trade, trade.price.as_str(), quote)
+}
+
+/// The row of a trade whose price the exchange has lost.
+pub(super) fn bad_row(trade: &Trade) -> String {
+    row(trade, "0", Decimal::ZERO)
+}
+
+fn row(trade: &Trade, price: &str, quote: Decimal) -> String {
     format!(
-        r#"{{"id":{},"price":"{}","qty":"{}","quoteQty":"{:.8}","time":{},"isBuyerMaker":{},"isBestMatch":true}}"#,
+        r#"{{"id":{},"price":"{}","qty":"{}","quoteQty":"{}","time":{},"isBuyerMaker":{},"isBestMatch":true}}"#,
         trade.id,
-        trade.price,
+        price,
         trade.quantity,
-        quote,
+        eight_decimals(quote),
         trade.time.ms(),
         trade.buyer_is_maker
     )
@@ -49,17 +64,25 @@ pub(super) fn history_row(trade: &Trade) -> String {
 /// The aggregate's own id is the first trade's; Binance numbers aggregates by themselves.
 pub(super) fn aggregate_row(trades: &[Trade]) -> Option<String> {
     let (first, last) = (trades.first()?, trades.last()?);
-    let quantity: rust_decimal::Decimal = trades.iter().map(|trade| trade.quantity.to_decimal()).sum();
+    // What no number holds is as good as any: Binance never lists it.
+    let add = |sum: Decimal, trade: &Trade| sum.checked_add(trade.quantity.to_decimal()).unwrap_or(Decimal::MAX);
+    let quantity = trades.iter().fold(Decimal::ZERO, add);
     Some(format!(
-        r#"{{"a":{},"p":"{}","q":"{:.8}","f":{},"l":{},"T":{},"m":{},"M":true}}"#,
+        r#"{{"a":{},"p":"{}","q":"{}","f":{},"l":{},"T":{},"m":{},"M":true}}"#,
         first.id,
         first.price,
-        quantity,
+        eight_decimals(quantity),
         first.id,
         last.id,
         first.time.ms(),
         first.buyer_is_maker
     ))
+}
+
+/// As Binance writes sums. A number too long for that many decimals makes rust_decimal panic; it is written as it is.
+fn eight_decimals(number: Decimal) -> String {
+    let longest = Decimal::from(u64::MAX);
+    if number <= longest { format!("{number:.8}") } else { number.to_string() }
 }
 
 /// Whether two trades in a row belong to one aggregate.

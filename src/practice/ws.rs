@@ -21,11 +21,13 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout, timeout_at};
 
+use super::FAR;
 use super::faults::{ConnectionFault, ConnectionFaults, MessageFaults};
 use super::request::{self, Request};
+use super::rest::JSON;
 use super::shared::Shared;
 use super::tape::Print;
-use super::wire::event;
+use super::wire::{RESTRICTED, event};
 use crate::trade::Symbol;
 
 /// Streams on one connection, at most.
@@ -85,6 +87,10 @@ async fn raw(exchange: State<Arc<Shared>>, Path(streams): Path<String>, upgrade:
 }
 
 fn serve(State(exchange): State<Arc<Shared>>, upgrade: WebSocketUpgrade, streams: String, combined: bool) -> Response {
+    if exchange.faults.stream_451 && !exchange.is_calm() {
+        let body = json!({"code": 0, "msg": RESTRICTED}).to_string();
+        return (StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, JSON, body).into_response();
+    }
     // The exchange ends when nobody waits for its stop any more.
     let mut stop = exchange.stop.subscribe();
     let upgrade = upgrade.write_buffer_size(256 << 10).max_message_size(CLIENT_MESSAGE_BYTES_MAX);
@@ -232,7 +238,7 @@ impl Connection {
 
     /// When the connection as a whole next goes wrong.
     fn fault_due(&self) -> Instant {
-        let fault = self.faults.next_at().map(|age| self.opened + age);
+        let fault = self.faults.next_at().map(|age| self.opened + age.min(FAR));
         [fault, self.closes_at].into_iter().flatten().min().unwrap_or(self.opened)
     }
 

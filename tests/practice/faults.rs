@@ -185,3 +185,53 @@ async fn pages_are_short_shifted_late_and_slow() {
     get(&slow, "/api/v3/ping").await;
     assert!(begin.elapsed() >= Duration::from_millis(300));
 }
+
+#[tokio::test]
+async fn a_page_of_history_has_a_row_without_a_price() {
+    let bad = start(Faults { rest_bad_row: 1.0, ..Faults::default() }).await;
+    let symbol = "BTCUSDT".parse().unwrap();
+    until(|| bad.trades(&symbol).len() > 100).await;
+    let rows = get(&bad, "/api/v3/historicalTrades?symbol=BTCUSDT&fromId=0&limit=50").await.rows();
+    let list = bad.trades(&symbol);
+    let is_bad = |(row, trade): &(&Value, &tickflux::trade::Trade)| row["price"] != trade.price.as_str();
+    let wrong: Vec<_> = rows.iter().zip(&list).filter(is_bad).collect();
+    assert_eq!((rows.len(), wrong.len()), (50, 1));
+    let (row, trade) = wrong[0];
+    assert_eq!((&row["id"], &row["price"]), (&trade.id.get().into(), &"0".into()));
+    assert_eq!(row["qty"], trade.quantity.as_str(), "the rest of it is right");
+    bad.calm();
+    let rows = get(&bad, "/api/v3/historicalTrades?symbol=BTCUSDT&fromId=0&limit=50").await.rows();
+    assert!(rows.iter().all(|row| row["price"] != "0"));
+}
+
+#[tokio::test]
+async fn every_opening_of_a_stream_is_refused_as_from_a_restricted_location() {
+    let exchange = start(Faults { stream_451: true, ..Faults::default() }).await;
+    for path in ["/stream?streams=btcusdt@trade", "/ws/btcusdt@trade", "/ws"] {
+        let refused = soon(tokio_tungstenite::connect_async(format!("ws://{}{path}", exchange.address()))).await;
+        let Err(tokio_tungstenite::tungstenite::Error::Http(answer)) = refused else { panic!("{path}: {refused:?}") };
+        assert_eq!(answer.status().as_u16(), 451);
+        let body: Value = serde_json::from_slice(answer.body().as_ref().unwrap()).unwrap();
+        assert_eq!(body["code"], 0);
+        assert!(body["msg"].as_str().unwrap().starts_with("Service unavailable from a restricted location"), "{body}");
+    }
+    assert_eq!(get(&exchange, "/api/v3/ping").await.status, 200, "REST answers");
+    exchange.calm();
+    connect(&exchange, "/ws/btcusdt@trade").await;
+}
+
+#[tokio::test]
+async fn a_host_for_market_data_only_has_the_newest_trades_and_no_history() {
+    let config = Config { market_data_only: true, ..Config::new(live(2_000.0, None), wall_clock) };
+    let exchange = practice::start(ANY, config).await.unwrap();
+    until(|| exchange.trades(&"BTCUSDT".parse().unwrap()).len() > 10).await;
+    assert_eq!(get(&exchange, "/api/v3/trades?symbol=BTCUSDT&limit=5").await.rows().len(), 5);
+    let used = |answer: &Answer| answer.headers["x-mbx-used-weight-1m"].to_str().unwrap().parse::<u32>().unwrap();
+    let before = used(&get(&exchange, "/api/v3/ping").await);
+    let absent = get(&exchange, "/api/v3/historicalTrades?symbol=BTCUSDT&fromId=0").await;
+    assert_eq!(absent.status, 404);
+    assert!(!absent.body.contains("\"code\""), "not Binance's own words: {}", absent.body);
+    let after = used(&get(&exchange, "/api/v3/ping").await);
+    // The minute may have begun anew between the two.
+    assert!((used(&absent), after) == (before, before + 1) || after == 1, "{before} {} {after}", used(&absent));
+}

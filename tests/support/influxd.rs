@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tickflux::store::influx::{Credentials, Influx, InfluxSettings, Token};
 
-use super::{exchange, now};
+use super::{exchange, left_out, now};
 
 pub const TOKEN: &str = "an-example-token";
 pub const ORG: &str = "tickflux";
@@ -27,10 +27,10 @@ pub struct Influxd {
 impl Influxd {
     /// Starts one, or says that the test is left out and why.
     ///
-    /// `scripts/test` always sets the folder, so nothing is left out there.
+    /// `scripts/test` always sets the folder; there nothing may be left out.
     pub fn start() -> Option<Self> {
         let Some(bin) = env::var_os("TICKFLUX_TEST_INFLUXD_DIR").map(PathBuf::from) else {
-            eprintln!("LEFT OUT: needs a real influxd; run scripts/test, or set TICKFLUX_TEST_INFLUXD_DIR");
+            left_out("needs a real influxd; run scripts/test, or set TICKFLUX_TEST_INFLUXD_DIR");
             return None;
         };
         let folder = tempfile::tempdir().unwrap();

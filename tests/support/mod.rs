@@ -12,6 +12,7 @@ pub mod proxy;
 pub mod scene;
 pub mod server;
 pub mod trades;
+pub mod witness;
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -29,6 +30,14 @@ pub fn tickflux(folder: &Path, args: &[&str]) -> Output {
         .env("INFLUX_TOKEN", influxd::TOKEN)
         .output()
         .unwrap()
+}
+
+/// Says that a test is left out and why; where nothing may be left out, fails it.
+///
+/// `scripts/test` sets `TICKFLUX_TEST_STRICT`.
+pub fn left_out(why: &str) {
+    assert!(std::env::var_os("TICKFLUX_TEST_STRICT").is_none(), "nothing may be left out here, and this test {why}");
+    eprintln!("LEFT OUT: {why}");
 }
 
 /// A runtime for what a test starts in its own process.

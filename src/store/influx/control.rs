@@ -23,6 +23,7 @@ pub struct Bucket {
     id: String,
     #[serde(rename = "orgID", default)]
     org_id: String,
+    name: String,
     #[serde(rename = "retentionRules", default)]
     rules: Vec<RetentionRule>,
 }
@@ -93,6 +94,7 @@ struct Orgs {
 #[derive(Deserialize)]
 struct Org {
     id: String,
+    name: String,
 }
 
 impl Influx {
@@ -142,22 +144,23 @@ impl Influx {
     ///
     /// Safe: run it again.
     pub async fn provision(&self, force: bool) -> Result<Provisioned, StoreError> {
-        let Some(bucket) = self.find_bucket().await? else {
-            let org: Orgs = self.get("orgs", &[("org", &self.org)]).await?;
-            let Some(org) = org.orgs.first() else {
-                let why = format!(
-                    "{} has no organization {}, or the token may not see it: see --org, and give a token that may make buckets",
-                    self.base, self.org
-                );
-                return Err(StoreError::Settings(why));
-            };
-            let body = json!({"orgID": org.id, "name": self.bucket, "retentionRules": [RetentionRule::wanted()]});
+        // InfluxDB would make a bucket without a name.
+        if self.bucket.is_empty() || self.org.is_empty() {
+            return Err(StoreError::Settings(
+                "a bucket and its organization have names: see --bucket and --org".to_owned(),
+            ));
+        }
+        let found = self.find_bucket().await?;
+        if found.as_ref().is_some_and(Bucket::is_as_wanted) {
+            return Ok(Provisioned::Unchanged);
+        }
+        let org_id = self.find_org().await?;
+        // What is changed below deletes trades: the bucket's name alone does not say that it is meant.
+        let Some(bucket) = found.filter(|bucket| bucket.org_id == org_id) else {
+            let body = json!({"orgID": org_id, "name": self.bucket, "retentionRules": [RetentionRule::wanted()]});
             self.control(Method::POST, "buckets", &[], Some(body)).await?;
             return Ok(Provisioned::Created);
         };
-        if bucket.is_as_wanted() {
-            return Ok(Provisioned::Unchanged);
-        }
         if !force {
             return Err(StoreError::Settings(self.retention_warning(&bucket)));
         }
@@ -166,10 +169,27 @@ impl Influx {
         Ok(Provisioned::Changed(bucket.keeps()))
     }
 
+    /// The id of the organization.
+    async fn find_org(&self) -> Result<String, StoreError> {
+        let found = match self.get::<Orgs>("orgs", &[("org", &self.org)]).await {
+            Ok(found) => found.orgs.into_iter().find(|org| org.name == self.org),
+            Err(Refusal { status: 404, .. }) => None,
+            Err(refusal) => return Err(refusal.into()),
+        };
+        let why = || {
+            format!(
+                "{} has no organization {}, or the token may not see it: see --org, and give a token that may make buckets",
+                self.base, self.org
+            )
+        };
+        found.map(|org| org.id).ok_or_else(|| StoreError::Settings(why()))
+    }
+
+    /// The bucket of that very name; asked for an empty one, InfluxDB lists every bucket.
     pub(super) async fn find_bucket(&self) -> Result<Option<Bucket>, StoreError> {
         let query = [("name", self.bucket.as_str()), ("org", self.org.as_str())];
         match self.get::<Buckets>("buckets", &query).await {
-            Ok(found) => Ok(found.buckets.into_iter().next()),
+            Ok(found) => Ok(found.buckets.into_iter().find(|bucket| bucket.name == self.bucket)),
             Err(Refusal { status: 404, .. }) => Ok(None),
             Err(refusal) => Err(refusal.into()),
         }
