@@ -28,6 +28,7 @@ use clap::{Parser, Subcommand};
 use indicatif::ProgressBar;
 use tracing_subscriber::EnvFilter;
 
+use crate::net::endpoint::without_credentials;
 use crate::store::StoreError;
 
 /// Captures every Binance trade, exactly and exactly once, into InfluxDB 2.x or SQLite.
@@ -160,7 +161,8 @@ fn fail(failure: &Failure) -> ExitCode {
 fn usage(error: &clap::Error) -> Failure {
     let text = error.render().to_string();
     let lines = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect::<Vec<_>>();
-    let line = lines.join(" ").trim_start_matches("error: ").to_owned();
+    // It may quote a URL with a password that someone has put in the wrong place.
+    let line = without_credentials(lines.join(" ").trim_start_matches("error: "));
     Failure::Usage(format!("{line}: see tickflux --help"))
 }
 

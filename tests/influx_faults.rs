@@ -12,9 +12,9 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::post;
-use support::influxd::{BUCKET, ORG, TOKEN};
+use support::influxd::{BUCKET, settings};
 use support::{exchange, minute_ago, now, trade};
-use tickflux::store::influx::{Credentials, Influx, InfluxSettings, Token};
+use tickflux::store::influx::Influx;
 use tickflux::store::{Store, WriteError, Written};
 use tickflux::trade::Trade;
 
@@ -49,13 +49,7 @@ impl Server {
             tokio::spawn(async { axum::serve(listener, Router::new().route("/api/v2/write", post(write))).await });
             address
         });
-        let settings = InfluxSettings {
-            url: format!("http://{address}"),
-            org: ORG.to_owned(),
-            bucket: BUCKET.to_owned(),
-            credentials: Credentials::fixed(Token::new(TOKEN).unwrap()),
-        };
-        let store = Influx::new(settings, exchange("binance"), now).unwrap();
+        let store = Influx::new(settings(&format!("http://{address}"), BUCKET), exchange("binance"), now).unwrap();
         Self { store, lines, requests, runtime }
     }
 

@@ -99,10 +99,13 @@ impl History {
                     Lookup::First(symbol, since) => rest.aggregate(symbol, Some(*since)).await,
                     Lookup::Newest(symbol) => rest.aggregate(symbol, None).await,
                 };
-                Answer::Found(lookup, found)
+                Answer::Found(lookup, found.map(|answered| answered.value))
             });
         } else if let Some(Request { symbol, from_id, limit }) = self.repairs.next_request(now) {
-            self.asking.spawn(async move { Answer::Page(rest.history(&symbol, from_id, limit).await) });
+            self.asking.spawn(async move {
+                let page = rest.history(&symbol, from_id, limit).await;
+                Answer::Page(page.map(|answered| answered.value.trades))
+            });
         }
     }
 

@@ -188,7 +188,7 @@ impl Repairs {
     pub fn failed(&mut self, error: &RestError, now: Instant, rng: &mut fastrand::Rng) {
         let wait = match error {
             RestError::Limited { wait, .. } => *wait,
-            RestError::NotFromHere { .. } => NOT_FROM_HERE_WAIT,
+            RestError::NotFromHere { .. } | RestError::NotServed { .. } => NOT_FROM_HERE_WAIT,
             _ => Duration::ZERO,
         };
         self.not_before = now + wait + self.backoff.after_failure(rng);

@@ -119,7 +119,7 @@ impl Capture {
         health: Arc<Health>,
         progress: watch::Sender<Progress>,
     ) -> Result<Self, CaptureError> {
-        let Settings { symbols, stream_url, tls, idle_timeout, record, .. } = settings;
+        let Settings { symbols, stream_url, network, idle_timeout, record, .. } = settings;
         let recorder = record
             .as_ref()
             .map(|path| Recorder::create(path).map_err(|source| CaptureError::Record { path: path.clone(), source }));
@@ -139,7 +139,7 @@ impl Capture {
         health.failing(Part::Stream, "no connection yet");
         let mut capture = Self {
             intake: Intake::new(&symbols, batcher, DeadLetters::new(&settings.outbox), recorder.transpose()?),
-            streams: Streams::new(connections, urls, tls),
+            streams: Streams::new(connections, urls, network),
             history: History::new(settings.history, now),
             past: Past::new(AnyStore::clone(&store), settings.exchange),
             silence: Silence::new(&symbols, idle_timeout, now),

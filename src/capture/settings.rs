@@ -1,12 +1,13 @@
 //! What a capture takes, and what it tells while it runs.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
 use crate::binance::rest::Rest;
+use crate::net::Network;
+use crate::net::endpoint::Endpoint;
 use crate::outbox::OutboxError;
 use crate::trade::{Exchange, Symbol, TradeTime};
 
@@ -18,9 +19,9 @@ pub struct Settings {
     /// The exchange that they are captured from.
     pub exchange: Exchange,
     /// Base of the stream's URL.
-    pub stream_url: String,
-    /// TLS for the stream.
-    pub tls: Arc<rustls::ClientConfig>,
+    pub stream_url: Endpoint,
+    /// The way to the stream.
+    pub network: Network,
     /// The exchange's history to repair holes with, if they are to be repaired.
     pub history: Option<Rest>,
     /// Fetch what happened in so long before the start, too.

@@ -1,7 +1,6 @@
 //! The stream connections: carries out what [`Connections`] decides.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
@@ -9,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::connections::{Command, Connections};
 use super::intake::Heard;
 use crate::binance::stream::{self, ConnectionId, StreamError, StreamEvent};
+use crate::net::Network;
 use crate::telemetry::{Event, Tally};
 
 /// Groups of messages between the connections and the loop; with a group's own bound this bounds memory (P6).
@@ -20,7 +20,7 @@ pub struct Streams {
     connections: Connections,
     /// One for each subset of the symbols.
     urls: Vec<String>,
-    tls: Arc<rustls::ClientConfig>,
+    network: Network,
     events: mpsc::Receiver<(ConnectionId, StreamEvent)>,
     /// `None` once they close: the way then ends with the last connection.
     to_events: Option<mpsc::Sender<(ConnectionId, StreamEvent)>>,
@@ -30,9 +30,9 @@ pub struct Streams {
 
 impl Streams {
     /// Connections to `urls`, one for each of the connections' subsets; none is opened yet.
-    pub fn new(connections: Connections, urls: Vec<String>, tls: Arc<rustls::ClientConfig>) -> Self {
+    pub fn new(connections: Connections, urls: Vec<String>, network: Network) -> Self {
         let (to_events, events) = mpsc::channel(GROUPS_MAX);
-        Self { connections, urls, tls, events, to_events: Some(to_events), open: HashMap::new() }
+        Self { connections, urls, network, events, to_events: Some(to_events), open: HashMap::new() }
     }
 
     /// Opens, replaces and closes what is due at `now`.
@@ -47,7 +47,7 @@ impl Streams {
                 Command::Open(id, subset) => {
                     let (closer, closed) = oneshot::channel();
                     let url = self.urls[subset].clone();
-                    tokio::spawn(stream::run(url, Arc::clone(&self.tls), id, to_events.clone(), closed));
+                    tokio::spawn(stream::run(url, self.network.clone(), id, to_events.clone(), closed));
                     self.open.insert(id, closer);
                 }
             }

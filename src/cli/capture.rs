@@ -11,14 +11,15 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::report::{FormatArgs, print_one};
-use super::settings::{DEFAULT_EXCHANGE, DEFAULT_OUTBOX, Purpose, StoreArgs, now};
+use super::settings::{DEFAULT_EXCHANGE, DEFAULT_OUTBOX, Purpose, StoreArgs, endpoint, now};
 use super::signals::stop_on_signals;
 use super::{Answer, Failure, start_logs};
-use crate::binance::rest::Rest;
+use crate::binance::rest::{Answered, Rest};
 use crate::binance::{DEFAULT_REST_URL, DEFAULT_STREAM_URL};
 use crate::capture::run::run as run_capture;
 use crate::capture::settings::{CaptureError, Progress, Settings};
 use crate::capture::summary::Summary;
+use crate::net::endpoint::{Service, UrlText};
 use crate::store::AnyStore;
 use crate::telemetry::health::{self, Health};
 use crate::telemetry::metrics;
@@ -31,17 +32,17 @@ const NAMED_MAX: usize = 20;
 #[derive(Debug, Args)]
 pub(super) struct CaptureArgs {
     /// Symbols, with commas between them
-    #[arg(long, env = "TICKFLUX_SYMBOLS", value_delimiter = ',', default_value = "BTCUSDT,ETHUSDT")]
+    #[arg(long, env = "TICKFLUX_SYMBOLS", hide_env_values = true, value_delimiter = ',', default_value = "BTCUSDT,ETHUSDT")]
     symbols: Vec<Symbol>,
     /// Value of the exchange tag
-    #[arg(long, env = "TICKFLUX_EXCHANGE", default_value = DEFAULT_EXCHANGE)]
+    #[arg(long, env = "TICKFLUX_EXCHANGE", hide_env_values = true, default_value = DEFAULT_EXCHANGE)]
     exchange: Exchange,
     /// Base of the stream's URL
-    #[arg(long, env = "TICKFLUX_STREAM_URL", value_name = "URL", default_value = DEFAULT_STREAM_URL)]
-    stream_url: String,
+    #[arg(long, env = "TICKFLUX_STREAM_URL", hide_env_values = true, value_name = "URL", default_value = DEFAULT_STREAM_URL)]
+    stream_url: UrlText,
     /// Base of the REST URL
-    #[arg(long, env = "TICKFLUX_REST_URL", value_name = "URL", default_value = DEFAULT_REST_URL)]
-    rest_url: String,
+    #[arg(long, env = "TICKFLUX_REST_URL", hide_env_values = true, value_name = "URL", default_value = DEFAULT_REST_URL)]
+    rest_url: UrlText,
     /// Stream connections to keep open for each symbol; a second one hides every cut
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
     connections: u8,
@@ -49,13 +50,13 @@ pub(super) struct CaptureArgs {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     idle_timeout: Duration,
     /// Folder for what is not stored yet, with the ledger of what is, and for dead letters
-    #[arg(long, env = "TICKFLUX_OUTBOX", value_name = "DIR", default_value = DEFAULT_OUTBOX)]
+    #[arg(long, env = "TICKFLUX_OUTBOX", hide_env_values = true, value_name = "DIR", default_value = DEFAULT_OUTBOX)]
     outbox: PathBuf,
     /// Bytes of batches that the outbox may hold, such as 512MB; past it trades are dropped and become holes
-    #[arg(long, env = "TICKFLUX_OUTBOX_LIMIT", value_name = "BYTES", default_value = "2GB", value_parser = bytes)]
+    #[arg(long, env = "TICKFLUX_OUTBOX_LIMIT", hide_env_values = true, value_name = "BYTES", default_value = "2GB", value_parser = bytes)]
     outbox_limit: u64,
     /// Serve /healthz and /metrics here
-    #[arg(long, env = "TICKFLUX_METRICS_LISTEN", value_name = "ADDR")]
+    #[arg(long, env = "TICKFLUX_METRICS_LISTEN", hide_env_values = true, value_name = "ADDR")]
     metrics_listen: Option<SocketAddr>,
     /// Stop once so many distinct trades are acknowledged
     #[arg(long, value_name = "N")]
@@ -82,17 +83,21 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     let status = status_line();
     start_logs("tickflux=info", status.clone());
     let symbols = without_repeats(args.symbols);
-    let tls = crate::tls::client_config().map_err(|error| Failure::Unusable(format!("cannot set up TLS: {error}")))?;
-    let tls = Arc::new(tls);
-    check_url(&args.stream_url, &["ws", "wss"], "--stream-url")?;
-    check_url(&args.rest_url, &["http", "https"], "--rest-url")?;
-    let store = args.store.open(Purpose::Capture(args.exchange.clone()))?;
-    let rest = Rest::new(&args.rest_url, &tls).map_err(|error| Failure::Unusable(crate::error_chain(&error)))?;
+    let stream_url = endpoint(Service::Stream, args.stream_url.as_str())?;
+    let rest_url = endpoint(Service::Rest, args.rest_url.as_str())?;
+    let network = args.store.network()?;
+    let store = args.store.open_through(Purpose::Capture(args.exchange.clone()), Some(&network))?;
+    for (endpoint, flag) in [(&stream_url, "--stream-url"), (&rest_url, "--rest-url")] {
+        if let Some(proxy) = network.proxy(endpoint.url()) {
+            eprintln!("tickflux: {flag} {endpoint} is reached through the proxy {proxy}");
+        }
+    }
+    let rest = Rest::new(&rest_url, &network).map_err(|error| Failure::Unusable(crate::error_chain(&error)))?;
     check_symbols(&rest, &symbols).await?;
     for warning in store.check().await? {
         warn!("{warning}");
     }
-    eprintln!("tickflux: capturing {} from {} into {}", list(&symbols), args.stream_url, store.describe());
+    eprintln!("tickflux: capturing {} from {} into {}", list(&symbols), stream_url, store.describe());
     let health = Arc::new(Health::default());
     if let Some(address) = args.metrics_listen {
         let exporter = metrics::install().map_err(|error| Failure::Unusable(format!("cannot count: {error}")))?;
@@ -103,8 +108,8 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     let settings = Settings {
         symbols,
         exchange: args.exchange,
-        stream_url: args.stream_url,
-        tls,
+        stream_url,
+        network,
         history: (!args.no_repair).then_some(rest),
         backfill: args.backfill,
         connections: args.connections.into(),
@@ -146,8 +151,8 @@ fn verdict(summary: &Summary, store: &AnyStore) -> Result<Answer, Failure> {
 /// Asks the exchange for the symbols; goes on without an answer, but not with an unknown symbol.
 async fn check_symbols(rest: &Rest, symbols: &[Symbol]) -> Result<(), Failure> {
     match rest.unlisted(symbols).await {
-        Ok(None) => Ok(()),
-        Ok(Some(symbol)) => Err(Failure::Usage(format!("the exchange does not list {symbol}: see --symbols"))),
+        Ok(Answered { value: None, .. }) => Ok(()),
+        Ok(Answered { value: Some(symbol), .. }) => Err(Failure::Usage(format!("the exchange does not list {symbol}: see --symbols"))),
         Err(error) => {
             warn!("The symbols could not be checked: {}. Capture goes on.", crate::error_chain(&error));
             Ok(())
@@ -167,12 +172,6 @@ fn bytes(text: &str) -> Result<u64, String> {
     };
     let number = digits.trim_end().parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
     number.filter(|bytes| *bytes > 0).ok_or_else(|| "expected bytes such as 512MB, 2GB or 1000000".to_owned())
-}
-
-fn check_url(url: &str, schemes: &[&str], flag: &str) -> Result<(), Failure> {
-    let parsed = reqwest::Url::parse(url).ok().filter(|parsed| parsed.has_host() && schemes.contains(&parsed.scheme()));
-    let wanted = schemes.join(":// or ");
-    parsed.map(drop).ok_or_else(|| Failure::Usage(format!("{flag} {url} is not a URL that begins with {wanted}://")))
 }
 
 /// Only drawn on a terminal.

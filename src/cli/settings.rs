@@ -2,12 +2,14 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use clap::Args;
 
 use super::Failure;
 use super::report::{Format, FormatArgs};
+use crate::net::Network;
+use crate::net::endpoint::{Endpoint, Service, UrlText, shown};
 use crate::store::influx::{Credentials, Influx, InfluxSettings, Token};
 use crate::store::sqlite::Sqlite;
 use crate::store::{AnyStore, Scope, StoreError};
@@ -16,22 +18,27 @@ use crate::trade::{Exchange, Symbol, TradeTime};
 /// Where capture keeps what is not stored yet, and what it knows of the store.
 pub(super) const DEFAULT_OUTBOX: &str = "tickflux-outbox";
 const DEFAULT_STORE: &str = "sqlite:tickflux.db";
+/// It is said once, however often the store is opened.
+static OVERHEARD: Once = Once::new();
 
 /// Which store, and how to get in.
 #[derive(Debug, Clone, Args)]
 pub(super) struct StoreArgs {
     /// sqlite:PATH, or http(s)://HOST:PORT of an InfluxDB 2.x [default: sqlite:tickflux.db]
-    #[arg(long, env = "TICKFLUX_STORE", value_name = "STORE")]
-    pub(super) store: Option<String>,
+    #[arg(long, env = "TICKFLUX_STORE", hide_env_values = true, value_name = "STORE")]
+    pub(super) store: Option<UrlText>,
     /// InfluxDB organization
-    #[arg(long, env = "INFLUX_ORG", default_value = "tickflux")]
+    #[arg(long, env = "INFLUX_ORG", hide_env_values = true, default_value = "tickflux")]
     pub(super) org: String,
     /// InfluxDB bucket
-    #[arg(long, env = "INFLUX_BUCKET_NAME", default_value = "ticks")]
+    #[arg(long, env = "INFLUX_BUCKET_NAME", hide_env_values = true, default_value = "ticks")]
     pub(super) bucket: String,
-    /// File that holds the InfluxDB token; without it INFLUX_TOKEN is used
-    #[arg(long, env = "TICKFLUX_TOKEN_FILE", value_name = "FILE")]
+    /// File that holds the InfluxDB token, for its owner only; without it INFLUX_TOKEN is used
+    #[arg(long, env = "TICKFLUX_TOKEN_FILE", hide_env_values = true, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
+    /// PEM file of certificates to trust beside the system's, for servers with TLS of their own
+    #[arg(long, env = "TICKFLUX_CA_FILE", hide_env_values = true, value_name = "FILE")]
+    pub(super) ca_file: Option<PathBuf>,
 }
 
 /// What every question takes.
@@ -72,12 +79,22 @@ pub(super) enum Purpose {
 }
 
 impl StoreArgs {
+    /// The way out to the network.
+    pub(super) fn network(&self) -> Result<Network, Failure> {
+        Network::from_env(self.ca_file.as_deref()).map_err(|error| Failure::Usage(error.to_string()))
+    }
+
     /// Opens the store.
     pub(super) fn open(&self, purpose: Purpose) -> Result<AnyStore, Failure> {
+        self.open_through(purpose, None)
+    }
+
+    /// Opens the store; one that is no file is reached through `network`, or as the settings say.
+    pub(super) fn open_through(&self, purpose: Purpose, network: Option<&Network>) -> Result<AnyStore, Failure> {
         if self.store.is_none() && env::var_os("INFLUX_HOST").is_some() {
             eprintln!("tickflux: INFLUX_HOST is set but the store is {DEFAULT_STORE}: give --store for InfluxDB");
         }
-        let store = self.store.as_deref().unwrap_or(DEFAULT_STORE);
+        let store = self.store.as_ref().map_or(DEFAULT_STORE, UrlText::as_str);
         if let Some(path) = store.strip_prefix("sqlite:") {
             return Ok(Arc::new(open_sqlite(Path::new(path), purpose)?));
         }
@@ -85,22 +102,26 @@ impl StoreArgs {
             Purpose::Capture(exchange) => exchange,
             Purpose::Questions => default_exchange()?,
         };
-        Ok(Arc::new(self.influx(exchange)?))
+        Ok(Arc::new(self.influx(exchange, network)?))
     }
 
     /// The InfluxDB that the settings name.
-    pub(super) fn influx(&self, exchange: Exchange) -> Result<Influx, Failure> {
-        let url = self.store.as_deref().unwrap_or(DEFAULT_STORE);
-        if !url.starts_with("http://") && !url.starts_with("https://") {
-            let why = format!("--store {url} is not an InfluxDB: it is sqlite:PATH or http(s)://HOST:PORT");
-            return Err(Failure::Usage(why));
+    pub(super) fn influx(&self, exchange: Exchange, network: Option<&Network>) -> Result<Influx, Failure> {
+        let text = self.store.as_ref().map_or(DEFAULT_STORE, UrlText::as_str);
+        if !["http://", "https://"].iter().any(|scheme| text.to_ascii_lowercase().starts_with(scheme)) {
+            let (given, influx) = (shown(text), "it is sqlite:PATH or http(s)://HOST:PORT");
+            return Err(Failure::Usage(format!("--store {given} is not an InfluxDB: {influx}")));
         }
-        let settings = InfluxSettings {
-            url: url.to_owned(),
-            org: self.org.clone(),
-            bucket: self.bucket.clone(),
-            credentials: self.credentials()?,
-        };
+        let url = endpoint(Service::Influx, text)?;
+        let credentials = self.credentials()?;
+        if url.is_overheard() {
+            OVERHEARD.call_once(|| {
+                eprintln!("tickflux: the token goes to {url} in clear text, for anyone on the way to read: use https://");
+            });
+        }
+        let network = network.cloned().map_or_else(|| self.network(), Ok)?;
+        let settings =
+            InfluxSettings { url, network, org: self.org.clone(), bucket: self.bucket.clone(), credentials };
         Ok(Influx::new(settings, exchange, now)?)
     }
 
@@ -113,6 +134,11 @@ impl StoreArgs {
             }
         }
     }
+}
+
+/// The base URL of a service.
+pub(super) fn endpoint(service: Service, text: &str) -> Result<Endpoint, Failure> {
+    Endpoint::new(service, text).map_err(|error| Failure::Usage(error.to_string()))
 }
 
 fn open_sqlite(path: &Path, purpose: Purpose) -> Result<Sqlite, StoreError> {

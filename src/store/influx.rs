@@ -9,7 +9,6 @@ pub mod rules;
 mod token;
 mod write;
 
-use std::fmt;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -21,13 +20,14 @@ pub use self::token::{Credentials, Token};
 use super::{
     Candle, Gaps, HighLow, Interval, LineStore, Lines, Scope, Store, StoreError, StoredTrade, WriteError, Written,
 };
+use crate::net::Network;
+use crate::net::endpoint::Endpoint;
 use crate::trade::{Exchange, Trade, TradeTime};
 
 /// Lines in one write, at most; larger ones make InfluxDB little cheaper and answers slow.
 const BATCH_MAX: usize = 10_000;
 /// Writes at a time: while one is answered the next one is on its way.
 const SLOTS: usize = 2;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// InfluxDB closes an idle connection after 3 minutes; ours are gone before that.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 
@@ -35,7 +35,9 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 #[derive(Debug)]
 pub struct InfluxSettings {
     /// `http(s)://HOST:PORT`, perhaps with a path before `/api/v2`.
-    pub url: String,
+    pub url: Endpoint,
+    /// The way to it.
+    pub network: Network,
     /// The organization's name.
     pub org: String,
     /// The bucket's name.
@@ -49,6 +51,8 @@ pub struct InfluxSettings {
 pub struct Influx {
     http: reqwest::Client,
     base: String,
+    /// The proxy on the way, in words.
+    via: String,
     write_url: Url,
     org: String,
     bucket: String,
@@ -63,49 +67,35 @@ impl Influx {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Settings`] if the URL is none or HTTP cannot be set up.
+    /// [`StoreError::Settings`] if HTTP cannot be set up.
     pub fn new(settings: InfluxSettings, exchange: Exchange, clock: fn() -> TradeTime) -> Result<Self, StoreError> {
-        let InfluxSettings { url, org, bucket, credentials } = settings;
-        let unusable = |why: &dyn fmt::Display| StoreError::Settings(format!("cannot use --store {url}: {why}"));
-        let parsed = Url::parse(&url).map_err(|error| unusable(&error))?;
-        let host = parsed.host_str().ok_or_else(|| unusable(&"it names no host"))?;
-        let tls = crate::tls::client_config().map_err(|error| unusable(&error))?;
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .tcp_nodelay(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| unusable(&error))?;
-        let base = url.trim_end_matches('/').to_owned();
-        let mut write_url = Url::parse(&format!("{base}/api/v2/write")).map_err(|error| unusable(&error))?;
+        let InfluxSettings { url, network, org, bucket, credentials } = settings;
+        let unusable =
+            |error: reqwest::Error| StoreError::Settings(format!("cannot use --store {url}: {}", crate::error_chain(&error)));
+        let http = network.http().pool_idle_timeout(POOL_IDLE_TIMEOUT).build().map_err(unusable)?;
+        let mut write_url = url.url().clone();
+        write_url.set_path(&format!("{}/api/v2/write", url.url().path().trim_end_matches('/')));
         write_url
             .query_pairs_mut()
             .append_pair("org", &org)
             .append_pair("bucket", &bucket)
             .append_pair("precision", "ns");
-        let compress = !is_loopback(host);
-        Ok(Self { http, base, write_url, org, bucket, credentials, exchange, compress, clock })
+        let (via, compress) = (network.via(url.url()), !url.is_loopback());
+        Ok(Self { http, base: url.to_string(), via, write_url, org, bucket, credentials, exchange, compress, clock })
     }
 
     /// An answer in words for people.
     fn said(&self, status: u16, body: &str) -> String {
         match body.trim() {
-            "" => format!("{} answered {status} without a word, so it may be no InfluxDB", self.base),
-            body => format!("{} answered {status}: {body}", self.base),
+            "" => format!("{}{} answered {status} without a word, so it may be no InfluxDB", self.base, self.via),
+            body => format!("{}{} answered {status}: {body}", self.base, self.via),
         }
     }
 
     /// No answer, in words for people.
     fn silent(&self, error: &reqwest::Error) -> String {
-        format!("{} does not answer: {}", self.base, crate::error_chain(error))
+        format!("{}{} does not answer: {}", self.base, self.via, crate::error_chain(error))
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 impl Store for Influx {

@@ -11,6 +11,7 @@ pub mod proxy;
 pub mod server;
 pub mod trades;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -27,6 +28,12 @@ pub fn tickflux(folder: &Path, args: &[&str]) -> Output {
         .env("INFLUX_TOKEN", influxd::TOKEN)
         .output()
         .unwrap()
+}
+
+/// Writes a file that only its owner may read.
+pub fn write_secret(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 /// A runtime for what a test starts in its own process.

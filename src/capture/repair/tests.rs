@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::text::Excerpt;
 use crate::trade::example::trade;
 
 const NOON_MS: i64 = 1_767_268_800_000;
@@ -23,7 +24,7 @@ fn ids(trades: &[Trade]) -> Vec<u64> {
 }
 
 fn limited(seconds: u64) -> RestError {
-    RestError::Limited { url: String::new(), wait: Duration::from_secs(seconds), body: String::new() }
+    RestError::Limited { url: String::new(), wait: Duration::from_secs(seconds), body: Excerpt::default() }
 }
 
 struct Bench {
