@@ -9,11 +9,11 @@ use reqwest::StatusCode;
 use super::report::say;
 use super::{Answer, Failure};
 use crate::net::{Network, body};
-use crate::text::Excerpt;
+use crate::text::{Excerpt, escaped};
 
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Reasons that are printed, at most.
-const REASONS_MAX: usize = 20;
+/// Lines that are printed, at most.
+const LINES_MAX: usize = 20;
 
 /// Which capture.
 #[derive(Debug, Args)]
@@ -34,14 +34,12 @@ pub(super) async fn run(args: HealthArgs) -> Result<Answer, Failure> {
     let reply = client.map_err(no_answer)?.get(&url).send().await.map_err(no_answer)?;
     let status = reply.status();
     let lines = body::read_begin(reply).await;
-    let lines: Vec<_> = lines.trim().lines().map(Excerpt::of).collect();
+    let lines: Vec<_> = lines.trim().lines().take(LINES_MAX).map(escaped).collect();
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        let reasons = lines.iter().take(REASONS_MAX).map(Excerpt::as_str).collect::<Vec<_>>().join("; ");
-        return Err(Failure::Unusable(format!("the capture is not well: {reasons}")));
+        return Err(Failure::Unusable(format!("the capture is not well: {}", lines.join("; "))));
     }
-    let word = lines.first().map_or("nothing", Excerpt::as_str);
-    if !status.is_success() || !word.starts_with("ok") {
-        let status = status.as_u16();
+    if !status.is_success() || !lines.first().is_some_and(|line| line.starts_with("ok")) {
+        let (status, word) = (status.as_u16(), Excerpt::of(&lines.join(" ")));
         let why = format!("what answers at {url} is no capture ({status}: {word}): see --metrics-listen");
         return Err(Failure::Unusable(why));
     }

@@ -48,7 +48,7 @@ pub enum DialError {
         source: BoxError,
     },
     /// The proxy on the way answers, and does not connect.
-    #[error("the proxy {proxy} does not connect to {host}:{port}{}", only_443(*port))]
+    #[error("the proxy {proxy} does not connect to {host}:{port}{hint}")]
     Refused {
         /// The proxy.
         proxy: String,
@@ -56,13 +56,11 @@ pub enum DialError {
         host: String,
         /// Where to.
         port: u16,
+        /// What may be the reason.
+        hint: &'static str,
         /// What the tunnel says.
         source: BoxError,
     },
-}
-
-fn only_443(port: u16) -> &'static str {
-    if port == 443 { "" } else { " (many allow port 443 only)" }
 }
 
 /// Looks names up.
@@ -136,8 +134,10 @@ impl Dialer {
             }
             tunnel.call(target).await.map_err(BoxError::from)
         };
-        let refused =
-            |source| DialError::Refused { proxy: proxy.to_string(), host: host.to_owned(), port, source };
+        let refused = |source| {
+            let hint = if port == 443 || proxy.is_socks() { "" } else { " (many allow port 443 only)" };
+            DialError::Refused { proxy: proxy.to_string(), host: host.to_owned(), port, hint, source }
+        };
         connected.map(TokioIo::new).map_err(refused)
     }
 

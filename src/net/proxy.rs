@@ -29,6 +29,7 @@ pub struct Proxy {
     /// With user and password.
     url: Url,
     parts: Intercept,
+    at: Uri,
     variable: &'static str,
 }
 
@@ -100,9 +101,8 @@ impl Proxy {
         let mut url = Url::parse(&text).map_err(|_| refuse("it cannot be read"))?;
         let default_port = match url.scheme() {
             "http" | "https" => None,
-            "socks5" => Some(1080),
             // Names are looked up by the proxy in either case: here there may be nobody to ask.
-            "socks5h" => url.set_scheme("socks5").map(|()| Some(1080)).map_err(|()| refuse("it cannot be read"))?,
+            "socks5" | "socks5h" => url.set_scheme("socks5h").map(|()| Some(1080)).map_err(|()| refuse("it cannot be read"))?,
             _ => return Err(refuse("only http, https, socks5 and socks5h are spoken")),
         };
         if url.host_str().is_none_or(str::is_empty) {
@@ -119,7 +119,10 @@ impl Proxy {
         if parts.raw_auth().is_some_and(|(user, password)| user.len().max(password.len()) > SOCKS_WORD_MAX) {
             return Err(refuse("its user or password has more than 255 bytes"));
         }
-        Ok(Self { url, parts, variable })
+        let scheme = if url.scheme() == "https" { "https" } else { "http" };
+        let authority = parts.uri().authority().map_or("", |authority| authority.as_str());
+        let at = format!("{scheme}://{authority}/").parse().map_err(|_| refuse("it cannot be read"))?;
+        Ok(Self { url, parts, at, variable })
     }
 
     /// With user and password, for what connects.
@@ -127,14 +130,14 @@ impl Proxy {
         &self.url
     }
 
-    /// Without user and password.
+    /// Where it is, as an http or https URL without user and password.
     pub(super) fn uri(&self) -> &Uri {
-        self.parts.uri()
+        &self.at
     }
 
     /// Whether it speaks SOCKS5; else HTTP.
     pub(super) fn is_socks(&self) -> bool {
-        self.url.scheme() == "socks5"
+        self.url.scheme() == "socks5h"
     }
 
     /// The value of `Proxy-Authorization`.

@@ -234,7 +234,7 @@ fn is_ca(error: &TlsError) -> bool {
 
 /// A refusal that says what to do; where it is printed nobody knows of certificates.
 #[derive(Debug, Error)]
-#[error("{0}")]
+#[error("the server's certificate is not to be trusted: {0}")]
 struct Advised(String);
 
 fn with_advice(error: TlsError) -> TlsError {
@@ -244,19 +244,20 @@ fn with_advice(error: TlsError) -> TlsError {
     let is_ca = is_ca(&error);
     let TlsError::InvalidCertificate(cause) = error else { return error };
     let advised = match &cause {
-        UnknownIssuer => "nobody who is trusted here has issued it: if it is the right server, give its issuer's \
-                          certificate, or its own, with --ca-file"
+        UnknownIssuer => "nobody known here has issued it; if it is the right server, give its issuer's certificate, or \
+                          its own, with --ca-file"
             .to_owned(),
-        _ if is_ca => "it is a CA's certificate, and not one that is trusted here: if it is the right server, give this \
-                       certificate itself with --ca-file"
+        _ if is_ca => "it is a CA's own and not known here; if it is the right server, give this certificate itself \
+                       with --ca-file"
             .to_owned(),
         NotValidForName | NotValidForNameContext { .. } => format!(
-            "{cause}: use the name that it has, or make it with -addext subjectAltName=DNS:NAME (or IP:ADDRESS)"
+            "{cause}; use a name that it has, or make one with -addext subjectAltName=DNS:NAME (or IP:ADDRESS)"
         ),
         Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. } => {
-            format!("{cause}: renew it, or set this machine's clock right")
+            format!("{cause}; renew it, or set this machine's clock right")
         }
         _ => return TlsError::InvalidCertificate(cause),
     };
-    TlsError::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Advised(advised)))))
+    // Not as a `CertificateError`, which prints in Rust's own form.
+    TlsError::Other(OtherError(Arc::new(Advised(advised))))
 }

@@ -9,7 +9,9 @@ pub mod practice;
 pub mod process;
 pub mod proxy;
 pub mod server;
+pub mod tls;
 pub mod trades;
+pub mod tunnel;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -21,11 +23,17 @@ use tickflux::trade::{Exchange, Price, Quantity, Symbol, Trade, TradeId, TradeTi
 
 /// Runs `tickflux` in `folder`, with the example token and nothing of the caller's settings.
 pub fn tickflux(folder: &Path, args: &[&str]) -> Output {
+    tickflux_in(folder, &[], args)
+}
+
+/// The same with these variables in its environment.
+pub fn tickflux_in(folder: &Path, variables: &[(&str, &str)], args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tickflux"))
         .args(args)
         .current_dir(folder)
         .env_clear()
         .env("INFLUX_TOKEN", influxd::TOKEN)
+        .envs(variables.iter().copied())
         .output()
         .unwrap()
 }

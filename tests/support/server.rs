@@ -101,7 +101,8 @@ impl Gate {
     }
 }
 
-fn pass(one: &TcpStream, other: &TcpStream) {
+/// Passes bytes both ways until either side ends.
+pub fn pass(one: &TcpStream, other: &TcpStream) {
     for (from, to) in [(one, other), (other, one)] {
         let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
         std::thread::spawn(move || {
