@@ -56,6 +56,11 @@ fn usage_that_cannot_be_read() {
     assert_fails(&run(&["capture", "--stream-url", "https://x"]), 2, &["--stream-url https://x", "ws://"]);
     assert_fails(&run(&["capture", "--rest-url", "nonsense"]), 2, &["--rest-url nonsense"]);
     assert_fails(&run(&["capture", "--duration", "soon"]), 2, &["soon"]);
+    for flag in ["--duration", "--idle-timeout", "--backfill"] {
+        for endless in ["584542046090years", "11years", "18446744073709551615s", "18446744073709551616s"] {
+            assert_fails(&run(&["capture", flag, endless]), 2, &[flag, endless]);
+        }
+    }
     assert_fails(&run(&["exchange", "--speed", "0"]), 2, &["above zero"]);
     assert_fails(&run(&["exchange", "--speed", "max"]), 2, &["--trades"]);
     assert_fails(&run(&["nonsense"]), 2, &["nonsense", "--help"]);

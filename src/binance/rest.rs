@@ -355,7 +355,8 @@ impl Rest {
             };
         }
         if (300..400).contains(&status) {
-            let to = headers.get(LOCATION).map_or_else(Excerpt::default, |to| Excerpt::of_bytes(to.as_bytes()));
+            let to =
+                headers.get(LOCATION).map_or_else(|| Excerpt::of("nowhere"), |to| Excerpt::of_bytes(to.as_bytes()));
             return Err(RestError::Moved { url, status, to });
         }
         let wait = number(headers, RETRY_AFTER.as_str()).map(Duration::from_secs);

@@ -79,7 +79,9 @@ pub async fn mend(
         };
         failures = if matches!(answer, Answer::Page(Err(_))) { failures + 1 } else { 0 };
         let answer = match answer {
-            Answer::Page(Err(error @ (RestError::NotFromHere { .. } | RestError::NotServed { .. }))) => return Err(error.into()),
+            Answer::Page(Err(error @ (RestError::NotFromHere { .. } | RestError::NotServed { .. }))) => {
+                return Err(error.into());
+            }
             Answer::Page(Err(error)) if failures >= FAILURES_MAX => return Err(error.into()),
             answer => answer,
         };

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::report::{FormatArgs, print_one};
-use super::settings::{DEFAULT_EXCHANGE, DEFAULT_OUTBOX, Purpose, StoreArgs, endpoint, now};
+use super::settings::{DEFAULT_EXCHANGE, DEFAULT_OUTBOX, Purpose, StoreArgs, duration, endpoint, now};
 use super::signals::stop_on_signals;
 use super::{Answer, Failure, start_logs};
 use crate::binance::rest::{Answered, Rest};
@@ -19,7 +19,8 @@ use crate::binance::{DEFAULT_REST_URL, DEFAULT_STREAM_URL};
 use crate::capture::run::run as run_capture;
 use crate::capture::settings::{CaptureError, Progress, Settings};
 use crate::capture::summary::Summary;
-use crate::net::endpoint::{Service, UrlText};
+use crate::net::Network;
+use crate::net::endpoint::{Endpoint, Service, UrlText};
 use crate::store::AnyStore;
 use crate::telemetry::health::{self, Health};
 use crate::telemetry::metrics;
@@ -32,7 +33,13 @@ const NAMED_MAX: usize = 20;
 #[derive(Debug, Args)]
 pub(super) struct CaptureArgs {
     /// Symbols, with commas between them
-    #[arg(long, env = "TICKFLUX_SYMBOLS", hide_env_values = true, value_delimiter = ',', default_value = "BTCUSDT,ETHUSDT")]
+    #[arg(
+        long,
+        env = "TICKFLUX_SYMBOLS",
+        hide_env_values = true,
+        value_delimiter = ',',
+        default_value = "BTCUSDT,ETHUSDT"
+    )]
     symbols: Vec<Symbol>,
     /// Value of the exchange tag
     #[arg(long, env = "TICKFLUX_EXCHANGE", hide_env_values = true, default_value = DEFAULT_EXCHANGE)]
@@ -47,7 +54,7 @@ pub(super) struct CaptureArgs {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
     connections: u8,
     /// Replace a connection that had no trade at all for so long
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     idle_timeout: Duration,
     /// Folder for what is not stored yet, with the ledger of what is, and for dead letters
     #[arg(long, env = "TICKFLUX_OUTBOX", hide_env_values = true, value_name = "DIR", default_value = DEFAULT_OUTBOX)]
@@ -62,10 +69,10 @@ pub(super) struct CaptureArgs {
     #[arg(long, value_name = "N")]
     count: Option<u64>,
     /// Stop after so long, such as 30s
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
     /// Fetch what happened in so long before the start, too, such as 6h
-    #[arg(long, value_name = "TIME", conflicts_with = "no_repair", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", conflicts_with = "no_repair", value_parser = duration)]
     backfill: Option<Duration>,
     /// Report holes without repairing them from the exchange's history
     #[arg(long)]
@@ -87,11 +94,7 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     let rest_url = endpoint(Service::Rest, args.rest_url.as_str())?;
     let network = args.store.network()?;
     let store = args.store.open_through(Purpose::Capture(args.exchange.clone()), Some(&network))?;
-    for (endpoint, flag) in [(&stream_url, "--stream-url"), (&rest_url, "--rest-url")] {
-        if let Some(proxy) = network.proxy(endpoint.url()) {
-            eprintln!("tickflux: {flag} {endpoint} is reached through the proxy {proxy}");
-        }
-    }
+    tell_proxies(&network, &[Some(stream_url.clone()), Some(rest_url.clone()), args.store.influx_url().ok()]);
     let rest = Rest::new(&rest_url, &network).map_err(|error| Failure::Unusable(crate::error_chain(&error)))?;
     check_symbols(&rest, &symbols).await?;
     for warning in store.check().await? {
@@ -148,11 +151,22 @@ fn verdict(summary: &Summary, store: &AnyStore) -> Result<Answer, Failure> {
     Ok(if is_whole { Answer::Done } else { Answer::No })
 }
 
+/// Names the proxies on the ways out, in one line.
+fn tell_proxies(network: &Network, endpoints: &[Option<Endpoint>]) {
+    let way = |endpoint: &Endpoint| Some(format!("{endpoint} through the proxy {}", network.proxy(endpoint.url())?));
+    let ways: Vec<_> = endpoints.iter().flatten().filter_map(way).collect();
+    if !ways.is_empty() {
+        eprintln!("tickflux: {}", ways.join(", "));
+    }
+}
+
 /// Asks the exchange for the symbols; goes on without an answer, but not with an unknown symbol.
 async fn check_symbols(rest: &Rest, symbols: &[Symbol]) -> Result<(), Failure> {
     match rest.unlisted(symbols).await {
         Ok(Answered { value: None, .. }) => Ok(()),
-        Ok(Answered { value: Some(symbol), .. }) => Err(Failure::Usage(format!("the exchange does not list {symbol}: see --symbols"))),
+        Ok(Answered { value: Some(symbol), .. }) => {
+            Err(Failure::Usage(format!("the exchange does not list {symbol}: see --symbols")))
+        }
         Err(error) => {
             warn!("The symbols could not be checked: {}. Capture goes on.", crate::error_chain(&error));
             Ok(())

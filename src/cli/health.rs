@@ -19,7 +19,13 @@ const LINES_MAX: usize = 20;
 #[derive(Debug, Args)]
 pub(super) struct HealthArgs {
     /// The address that the capture was given
-    #[arg(long, env = "TICKFLUX_METRICS_LISTEN", hide_env_values = true, value_name = "ADDR", default_value = "127.0.0.1:9184")]
+    #[arg(
+        long,
+        env = "TICKFLUX_METRICS_LISTEN",
+        hide_env_values = true,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:9184"
+    )]
     metrics_listen: SocketAddr,
 }
 

@@ -3,6 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
+use std::time::Duration;
 
 use clap::Args;
 
@@ -18,6 +19,7 @@ use crate::trade::{Exchange, Symbol, TradeTime};
 /// Where capture keeps what is not stored yet, and what it knows of the store.
 pub(super) const DEFAULT_OUTBOX: &str = "tickflux-outbox";
 const DEFAULT_STORE: &str = "sqlite:tickflux.db";
+const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
 /// It is said once, however often the store is opened.
 static OVERHEARD: Once = Once::new();
 
@@ -105,23 +107,29 @@ impl StoreArgs {
         Ok(Arc::new(self.influx(exchange, network)?))
     }
 
-    /// The InfluxDB that the settings name.
-    pub(super) fn influx(&self, exchange: Exchange, network: Option<&Network>) -> Result<Influx, Failure> {
+    /// Where the InfluxDB is that the settings name.
+    pub(super) fn influx_url(&self) -> Result<Endpoint, Failure> {
         let text = self.store.as_ref().map_or(DEFAULT_STORE, UrlText::as_str);
         if !["http://", "https://"].iter().any(|scheme| text.to_ascii_lowercase().starts_with(scheme)) {
-            let (given, influx) = (shown(text), "it is sqlite:PATH or http(s)://HOST:PORT");
-            return Err(Failure::Usage(format!("--store {given} is not an InfluxDB: {influx}")));
+            let (given, store) = (shown(text), "it is sqlite:PATH or http(s)://HOST:PORT");
+            return Err(Failure::Usage(format!("--store {given} is not an InfluxDB: {store}")));
         }
-        let url = endpoint(Service::Influx, text)?;
+        endpoint(Service::Influx, text)
+    }
+
+    /// The InfluxDB that the settings name.
+    pub(super) fn influx(&self, exchange: Exchange, network: Option<&Network>) -> Result<Influx, Failure> {
+        let url = self.influx_url()?;
         let credentials = self.credentials()?;
         if url.is_overheard() {
             OVERHEARD.call_once(|| {
-                eprintln!("tickflux: the token goes to {url} in clear text, for anyone on the way to read: use https://");
+                eprintln!(
+                    "tickflux: the token goes to {url} in clear text, for anyone on the way to read: use https://"
+                );
             });
         }
         let network = network.cloned().map_or_else(|| self.network(), Ok)?;
-        let settings =
-            InfluxSettings { url, network, org: self.org.clone(), bucket: self.bucket.clone(), credentials };
+        let settings = InfluxSettings { url, network, org: self.org.clone(), bucket: self.bucket.clone(), credentials };
         Ok(Influx::new(settings, exchange, now)?)
     }
 
@@ -156,6 +164,15 @@ pub(super) const DEFAULT_EXCHANGE: &str = "binance";
 
 pub(super) fn default_exchange() -> Result<Exchange, Failure> {
     DEFAULT_EXCHANGE.parse().map_err(|error| Failure::Usage(format!("{error}")))
+}
+
+/// A time as humantime reads it; one that no clock can be set forward by is refused.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration > DURATION_MAX {
+        return Err("ten years are the most".to_owned());
+    }
+    Ok(duration)
 }
 
 /// The wall clock.

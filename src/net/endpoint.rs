@@ -252,9 +252,9 @@ fn bare(service: Service, url: &Url) -> Option<(Url, Option<&'static str>)> {
     bare.set_fragment(None);
     let segments: Vec<_> = url.path().split('/').filter(|segment| !segment.is_empty()).collect();
     let begins = |at: usize, own: &str| {
-        own.split('/').enumerate().all(|(next, word)| {
-            segments.get(at + next).is_some_and(|segment| segment.eq_ignore_ascii_case(word))
-        })
+        own.split('/')
+            .enumerate()
+            .all(|(next, word)| segments.get(at + next).is_some_and(|segment| segment.eq_ignore_ascii_case(word)))
     };
     let own_at = |at: usize| service.own_paths().iter().find(|own| begins(at, own)).map(|own| (at, *own));
     let own = (0..segments.len()).find_map(own_at);

@@ -73,11 +73,7 @@ impl Proxies {
         let (http, https) = (proxy(["HTTP_PROXY", "http_proxy"])?, proxy(["HTTPS_PROXY", "https_proxy"])?);
         let all = proxy(["ALL_PROXY", "all_proxy"])?;
         let exceptions = find(["NO_PROXY", "no_proxy"]).and_then(|(_, value)| value.ok()).unwrap_or_default();
-        Ok(Self {
-            http: http.or_else(|| all.clone()),
-            https: https.or(all),
-            exceptions: Exceptions::new(&exceptions),
-        })
+        Ok(Self { http: http.or_else(|| all.clone()), https: https.or(all), exceptions: Exceptions::new(&exceptions) })
     }
 
     /// The proxy on the way to `url`, if there is one; ws counts as http and wss as https.
@@ -102,7 +98,9 @@ impl Proxy {
         let default_port = match url.scheme() {
             "http" | "https" => None,
             // Names are looked up by the proxy in either case: here there may be nobody to ask.
-            "socks5" | "socks5h" => url.set_scheme("socks5h").map(|()| Some(1080)).map_err(|()| refuse("it cannot be read"))?,
+            "socks5" | "socks5h" => {
+                url.set_scheme("socks5h").map(|()| Some(1080)).map_err(|()| refuse("it cannot be read"))?
+            }
             _ => return Err(refuse("only http, https, socks5 and socks5h are spoken")),
         };
         if url.host_str().is_none_or(str::is_empty) {
@@ -115,7 +113,8 @@ impl Proxy {
         url.set_query(None);
         url.set_fragment(None);
         let matcher = Matcher::builder().all(url.as_str()).build();
-        let parts = matcher.intercept(&Uri::from_static("http://example/")).ok_or_else(|| refuse("it cannot be read"))?;
+        let parts =
+            matcher.intercept(&Uri::from_static("http://example/")).ok_or_else(|| refuse("it cannot be read"))?;
         if parts.raw_auth().is_some_and(|(user, password)| user.len().max(password.len()) > SOCKS_WORD_MAX) {
             return Err(refuse("its user or password has more than 255 bytes"));
         }

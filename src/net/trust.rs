@@ -15,11 +15,13 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, OtherError, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, OtherError, RootCertStore,
+    SignatureScheme,
 };
 use thiserror::Error;
 
 use crate::small_file;
+use crate::text::Excerpt;
 
 /// Bytes of a file of certificates, at most; Mozilla's whole list has 220 kB.
 const FILE_BYTES_MAX: usize = 4 << 20;
@@ -239,22 +241,27 @@ struct Advised(String);
 
 fn with_advice(error: TlsError) -> TlsError {
     use CertificateError::{
-        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext, UnknownIssuer,
+        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext,
+        UnknownIssuer,
     };
     let is_ca = is_ca(&error);
     let TlsError::InvalidCertificate(cause) = error else { return error };
+    // The names are the server's: there may be any number of them.
+    let told = Excerpt::of(&cause.to_string());
     let advised = match &cause {
-        UnknownIssuer => "nobody known here has issued it; if it is the right server, give its issuer's certificate, or \
+        UnknownIssuer => {
+            "nobody known here has issued it; if it is the right server, give its issuer's certificate, or \
                           its own, with --ca-file"
-            .to_owned(),
+                .to_owned()
+        }
         _ if is_ca => "it is a CA's own and not known here; if it is the right server, give this certificate itself \
                        with --ca-file"
             .to_owned(),
-        NotValidForName | NotValidForNameContext { .. } => format!(
-            "{cause}; use a name that it has, or make one with -addext subjectAltName=DNS:NAME (or IP:ADDRESS)"
-        ),
+        NotValidForName | NotValidForNameContext { .. } => {
+            format!("{told}; use a name that it has, or make one with -addext subjectAltName=DNS:NAME (or IP:ADDRESS)")
+        }
         Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. } => {
-            format!("{cause}; renew it, or set this machine's clock right")
+            format!("{told}; renew it, or set this machine's clock right")
         }
         _ => return TlsError::InvalidCertificate(cause),
     };

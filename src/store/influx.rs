@@ -70,8 +70,9 @@ impl Influx {
     /// [`StoreError::Settings`] if HTTP cannot be set up.
     pub fn new(settings: InfluxSettings, exchange: Exchange, clock: fn() -> TradeTime) -> Result<Self, StoreError> {
         let InfluxSettings { url, network, org, bucket, credentials } = settings;
-        let unusable =
-            |error: reqwest::Error| StoreError::Settings(format!("cannot use --store {url}: {}", crate::error_chain(&error)));
+        let unusable = |error: reqwest::Error| {
+            StoreError::Settings(format!("cannot use --store {url}: {}", crate::error_chain(&error)))
+        };
         let http = network.http().pool_idle_timeout(POOL_IDLE_TIMEOUT).build().map_err(unusable)?;
         let mut write_url = url.url().clone();
         write_url.set_path(&format!("{}/api/v2/write", url.url().path().trim_end_matches('/')));

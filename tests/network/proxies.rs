@@ -52,9 +52,8 @@ fn stream_rest_and_influxdb_go_through_an_http_proxy() {
         assert!(asked.iter().any(|request| request.starts_with(begin)), "no {begin} in {asked:?}");
     }
     let named = format!("{} (HTTP_PROXY)", proxy.address());
-    for part in [format!("--stream-url {STREAM} is reached"), format!("--rest-url {REST} is reached")] {
-        assert!(stderr(&output).contains(&format!("{part} through the proxy {named}")), "{}", stderr(&output));
-    }
+    let ways = [STREAM, REST, "http://influx.example:8086"].map(|url| format!("{url} through the proxy {named}"));
+    assert!(stderr(&output).contains(&format!("tickflux: {}\n", ways.join(", "))), "{}", stderr(&output));
     assert!(!stderr(&output).contains("ecret"), "{}", stderr(&output));
 
     let output = tickflux_in(folder.path(), &variables, &[&["latest"], &store[..]].concat());
@@ -110,16 +109,19 @@ fn this_machine_is_never_asked_for_through_a_proxy() {
 
 #[test]
 fn health_asks_no_proxy_whatever_the_address() {
-    let proxy = Tunnel::http(&[("192.0.2.1", SocketAddr::from(([127, 0, 0, 1], 1)))], false);
+    let (folder, proxy) = (tempfile::tempdir().unwrap(), Tunnel::http(&[], false));
     let url = format!("http://{}", proxy.address());
-    let folder = tempfile::tempdir().unwrap();
-    // An address that no route leads to, and one that is here: neither is the proxy's business.
-    for listen in ["0.0.0.0:1", "127.0.0.1:1"] {
-        let variables = [("HTTP_PROXY", &*url), ("ALL_PROXY", "nonsense://")];
-        let output = tickflux_in(folder.path(), &variables, &["health", "--metrics-listen", listen]);
+    // A group address: no TCP leads there, and nothing leaves this machine.
+    for listen in ["224.0.0.1:1", "0.0.0.0:1", "127.0.0.1:1"] {
+        let output = tickflux_in(folder.path(), &[("HTTP_PROXY", &url)], &["health", "--metrics-listen", listen]);
         assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+        assert!(stderr(&output).contains("no capture answers at http://"), "{}", stderr(&output));
     }
     assert_eq!(proxy.asked(), [] as [&str; 0]);
+    // Nor does it read the variables.
+    let output =
+        tickflux_in(folder.path(), &[("ALL_PROXY", "nonsense://")], &["health", "--metrics-listen", "127.0.0.1:1"]);
+    assert!(stderr(&output).contains("no capture answers"), "{}", stderr(&output));
 }
 
 #[test]
@@ -135,11 +137,8 @@ fn no_proxy_leaves_names_and_networks_out() {
         ("", "http://db.invalid:8086", true),
     ] {
         let before = proxy.asked().len();
-        let output = tickflux_in(
-            folder.path(),
-            &[("http_proxy", &url), ("NO_PROXY", list)],
-            &["latest", "--store", store],
-        );
+        let output =
+            tickflux_in(folder.path(), &[("http_proxy", &url), ("NO_PROXY", list)], &["latest", "--store", store]);
         assert_ne!(output.status.code(), Some(0));
         assert_eq!(proxy.asked().len() > before, is_asked, "NO_PROXY={list}: {}", stderr(&output));
         assert_eq!(stderr(&output).contains("through the proxy"), is_asked, "{}", stderr(&output));
@@ -196,11 +195,16 @@ fn a_proxy_that_cannot_be_read_is_wrong_usage() {
     let capture = ["capture", "--stream-url", &stream, "--rest-url", &rest, "--count", "1"];
     for variable in ["HTTP_PROXY", "https_proxy", "ALL_PROXY"] {
         for value in ["ftp://me:hunter2@proxy:1", "http://me:hunter2@:8", "http://proxy:port"] {
-            for args in [&capture[..], &["latest", "--store", "http://127.0.0.1:1"], &["provision", "--store", "http://h"]] {
+            for args in
+                [&capture[..], &["latest", "--store", "http://127.0.0.1:1"], &["provision", "--store", "http://h"]]
+            {
                 let output = tickflux_in(folder.path(), &[(variable, value)], args);
                 let said = stderr(&output);
                 assert_eq!(output.status.code(), Some(2), "{said}");
-                assert!(said.contains(&format!("tickflux: {variable} is no proxy's URL")) && said.contains("socks5://"), "{said}");
+                assert!(
+                    said.contains(&format!("tickflux: {variable} is no proxy's URL")) && said.contains("socks5://"),
+                    "{said}"
+                );
                 assert!(!said.contains("hunter2") && said.lines().count() <= 2, "{said}");
             }
         }

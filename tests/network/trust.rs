@@ -7,6 +7,7 @@ use std::process::Output;
 use crate::support::influxd::Influxd;
 use crate::support::tls::Certificates;
 use crate::support::trades::{exchanges_list, sqlite_trades};
+use crate::support::tunnel::{LOGIN_IN_URL, Tunnel};
 use crate::support::{practice, runtime, tickflux_in};
 
 const SAN: &str = "subjectAltName=DNS:localhost,IP:127.0.0.1";
@@ -121,7 +122,9 @@ fn certificates_that_are_not_there_are_wrong_usage() {
             ("--ca-file", &[("TICKFLUX_CA_FILE", &**file)], &[]),
             ("SSL_CERT_FILE", &[("SSL_CERT_FILE", file)], &[]),
         ] {
-            for command in [&["latest", "--store", "https://h"][..], &["capture"], &["provision", "--store", "http://h"]] {
+            for command in
+                [&["latest", "--store", "https://h"][..], &["capture"], &["provision", "--store", "http://h"]]
+            {
                 let output = tickflux_in(folder.path(), variables, &[command, args].concat());
                 let said = stderr(&output);
                 assert_eq!(output.status.code(), Some(2), "{said}");
@@ -129,7 +132,9 @@ fn certificates_that_are_not_there_are_wrong_usage() {
             }
         }
     }
-    for (dir, words) in [(absent, "No such file"), (path("folder"), "holds no certificate"), (path("empty"), "Not a directory")] {
+    for (dir, words) in
+        [(absent, "No such file"), (path("folder"), "holds no certificate"), (path("empty"), "Not a directory")]
+    {
         let output = tickflux_in(folder.path(), &[("SSL_CERT_DIR", &dir)], &["latest", "--store", "https://h"]);
         assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
         assert!(stderr(&output).contains(words) && stderr(&output).contains("SSL_CERT_DIR"), "{}", stderr(&output));
@@ -152,4 +157,39 @@ fn a_capture_trusts_one_file_for_stream_rest_and_store() {
     let args = [&args[..5], &["--duration", "1s", "--store", "sqlite:other.db"]].concat();
     let said = stderr(&tickflux_in(folder.path(), &[], &args));
     assert!(said.matches("--ca-file").count() >= 2, "stream and REST say what to do: {said}");
+}
+
+#[test]
+fn tls_goes_through_proxies_and_up_to_them() {
+    let (runtime, folder, made) = (runtime(), tempfile::tempdir().unwrap(), certificates());
+    made.usual("far", &["subjectAltName=DNS:exchange.example"]);
+    let bundle = folder.path().join("both.pem");
+    let pems = ["usual", "far"].map(|name| std::fs::read_to_string(made.pem(name)).unwrap());
+    std::fs::write(&bundle, pems.concat()).unwrap();
+    let exchange = runtime.block_on(practice::start(practice::live_market(95, 2_000.0)));
+    let far = runtime.block_on(made.front("far", exchange.address()));
+    let (http, socks) =
+        (Tunnel::http(&[("exchange.example", far)], true), Tunnel::socks(&[("exchange.example", far)], true));
+    let near = runtime.block_on(made.front("usual", http.address()));
+    let args = ["capture", "--stream-url", "wss://exchange.example", "--rest-url", "https://exchange.example:444"];
+    let end = ["--duration", "2m", "--count", "500", "--ca-file", bundle.to_str().unwrap()];
+    for (at, proxy) in [
+        format!("http://{LOGIN_IN_URL}@{}", http.address()),
+        format!("socks5h://{LOGIN_IN_URL}@{}", socks.address()),
+        format!("https://{LOGIN_IN_URL}@localhost:{}", near.port()),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let (store, outbox) = (format!("sqlite:{at}.db"), at.to_string());
+        let more = ["--store", &store, "--outbox", &outbox];
+        let output = tickflux_in(folder.path(), &[("https_proxy", proxy)], &[&args[..], &end, &more].concat());
+        assert_eq!(output.status.code(), Some(0), "{proxy}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("could not be checked"), "{}", stderr(&output));
+    }
+    for (asked, times) in [(http.asked(), 2), (socks.asked(), 1)] {
+        for target in ["CONNECT exchange.example:443", "CONNECT exchange.example:444"] {
+            assert!(asked.iter().filter(|request| *request == target).count() >= times, "{target} in {asked:?}");
+        }
+    }
 }

@@ -58,9 +58,13 @@ impl Certificates {
         } else {
             &["-days", "2"]
         };
-        let (issuer_pem, issuer_key) = (format!("{}.pem", issuer.unwrap_or(name)), format!("{}.key", issuer.unwrap_or(name)));
-        let by: &[_] =
-            if issuer.is_some() { &["-cert", &issuer_pem, "-keyfile", &issuer_key] } else { &["-selfsign", "-keyfile", &key] };
+        let (issuer_pem, issuer_key) =
+            (format!("{}.pem", issuer.unwrap_or(name)), format!("{}.key", issuer.unwrap_or(name)));
+        let by: &[_] = if issuer.is_some() {
+            &["-cert", &issuer_pem, "-keyfile", &issuer_key]
+        } else {
+            &["-selfsign", "-keyfile", &key]
+        };
         let args = ["ca", "-config", "ca.cnf", "-batch", "-notext", "-in", &csr, "-out", &pem];
         self.openssl(&[&args[..], dates, by].concat());
     }

@@ -150,7 +150,14 @@ mod tests {
 
     #[test]
     fn a_bad_row_does_not_hide_the_rows_behind_it() {
-        let text = format!("[{},\n{},{},[],{},{}]", row(1, "5"), row(2, "0"), row(3, "5"), r#"{"id":4,"no":"trade"}"#, row(5, "5"));
+        let text = format!(
+            "[{},\n{},{},[],{},{}]",
+            row(1, "5"),
+            row(2, "0"),
+            row(3, "5"),
+            r#"{"id":4,"no":"trade"}"#,
+            row(5, "5")
+        );
         let Page { trades, bad_rows } = page(&text).unwrap();
         assert_eq!(trades.iter().map(|trade| trade.id.get()).collect::<Vec<_>>(), [1, 3, 5]);
         assert_eq!(bad_rows.iter().map(|row| row.id).collect::<Vec<_>>(), [Some(2), None, Some(4)]);

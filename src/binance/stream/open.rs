@@ -59,5 +59,8 @@ fn refused(place: &str, error: WsError) -> StreamError {
 }
 
 fn excerpt(answer: &Response<Option<Vec<u8>>>, name: HeaderName) -> Excerpt {
-    answer.headers().get(name).map_or_else(|| Excerpt::of("nothing in particular"), |value| Excerpt::of_bytes(value.as_bytes()))
+    answer
+        .headers()
+        .get(name)
+        .map_or_else(|| Excerpt::of("nothing in particular"), |value| Excerpt::of_bytes(value.as_bytes()))
 }

@@ -29,7 +29,11 @@ fn a_base_is_scheme_host_port_and_a_path_in_front() {
 #[test]
 fn what_is_more_than_a_base_is_refused_with_the_right_form() {
     for (service, text, words) in [
-        (Service::Stream, "wss://s.example:9443/ws", "has /ws in it, which is behind the base: give wss://s.example:9443"),
+        (
+            Service::Stream,
+            "wss://s.example:9443/ws",
+            "has /ws in it, which is behind the base: give wss://s.example:9443",
+        ),
         (Service::Stream, "wss://s.example:9443/x/stream?streams=a@trade", "has a query: give wss://s.example:9443/x"),
         (Service::Stream, "wss://s.example/?timeUnit=MICROSECOND", "has a query: give wss://s.example"),
         (Service::Stream, "wss://s.example/stream/", "has /stream in it"),
@@ -37,10 +41,18 @@ fn what_is_more_than_a_base_is_refused_with_the_right_form() {
         (Service::Stream, "stream.binance.com:9443", "is no URL: give wss://stream.binance.com:9443"),
         (Service::Stream, "localhost:9100", "is no URL: give wss://localhost:9100"),
         (Service::Rest, "ws://h:1/api/v3", "neither https:// nor http://: give http://h:1"),
-        (Service::Rest, "https://api.binance.com/API/v3/", "has /api/v3 in it, which is behind the base: give https://api.binance.com"),
+        (
+            Service::Rest,
+            "https://api.binance.com/API/v3/",
+            "has /api/v3 in it, which is behind the base: give https://api.binance.com",
+        ),
         (Service::Rest, "https://h/x/api/v3/time", "give https://h/x"),
         (Service::Rest, "https://h/#top", "has a fragment: give https://h"),
-        (Service::Influx, "http://h:8086/api/v2/write", "has /api/v2 in it, which is behind the base: give http://h:8086"),
+        (
+            Service::Influx,
+            "http://h:8086/api/v2/write",
+            "has /api/v2 in it, which is behind the base: give http://h:8086",
+        ),
         (Service::Influx, "http://h:8086/orgs/0a1b2c3d4e5f6071/data-explorer", "give http://h:8086"),
         (Service::Influx, "http://h:8086/signin?returnTo=/", "give http://h:8086"),
         (Service::Influx, "http://h/influx/health", "give http://h/influx"),
@@ -91,7 +103,8 @@ fn a_password_is_never_shown() {
         assert!(!error.contains("77") && !error.contains("hash"), "{error}");
     }
     let error = base(Service::Influx, "http://me:hunter2@h:8086").unwrap_err();
-    let said = "--store http://h:8086/ has a user or a password in it: give http://h:8086, and a token with --token-file";
+    let said =
+        "--store http://h:8086/ has a user or a password in it: give http://h:8086, and a token with --token-file";
     assert_eq!(error, said);
     let line = "invalid value 'http://me:hunter2@h' for '[SYMBOLS]...': see --help";
     assert_eq!(without_credentials(line), "invalid value 'http://…@h' for '[SYMBOLS]...': see --help");
@@ -101,7 +114,9 @@ fn a_password_is_never_shown() {
 
 #[test]
 fn loopback_is_known_by_every_name() {
-    for host in ["localhost", "LOCALHOST", "localhost.", "db.localhost", "127.0.0.1", "127.8.9.10", "[::1]", "::1", "0.0.0.0"] {
+    for host in
+        ["localhost", "LOCALHOST", "localhost.", "db.localhost", "127.0.0.1", "127.8.9.10", "[::1]", "::1", "0.0.0.0"]
+    {
         assert!(is_loopback(host), "{host}");
     }
     assert!(is_loopback("[::ffff:127.0.0.1]") && is_loopback("[::]"));
@@ -113,10 +128,13 @@ fn loopback_is_known_by_every_name() {
 #[test]
 fn a_token_is_overheard_where_the_way_is_neither_encrypted_nor_near() {
     let overheard = |text| Endpoint::new(Service::Influx, text).unwrap().is_overheard();
-    for text in ["http://influx.example", "http://10.0.0.5:8086", "http://[2001:db8::1]:8086", "http://8.8.8.8/influx"] {
+    for text in ["http://influx.example", "http://10.0.0.5:8086", "http://[2001:db8::1]:8086", "http://8.8.8.8/influx"]
+    {
         assert!(overheard(text), "{text}");
     }
-    for text in ["https://influx.example", "http://influxdb:8086", "http://127.0.0.1", "http://a.localhost", "http://[::1]"] {
+    for text in
+        ["https://influx.example", "http://influxdb:8086", "http://127.0.0.1", "http://a.localhost", "http://[::1]"]
+    {
         assert!(!overheard(text), "{text}");
     }
 }

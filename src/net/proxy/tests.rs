@@ -31,7 +31,9 @@ fn each_scheme_has_its_variable_and_all_proxy_stands_in() {
 #[test]
 fn this_machine_is_never_behind_a_proxy() {
     let proxies = read(&[("ALL_PROXY", "http://p:1")]).unwrap();
-    for host in ["localhost", "localhost.", "a.localhost", "127.0.0.1", "127.9.9.9", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"] {
+    for host in
+        ["localhost", "localhost.", "a.localhost", "127.0.0.1", "127.9.9.9", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"]
+    {
         for scheme in ["http", "https", "ws", "wss"] {
             assert_eq!(way(&proxies, &format!("{scheme}://{host}:8086")), None, "{host}");
         }
@@ -98,12 +100,22 @@ fn users_and_passwords_are_used_and_never_printed() {
 
 #[test]
 fn what_is_no_proxy_is_refused_by_its_variable() {
-    for value in
-        ["http://", "socks5://", "socks4://p:1", "ftp://p", "http://me:hunter2@p:port", "hunter2@", "http://hun ter2", "p:99999"]
-    {
+    for value in [
+        "http://",
+        "socks5://",
+        "socks4://p:1",
+        "ftp://p",
+        "http://me:hunter2@p:port",
+        "hunter2@",
+        "http://hun ter2",
+        "p:99999",
+    ] {
         for variable in ["HTTP_PROXY", "https_proxy", "ALL_PROXY"] {
             let error = read(&[(variable, value)]).unwrap_err().to_string();
-            assert!(error.starts_with(variable) && error.contains("give http://HOST:PORT or socks5"), "{value}: {error}");
+            assert!(
+                error.starts_with(variable) && error.contains("give http://HOST:PORT or socks5"),
+                "{value}: {error}"
+            );
             assert!(!error.contains("hun"), "{error}");
         }
     }
