@@ -7,6 +7,6 @@ use tickflux::binance::rest::read_page;
 fuzz_target!(|body: &[u8]| {
     let Ok(symbol) = "BTCUSDT".parse() else { return };
     if let Ok(page) = read_page(&symbol, body) {
-        assert!(page.trades.iter().all(|trade| trade.symbol == symbol));
+        assert!(page.trades().all(|trade| trade.symbol == symbol));
     }
 });

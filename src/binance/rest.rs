@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use thiserror::Error;
 
-pub use self::page::{BadRow, Page, PageError, read_page};
+pub use self::page::{BadRow, Page, PageError, Row, read_page};
 use super::{MARKET_DATA_REST_URL, MARKET_DATA_STREAM_URL, url_word};
 use crate::net::Network;
 use crate::net::body::{self, BodyError};

@@ -104,7 +104,7 @@ impl History {
         } else if let Some(Request { symbol, from_id, limit }) = self.repairs.next_request(now) {
             self.asking.spawn(async move {
                 let page = rest.history(&symbol, from_id, limit).await;
-                Answer::Page(page.map(|answered| answered.value.trades))
+                Answer::Page(page.map(|answered| answered.value.trades().cloned().collect()))
             });
         }
     }

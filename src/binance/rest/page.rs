@@ -13,16 +13,23 @@ use crate::trade::{Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTim
 /// Bytes of a bad row that are kept; a row has 170.
 const ROW_BYTES_MAX: usize = 1_000;
 
-/// The rows of `historicalTrades` or `trades`.
+/// The rows of `historicalTrades` or `trades`, in the exchange's order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    /// The trades, in the page's order.
-    pub trades: Vec<Trade>,
-    /// The rows that are no trades.
-    pub bad_rows: Vec<BadRow>,
+    /// The rows.
+    pub rows: Vec<Row>,
 }
 
-/// A row that is no trade.
+/// A row of a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Row {
+    /// A trade.
+    Trade(Trade),
+    /// Something else.
+    Bad(BadRow),
+}
+
+/// A row that is no trade, such as one with a price of zero.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadRow {
     /// Its id, if that can be read.
@@ -56,7 +63,7 @@ enum RowError {
 /// A row; numbers come as text.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Row<'a> {
+struct Columns<'a> {
     id: u64,
     #[serde(borrow)]
     price: Cow<'a, str>,
@@ -81,18 +88,25 @@ pub fn read_page(symbol: &Symbol, body: &[u8]) -> Result<Page, PageError> {
     if rows.len() as u64 > PAGE_MAX {
         return Err(PageError::TooMany(rows.len()));
     }
-    let mut page = Page { trades: Vec::with_capacity(rows.len()), bad_rows: Vec::new() };
-    for row in rows {
-        match trade(symbol, row.get()) {
-            Ok(trade) => page.trades.push(trade),
-            Err(error) => page.bad_rows.push(BadRow::new(row.get(), &error)),
-        }
+    let read = |row: &&RawValue| match trade(symbol, row.get()) {
+        Ok(trade) => Row::Trade(trade),
+        Err(error) => Row::Bad(BadRow::new(row.get(), &error)),
+    };
+    Ok(Page { rows: rows.iter().map(read).collect() })
+}
+
+impl Page {
+    /// The rows that are trades.
+    pub fn trades(&self) -> impl Iterator<Item = &Trade> {
+        self.rows.iter().filter_map(|row| match row {
+            Row::Trade(trade) => Some(trade),
+            Row::Bad(_) => None,
+        })
     }
-    Ok(page)
 }
 
 fn trade(symbol: &Symbol, row: &str) -> Result<Trade, RowError> {
-    let row: Row<'_> = serde_json::from_str(row)?;
+    let row: Columns<'_> = serde_json::from_str(row)?;
     Ok(Trade {
         symbol: symbol.clone(),
         id: TradeId::new(row.id)?,
@@ -122,6 +136,10 @@ mod tests {
         read_page(&"BTCUSDT".parse().unwrap(), text.as_bytes())
     }
 
+    fn bad(page: &Page) -> Vec<&BadRow> {
+        page.rows.iter().filter_map(|row| if let Row::Bad(row) = row { Some(row) } else { None }).collect()
+    }
+
     fn row(id: u64, price: &str) -> String {
         format!(
             r#"{{"id":{id},"price":"{price}","qty":"0.00200000","quoteQty":"74.0","time":1700000000000,"isBuyerMaker":true,"isBestMatch":true}}"#
@@ -130,12 +148,17 @@ mod tests {
 
     #[test]
     fn a_page_keeps_every_value() {
-        let trades = page(&format!("[{}]", row(42, "37000.10000000"))).unwrap().trades;
+        let page_of_one = page(&format!("[{}]", row(42, "37000.10000000"))).unwrap();
+        let trades: Vec<_> = page_of_one.trades().collect();
         assert_eq!((trades[0].id.get(), trades[0].time.ms()), (42, 1_700_000_000_000));
         assert_eq!((trades[0].price.as_str(), trades[0].quantity.as_str()), ("37000.10000000", "0.00200000"));
         assert!(trades[0].buyer_is_maker);
         assert_eq!(page("[]").unwrap(), Page::default());
-        assert_eq!(page(&format!("[{}]", row(42, "\\u0035.10"))).unwrap().trades[0].price.as_str(), "5.10", "escaped");
+        assert_eq!(
+            page(&format!("[{}]", row(42, "\\u0035.10"))).unwrap().trades().next().unwrap().price.as_str(),
+            "5.10",
+            "escaped"
+        );
     }
 
     #[test]
@@ -144,7 +167,7 @@ mod tests {
             assert!(matches!(page(text), Err(PageError::Json(_))), "{text}");
         }
         let rows = |count| format!("[{}]", vec!["1"; count].join(","));
-        assert_eq!(page(&rows(1_000)).unwrap().bad_rows.len(), 1_000);
+        assert_eq!(page(&rows(1_000)).unwrap().rows.len(), 1_000);
         assert!(matches!(page(&rows(1_001)), Err(PageError::TooMany(1_001))));
     }
 
@@ -158,8 +181,11 @@ mod tests {
             r#"{"id":4,"no":"trade"}"#,
             row(5, "5")
         );
-        let Page { trades, bad_rows } = page(&text).unwrap();
-        assert_eq!(trades.iter().map(|trade| trade.id.get()).collect::<Vec<_>>(), [1, 3, 5]);
+        let page = page(&text).unwrap();
+        let bad_rows = bad(&page);
+        let is_bad: Vec<_> = page.rows.iter().map(|row| matches!(row, Row::Bad(_))).collect();
+        assert_eq!(is_bad, [false, true, false, true, true, false], "in order");
+        assert_eq!(page.trades().map(|trade| trade.id.get()).collect::<Vec<_>>(), [1, 3, 5]);
         assert_eq!(bad_rows.iter().map(|row| row.id).collect::<Vec<_>>(), [Some(2), None, Some(4)]);
         assert_eq!((&bad_rows[0].text, &bad_rows[1].text), (&row(2, "0"), &"[]".to_owned()));
         assert!(bad_rows[0].why.as_str().contains("above zero"), "{}", bad_rows[0].why);
@@ -169,7 +195,8 @@ mod tests {
     #[test]
     fn a_bad_row_is_one_line_of_bounded_length() {
         let text = format!("[{{\n\"id\":7,\r\n\"price\":\"{}\"}}]", "é".repeat(1_000));
-        let row = &page(&text).unwrap().bad_rows[0];
+        let page = page(&text).unwrap();
+        let row = bad(&page)[0];
         assert_eq!((row.id, row.text.lines().count()), (Some(7), 1));
         assert!((990..=1_000).contains(&row.text.len()) && row.why.as_str().len() < 240, "{row:?}");
     }
