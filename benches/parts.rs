@@ -17,12 +17,12 @@ use flate2::write::GzEncoder;
 use support::{exchange, now};
 use tickflux::binance::message::{Message, SymbolTable, decode};
 use tickflux::capture::sequencer::Sequencer;
-use tickflux::outbox::{TradeIds, Work, file};
+use tickflux::outbox::{Changes, Target, Work, target};
 use tickflux::practice::market::Market;
 use tickflux::store::influx::{flux_csv, line};
 use tickflux::store::sqlite::Sqlite;
-use tickflux::store::{Scope, Store};
-use tickflux::trade::{Symbol, Trade, TradeId, TradeTime};
+use tickflux::store::{Attempt, Scope, Store};
+use tickflux::trade::{Symbol, Trade, TradeId, TradeIds, TradeTime};
 
 /// Trades in one run of a part.
 const TRADES: usize = 10_000;
@@ -61,7 +61,7 @@ fn message_to_trade(bencher: Bencher<'_, '_>) {
 fn sequencing(bencher: Bencher<'_, '_>) {
     let (trades, now) = (trades(), Instant::now());
     bencher.counter(ItemsCount::new(trades.len())).with_inputs(Sequencer::default).bench_refs(|sequencer| {
-        trades.iter().for_each(|trade| _ = divan::black_box(sequencer.take(trade, now)));
+        trades.iter().for_each(|trade| _ = divan::black_box(sequencer.take(trade, None, now)));
     });
 }
 
@@ -86,15 +86,19 @@ fn gzip_of_lines(bencher: Bencher<'_, '_>) {
 #[divan::bench(args = [1, 10, 100, 1_000, 10_000])]
 fn outbox_append_and_remove(bencher: Bencher<'_, '_>, batch: usize) {
     let (trades, folder) = (trades(), tempfile::tempdir().unwrap());
-    let mut file = file::open(folder.path(), "bench", &exchange("binance"), 10_000).unwrap().file;
+    let target =
+        Target { location: "bench".to_owned(), store_id: None, exchange: exchange("binance"), described: vec![] };
+    let mut file = target::open(folder.path(), &target, 10_000).unwrap().file;
     let ids: Vec<_> = trades.chunks(batch).map(TradeIds::of).collect();
     bencher.counter(ItemsCount::new(batch)).bench_local(|| {
-        let mut work = Work::default();
+        let mut changes = Changes::default();
         for (trades, ids) in trades.chunks(batch).zip(&ids).take(2) {
-            let done = file.work(Some((trades, ids)), std::mem::take(&mut work), now());
-            work.stored = vec![(done.kept.map(|kept| kept.rows), ids.clone())];
+            let changes_due = std::mem::take(&mut changes);
+            let done = file.work(Work { batch: Some((trades, ids)), changes: changes_due, load: None }, now());
+            done.kept.into_iter().for_each(|kept| changes.remove(kept.rows));
+            changes.store(ids);
         }
-        file.work(None, work, now())
+        file.work(Work { changes, ..Work::default() }, now())
     });
 }
 
@@ -120,7 +124,7 @@ fn sqlite_insert(bencher: Bencher<'_, '_>, batch: usize) {
     trades.truncate(batch);
     bencher.counter(ItemsCount::new(batch)).bench_local(|| {
         move_on(&mut trades);
-        runtime.block_on(store.write(&trades, 0)).unwrap()
+        runtime.block_on(store.write(&trades, Attempt::default())).unwrap()
     });
 }
 
@@ -133,7 +137,7 @@ fn sqlite_insert_of_symbols(bencher: Bencher<'_, '_>, symbols: usize) {
     bencher.counter(ItemsCount::new(trades.len())).bench_local(|| {
         move_on(&mut trades);
         for batch in trades.chunks(50) {
-            runtime.block_on(store.write(batch, 0)).unwrap();
+            runtime.block_on(store.write(batch, Attempt::default())).unwrap();
         }
     });
 }
@@ -147,7 +151,7 @@ fn sqlite_high_low(bencher: Bencher<'_, '_>) {
     for (at, trade) in trades.iter_mut().enumerate() {
         (trade.symbol, trade.time) = (symbol.clone(), TradeTime::from_ms(minute.ms() + at as i64 * 6).unwrap());
     }
-    runtime.block_on(store.write(&trades, 0)).unwrap();
+    runtime.block_on(store.write(&trades, Attempt::default())).unwrap();
     let scope = Scope::default();
     bencher.counter(ItemsCount::new(TRADES)).bench_local(|| {
         let answer = runtime.block_on(store.high_low(&scope, minute)).unwrap();

@@ -1,31 +1,24 @@
-//! The main job: from the stream into the store.
+//! The main job, as one state machine: what the capture decides.
 //!
-//! ```text
-//! streams ─▶ intake ─▶ sequencer ─▶ batcher ─▶ delivery ─▶ outbox ─▶ writes ─▶ store
-//!              ▲           │ holes
-//!              └─ history ◀┘
-//! ```
-//!
-//! [`run`], [`streams`], [`history`], [`past`], [`delivery`] and [`writes`] are the thin async shell;
-//! [`mend`] repairs a store without a capture. What they ask decides without waiting:
-//! [`connections`] when to open and close, [`sequencer`] what is new and what
-//! is missing, [`repair`] what to ask the exchange for again, [`silence`] which symbol to ask about, [`batcher`] when to send how much, [`backoff`] how long to wait.
+//! [`machine`] is told what happened and says what is to be done ([`input`]); `shell` carries it out. What it asks
+//! decides by itself: [`sequencer`] what is new and what is missing, [`suspects`] what is not to be believed alone,
+//! [`backlog`] where each batch is and when it goes, [`connections`] when to open and close, [`history`] what to ask the
+//! exchange for, with [`holes`] and [`page`], [`past`] when to ask the store, [`exchange_clock`] what time it is,
+//! [`silence`] which symbol to ask about, [`backoff`] how long to wait, [`condition`] what works.
 
+pub mod backlog;
 pub mod backoff;
-pub mod batcher;
+pub mod condition;
 pub mod connections;
-pub mod dead_letters;
-pub mod delivery;
+pub mod exchange_clock;
 pub mod history;
-pub mod intake;
-pub mod mend;
+pub mod holes;
+pub mod input;
+pub mod machine;
+pub mod page;
 pub mod past;
-pub mod record;
-pub mod repair;
-pub mod run;
 pub mod sequencer;
 pub mod settings;
 pub mod silence;
-pub mod streams;
 pub mod summary;
-pub mod writes;
+pub mod suspects;

@@ -16,6 +16,7 @@ pub mod flux;
 pub mod net;
 pub mod outbox;
 pub mod practice;
+pub mod shell;
 mod small_file;
 pub mod store;
 pub mod telemetry;

@@ -2,8 +2,8 @@
 //! ledger says which ids the store has (P4).
 //!
 //! One SQLite file a store and exchange, in the folder that `--outbox` names, locked by
-//! the capture that uses it. One transaction at a time takes the next batch in,
-//! removes what was acknowledged and enters its ids in the ledger.
+//! the capture that uses it. It belongs to a store, not to a spelling of its address ([`target`]). One transaction at a
+//! time takes the next batch in, removes what was acknowledged and enters its ids in the ledger.
 //!
 //! What it survives: a kill of tickflux at any moment, and any outage of the store.
 //! A file that is torn or damaged is set aside, never used and never deleted; the exchange's
@@ -12,20 +12,29 @@
 //! next start repairs their ids from the exchange. `FULL` would cost a sync a commit, 0.3 ms and more.
 
 mod body;
-mod encoded;
+mod changes;
+mod contents;
 pub mod file;
-mod ids;
 mod ledger;
-pub mod queue;
+pub mod target;
 
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-pub use self::encoded::{Encoded, SeqRange, Waiting};
+pub use self::changes::{Changes, Ended};
+pub use self::contents::{Known, Left};
 pub use self::file::{Done, Kept, OutboxFile, Work};
-pub use self::ids::TradeIds;
-pub use self::ledger::{Ended, Known};
+pub use self::target::{Opened, Other, Target};
+
+/// Rows of the outbox, from `first` to `last`, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rows {
+    /// The number of the oldest row.
+    pub first: i64,
+    /// The number of the newest row.
+    pub last: i64,
+}
 
 /// Why an outbox cannot be used.
 #[derive(Debug, Error)]
@@ -44,7 +53,7 @@ pub enum OutboxError {
         /// The file.
         path: PathBuf,
     },
-    /// It belongs to another store or exchange.
+    /// It belongs to another store, exchange or program.
     #[error("the outbox {} belongs to {owner}: name another folder with --outbox", path.display())]
     OtherTarget {
         /// The file.

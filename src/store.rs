@@ -19,7 +19,8 @@ use thiserror::Error;
 pub use self::candles::{Candle, Interval};
 pub use self::gaps::Gaps;
 pub use self::lines::{LineStore, Lines};
-use crate::trade::{Exchange, Symbol, Trade, TradeTime};
+use crate::text::Excerpt;
+use crate::trade::{Exchange, Symbol, Trade, TradeId, TradeIds, TradeTime};
 
 /// How long a trade is kept and answered for.
 pub const RETENTION: Duration = Duration::from_secs(24 * 3600);
@@ -62,22 +63,48 @@ pub struct Scope {
     pub exchange: Option<Exchange>,
 }
 
-/// What became of a batch that was written.
+/// One try to write a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Attempt {
+    /// Tries with this same batch before, from 0.
+    pub number: u32,
+    /// The exchange's time, if it is known: it judges what is older than the retention, never the host's clock alone.
+    pub exchange_time: Option<TradeTime>,
+}
+
+/// What became of a batch that was written: what stands in neither list is stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Written {
     /// Trades older than the retention, left out.
-    pub expired: u64,
-    /// Lines that the store refuses for good.
-    pub dead: Vec<DeadLine>,
+    pub expired: TradeIds,
+    /// Trades that the store refuses in its own words.
+    pub refused: Vec<RefusedLine>,
 }
 
 /// A line that the store refuses, with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLine {
+pub struct RefusedLine {
+    /// Whose trade it is.
+    pub symbol: Symbol,
+    /// Which.
+    pub id: TradeId,
+    /// When it happened.
+    pub time: TradeTime,
     /// The line, as it was sent.
     pub line: String,
     /// The store's words.
-    pub reason: String,
+    pub why: Excerpt,
+}
+
+/// What a store says of itself before anything is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// What to warn of.
+    pub warnings: Vec<String>,
+    /// Why it takes nothing now, if it may do so later.
+    pub away: Option<String>,
+    /// The store's own name for what it keeps, such as a bucket's id; `None` if it does not tell.
+    pub id: Option<String>,
 }
 
 /// Why a batch is not stored yet. Whatever the reason, the batch is kept.
@@ -117,10 +144,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Which store this is, in words for people; never with a secret in it.
     fn describe(&self) -> String;
 
-    /// The same store has the same identity wherever the program is started.
-    fn identity(&self) -> String {
-        self.describe()
-    }
+    /// Where it is, spelled in one way whatever the settings' spelling is.
+    fn location(&self) -> String;
 
     /// The store as one that takes encoded trades, which an outbox can keep; `None`
     /// for a store that is as near and as durable as an outbox.
@@ -134,16 +159,14 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Trades in one write, at most.
     fn batch_max(&self) -> usize;
 
-    /// Whether trades can be written, and what to warn of.
+    /// Whether trades can be written, and what the store says of itself.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Settings`] for a definite no, [`StoreError::Unusable`] for a file that cannot be written.
-    fn check(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>>;
+    /// [`StoreError::Settings`] for a definite no, [`StoreError::Unusable`] if it cannot be reached or written now.
+    fn check(&self) -> BoxFuture<'_, Result<Checked, StoreError>>;
 
     /// Tries once to write trades; writing them again changes nothing (P3).
-    ///
-    /// `attempt` counts from 0 the tries with these same trades.
     ///
     /// # Errors
     ///
@@ -152,9 +175,9 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// # Cancel safety
     ///
     /// Safe: what was written is written, and may be written again.
-    fn write<'a>(&'a self, trades: &'a [Trade], attempt: u32) -> BoxFuture<'a, Result<Written, WriteError>>;
+    fn write<'a>(&'a self, trades: &'a [Trade], attempt: Attempt) -> BoxFuture<'a, Result<Written, WriteError>>;
 
-    /// Drops what is older than the retention at `now`, where the store does not do so itself.
+    /// Drops what is older than the retention at `now`, the exchange's time, where the store does not do so itself.
     ///
     /// # Errors
     ///

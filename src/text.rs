@@ -7,6 +7,8 @@ use std::fmt;
 
 /// Bytes of foreign text that are shown, at most.
 pub const EXCERPT_BYTES_MAX: usize = 200;
+/// Bytes of a line of our own words with excerpts in it, at most.
+pub const LINE_BYTES_MAX: usize = 1_000;
 
 /// The begin of a foreign text in one line: at most [`EXCERPT_BYTES_MAX`] bytes, nothing in it that a terminal obeys.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -15,8 +17,17 @@ pub struct Excerpt(String);
 impl Excerpt {
     /// Cuts `text`, white space around it left out, and escapes what is not to be printed.
     pub fn of(text: &str) -> Self {
+        Self::cut(text, EXCERPT_BYTES_MAX)
+    }
+
+    /// The same of our own words in which foreign text may stand: at most [`LINE_BYTES_MAX`] bytes.
+    pub fn line(text: &str) -> Self {
+        Self::cut(text, LINE_BYTES_MAX)
+    }
+
+    fn cut(text: &str, bytes_max: usize) -> Self {
         let text = text.trim();
-        let mut line = String::with_capacity(text.len().min(EXCERPT_BYTES_MAX));
+        let mut line = String::with_capacity(text.len().min(bytes_max));
         for (at, c) in text.char_indices() {
             let before = line.len();
             if is_unprintable(c) {
@@ -24,7 +35,7 @@ impl Excerpt {
             } else {
                 line.push(c);
             }
-            if line.len() > EXCERPT_BYTES_MAX {
+            if line.len() > bytes_max {
                 line.truncate(before);
                 line.push_str(&format!("… ({} bytes more)", text.len() - at));
                 break;

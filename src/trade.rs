@@ -11,12 +11,16 @@ use std::sync::Arc;
 use thiserror::Error;
 
 pub use self::decimal_text::{Price, Quantity, compare_texts};
+pub use self::hole::{HoleState, HoleStateError};
 pub use self::ids::{IdRange, IdRanges};
+pub use self::trade_ids::TradeIds;
 
 mod decimal_text;
 #[cfg(test)]
 pub(crate) mod example;
+mod hole;
 mod ids;
+mod trade_ids;
 
 /// Nanoseconds in a millisecond, and the number of trade ids that a
 /// millisecond of point times can tell apart (P3).

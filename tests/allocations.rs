@@ -22,7 +22,7 @@ fn reading_sequencing_and_encoding_a_trade_allocates_nothing() {
     let mut lines = Vec::with_capacity(messages.len() * line::LINE_BYTES);
     let mut take = |text: &str| {
         let Ok(Message::Trade(trade)) = decode(text, &table) else { panic!("{text}") };
-        assert_eq!(sequencer.take(&trade, now), Verdict::New);
+        assert_eq!(sequencer.take(&trade, None, now), Verdict::New);
         line::encode(&trade, &binance, &mut lines);
     };
     let (first, steady) = messages.split_at(2);

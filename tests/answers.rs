@@ -8,7 +8,7 @@ mod support;
 use std::collections::BTreeSet;
 
 use support::{exchange, minute_ago, now, oracle, seed, trade, with_each_store};
-use tickflux::store::{Gaps, Scope, Store, StoredTrade};
+use tickflux::store::{Attempt, Gaps, Scope, Store, StoredTrade};
 use tickflux::trade::{Trade, TradeTime};
 
 /// No trade.
@@ -23,7 +23,7 @@ struct Subject<'a> {
 
 impl Subject<'_> {
     async fn write(&self, trades: &[Trade]) {
-        assert_eq!(self.binance.write(trades, 0).await.unwrap().expired, 0);
+        assert_eq!(self.binance.write(trades, Attempt::default()).await.unwrap().expired.count(), 0);
     }
 
     async fn latest(&self, scope: &Scope) -> Vec<u64> {
@@ -186,7 +186,7 @@ fn every_exchange_answers_with_a_row_of_its_own() {
     with_each_subject(async |subject| {
         let minute = minute_ago(10);
         subject.write(&[trade("BTCUSDT", 1, minute, "5"), trade("ETHUSDT", 2, minute, "5")]).await;
-        subject.practice.write(&[trade("BTCUSDT", 3, minute, "5")], 0).await.unwrap();
+        subject.practice.write(&[trade("BTCUSDT", 3, minute, "5")], Attempt::default()).await.unwrap();
         let scope = |symbols: &[&str], named: Option<&str>| Scope {
             symbols: symbols.iter().map(|symbol| symbol.parse().unwrap()).collect(),
             exchange: named.map(exchange),
@@ -222,8 +222,8 @@ fn trades_past_the_retention_are_left_out_and_counted() {
     with_each_subject(async |subject| {
         let old = now().ms() - 24 * 3_600_000;
         let trades = [trade("OLD", 1, old - 300_000, "5"), trade("OLD", 2, old + 300_000, "5")];
-        let written = subject.binance.write(&trades, 0).await.unwrap();
-        assert_eq!((written.expired, written.dead.len()), (1, 0), "{}", subject.name);
+        let written = subject.binance.write(&trades, Attempt::default()).await.unwrap();
+        assert_eq!((written.expired.count(), written.refused.len()), (1, 0), "{}", subject.name);
         assert_eq!(subject.latest(&only("OLD")).await, [2], "{}", subject.name);
         assert_eq!(subject.at("OLD", old + 600_000).await, [2], "{}", subject.name);
     });

@@ -10,7 +10,7 @@ use serde_json::Value;
 use support::influxd::Influxd;
 use support::{exchange, minute_ago, now, oracle, practice, runtime, seed, tickflux, trade, with_each_store};
 use tickflux::store::influx::flux_csv;
-use tickflux::store::{Candle, Interval, Scope, Store};
+use tickflux::store::{Attempt, Candle, Interval, Scope, Store};
 use tickflux::trade::{Quantity, Trade, TradeTime};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -51,28 +51,31 @@ fn hand_made_cases() {
 
         // One trade; an empty minute; the last millisecond of a minute and the first of the next.
         let times = [(1, minute, "5"), (2, minute + 179_999, "6.5"), (3, minute + 180_000, "7")];
-        store.write(&times.map(|(id, ms, price)| trade("BORDER", id, ms, price)), 0).await.unwrap();
+        store.write(&times.map(|(id, ms, price)| trade("BORDER", id, ms, price)), Attempt::default()).await.unwrap();
         let one = |begin, price: f64| (begin, [price; 4], 0.1, 1);
         let expected = [one(minute, 5.0), one(minute + 120_000, 6.5), one(minute + 180_000, 7.0)];
         assert_same(&at("BORDER").await, &expected, name);
 
         // The first and the last millisecond cross a multiple of a million: their points are not in the order of ids.
         let first = [(999_998, "5"), (999_999, "9"), (1_000_000, "4"), (1_000_001, "6")];
-        store.write(&first.map(|(id, price)| trade("FIRST", id, minute, price)), 0).await.unwrap();
-        store.write(&[trade("FIRST", 1_000_002, minute + 9, "7")], 0).await.unwrap();
+        store.write(&first.map(|(id, price)| trade("FIRST", id, minute, price)), Attempt::default()).await.unwrap();
+        store.write(&[trade("FIRST", 1_000_002, minute + 9, "7")], Attempt::default()).await.unwrap();
         assert_same(&at("FIRST").await, &[(minute, [5.0, 9.0, 4.0, 7.0], 0.5, 5)], name);
-        store.write(&[trade("LAST", 999_997, minute, "7")], 0).await.unwrap();
-        store.write(&first.map(|(id, price)| trade("LAST", id, minute + 59_999, price)), 0).await.unwrap();
+        store.write(&[trade("LAST", 999_997, minute, "7")], Attempt::default()).await.unwrap();
+        store
+            .write(&first.map(|(id, price)| trade("LAST", id, minute + 59_999, price)), Attempt::default())
+            .await
+            .unwrap();
         assert_same(&at("LAST").await, &[(minute, [7.0, 9.0, 4.0, 6.0], 0.5, 5)], name);
 
         // The exchange's clock is ahead of the database's.
         let ahead = now().ms() + 2_000;
-        store.write(&[trade("AHEAD", 1, ahead, "5")], 0).await.unwrap();
+        store.write(&[trade("AHEAD", 1, ahead, "5")], Attempt::default()).await.unwrap();
         assert_same(&at("AHEAD").await, &[one(ahead / 60_000 * 60_000, 5.0)], name);
 
         // A row for each exchange and symbol in scope.
-        store.write(&[trade("BOTH", 1, minute, "5")], 0).await.unwrap();
-        other.write(&[trade("BOTH", 2, minute, "6")], 0).await.unwrap();
+        store.write(&[trade("BOTH", 1, minute, "5")], Attempt::default()).await.unwrap();
+        other.write(&[trade("BOTH", 2, minute, "6")], Attempt::default()).await.unwrap();
         let found = ask(store, "BOTH", minute, 60_000).await;
         let found: Vec<_> = found.iter().map(|candle| (candle.exchange.as_str(), candle.open)).collect();
         assert_eq!(found, [("binance", 5.0), ("practice", 6.0)], "{name}");
@@ -90,7 +93,7 @@ fn a_trade_past_the_retention_is_in_no_candle() {
         // InfluxDB shows an expired point for a while.
         let bound = now().ms() - 24 * HOUR_MS;
         let trades = [trade("OLD", 1, bound + 2_000, "9"), trade("OLD", 2, bound + 5_000, "5")];
-        assert_eq!(store.write(&trades, 0).await.unwrap().expired, 0);
+        assert_eq!(store.write(&trades, Attempt::default()).await.unwrap().expired.count(), 0);
         while now().ms() - 24 * HOUR_MS < bound + 2_500 {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -125,7 +128,7 @@ fn random_trades_agree_with_a_plain_computation() {
             let start = minute_ago(20) + rng.i64(0..60_000);
             let mut trades = random_trades(&mut rng, symbol, start);
             rng.shuffle(&mut trades);
-            store.write(&trades, 0).await.unwrap();
+            store.write(&trades, Attempt::default()).await.unwrap();
             let all: Vec<_> = trades.iter().collect();
             let end = all.iter().map(|trade| trade.time.ms()).max().unwrap();
             for every in [1_000, 1_001, 7_000, 60_000, 90_500, HOUR_MS] {

@@ -268,7 +268,10 @@ fn an_outbox_serves_one_capture_and_one_store() {
     first.wait();
     // The file under another store's name, as after a copy.
     let path = scene.outbox();
-    rusqlite::Connection::open(&path).unwrap().execute("UPDATE target SET description = 'elsewhere'", []).unwrap();
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .execute("UPDATE target SET location = 'elsewhere', store_id = 'another'", [])
+        .unwrap();
     let third = tickflux(scene.folder.path(), &args);
     assert_eq!(third.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&third.stderr).contains("belongs to elsewhere"));

@@ -10,8 +10,8 @@ use support::proxy::{Mode, Proxy};
 use support::trades::{exchanges_list, influx_ids, influx_trades};
 use support::{exchange, minute_ago, now, practice, runtime, summary, tickflux, trade};
 use tickflux::practice::Running;
-use tickflux::store::Store;
 use tickflux::store::influx::Influx;
+use tickflux::store::{Attempt, Store};
 
 fn start_capture(folder: &std::path::Path, exchange: &Running, store: &str, more: &[&str]) -> Capture {
     let (stream, rest) = (format!("ws://{}", exchange.address()), format!("http://{}", exchange.address()));
@@ -26,12 +26,11 @@ fn of_a_thousand_lines_with_one_malformed_999_are_stored() {
     let store = Influx::new(settings(&proxy.url(), BUCKET), exchange("practice"), now).unwrap();
     proxy.set(Mode::Malform(500));
     let trades: Vec<_> = (1..=1_000).map(|id| trade("BTCUSDT", id, minute_ago(1), "5.5")).collect();
-    let written = runtime().block_on(store.write(&trades, 0)).unwrap();
-    assert_eq!(written.expired, 0);
-    let dead = &written.dead[..];
-    assert!(
-        matches!(dead, [letter] if letter.line.contains("trade_id=500i") && letter.reason.contains("invalid number"))
-    );
+    let written = runtime().block_on(store.write(&trades, Attempt::default())).unwrap();
+    assert!(written.expired.is_empty());
+    let [refused] = &written.refused[..] else { panic!("{:?}", written.refused) };
+    assert!(refused.id.get() == 500 && refused.line.contains("trade_id=500i"), "{refused:?}");
+    assert!(refused.why.as_str().contains("unable to parse"), "{refused:?}");
     let ids: Vec<_> = influx_ids(&influxd).into_iter().map(|(_, id)| id).collect();
     assert_eq!(ids, (1..=1_000).filter(|id| *id != 500).collect::<Vec<_>>());
 }

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use influxdb2::models::DataPoint;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tickflux::capture::summary::process_usage;
+use tickflux::telemetry::metrics::process_usage;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::feeder::{BUSY, Frames, Pace, prints, serve};

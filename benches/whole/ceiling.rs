@@ -6,9 +6,9 @@ use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
-use tickflux::capture::summary::cpu_time;
 use tickflux::practice::tape::Print;
 use tickflux::store::influx::line;
+use tickflux::telemetry::metrics::cpu_time;
 use tickflux::trade::Exchange;
 
 use crate::support::influxd::{Influxd, ORG, TOKEN};

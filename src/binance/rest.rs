@@ -145,7 +145,8 @@ pub struct Answered<T> {
 }
 
 impl<T> Answered<T> {
-    fn map<U>(self, change: impl FnOnce(T) -> U) -> Answered<U> {
+    /// The same of what is made of the answer.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Answered<U> {
         Answered { value: change(self.value), used_weight: self.used_weight }
     }
 }
@@ -263,7 +264,7 @@ impl Rest {
         }
     }
 
-    /// The exchange's clock in milliseconds since 1970 (`time`, weight 1).
+    /// The exchange's time (`time`, weight 1).
     ///
     /// # Errors
     ///
@@ -272,9 +273,11 @@ impl Rest {
     /// # Cancel safety
     ///
     /// Safe: it only reads.
-    pub async fn time(&self) -> Result<Answered<i64>, RestError> {
+    pub async fn time(&self) -> Result<Answered<TradeTime>, RestError> {
         let reply = self.get("time", "", ANSWER_BYTES_MAX).await?;
-        reply.value.json::<ServerTime>().map(|time| reply.map(|_| time.ms))
+        let said = reply.value.json::<ServerTime>()?;
+        let time = TradeTime::from_ms(said.ms).map_err(|error| reply.value.foreign(error.into()))?;
+        Ok(reply.map(|_| time))
     }
 
     /// Up to `limit` trades of `symbol` with ids from `from_id` on (`historicalTrades`, weight 25).

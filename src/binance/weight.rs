@@ -12,6 +12,12 @@ pub const WEIGHT_PER_MINUTE: u32 = 3_000;
 pub const HISTORY_WEIGHT: u32 = 25;
 /// Weight of one `aggTrades` request.
 pub const AGGREGATE_WEIGHT: u32 = 4;
+/// Weight of one `time` request.
+pub const TIME_WEIGHT: u32 = 1;
+/// Weight that Binance grants an address in a minute.
+const GRANTED: u32 = 6_000;
+/// Of this much is left to other programs of the address, whatever they have used.
+const LEFT_TO_OTHERS: u32 = 600;
 /// Weight that may be saved up: the first requests go at once.
 const SAVED_MAX: f64 = 300.0;
 const PER_SECOND: f64 = (WEIGHT_PER_MINUTE as f64 - SAVED_MAX) / 60.0;
@@ -21,19 +27,30 @@ const PER_SECOND: f64 = (WEIGHT_PER_MINUTE as f64 - SAVED_MAX) / 60.0;
 pub struct WeightBudget {
     saved: f64,
     as_of: Instant,
+    /// The address has used what it may: wait for the exchange's next minute.
+    not_before: Instant,
 }
 
 impl WeightBudget {
     /// Begins with all that may be saved up.
     pub fn new(now: Instant) -> Self {
-        Self { saved: SAVED_MAX, as_of: now }
+        Self { saved: SAVED_MAX, as_of: now, not_before: now }
     }
 
     /// The first moment from `now` on at which `weight` more is within the budget.
     pub fn next_allowed(&self, weight: u32, now: Instant) -> Instant {
         let lacking = f64::from(weight) - self.saved_at(now);
         // A microsecond more, so that rounding never says a moment too early.
-        if lacking <= 0.0 { now } else { now + Duration::from_secs_f64(lacking / PER_SECOND + 1e-6) }
+        let saved = if lacking <= 0.0 { now } else { now + Duration::from_secs_f64(lacking / PER_SECOND + 1e-6) };
+        saved.max(self.not_before)
+    }
+
+    /// The exchange says that this address has used `used` in its current minute, of which `minute_left` is left
+    /// (`X-MBX-USED-WEIGHT-1M`, `rest-api.md`): others may share the address.
+    pub fn believe(&mut self, used: u32, minute_left: Duration, now: Instant) {
+        if used.saturating_add(HISTORY_WEIGHT) > GRANTED - LEFT_TO_OTHERS {
+            self.not_before = now + minute_left.min(Duration::from_secs(60));
+        }
     }
 
     /// Counts `weight` used at `now`.
@@ -67,5 +84,17 @@ mod tests {
         let hour = Duration::from_secs(3_600) + (asked[499] - start);
         assert_eq!(budget.next_allowed(300, start + hour), start + hour, "what is saved up is bounded");
         assert!(budget.next_allowed(301, start + hour) > start + hour);
+    }
+
+    #[test]
+    fn what_others_of_the_address_have_used_is_believed() {
+        let start = Instant::now();
+        let mut budget = WeightBudget::new(start);
+        budget.believe(5_000, Duration::from_secs(30), start);
+        assert_eq!(budget.next_allowed(HISTORY_WEIGHT, start), start);
+        budget.believe(5_990, Duration::from_secs(30), start);
+        assert_eq!(budget.next_allowed(HISTORY_WEIGHT, start), start + Duration::from_secs(30));
+        budget.believe(u32::MAX, Duration::from_secs(900), start);
+        assert_eq!(budget.next_allowed(1, start), start + Duration::from_secs(60), "a minute ends");
     }
 }

@@ -3,7 +3,6 @@
 //! Full jitter (a wait drawn evenly from zero to the bound) keeps many clients
 //! from coming back in step.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// Waits that double with every failure in a row.
@@ -38,34 +37,30 @@ impl Backoff {
     }
 }
 
-/// At most so many attempts in any window of time.
+/// Attempts that keep a distance in the mean: some may be made at once, and each comes back after a while.
 #[derive(Debug)]
 pub struct AttemptLimit {
-    attempts: VecDeque<Instant>,
-    most: usize,
-    window: Duration,
+    /// When all that may be made at once may be made again.
+    full: Instant,
+    saved: u32,
+    every: Duration,
 }
 
 impl AttemptLimit {
-    /// Allows `most` attempts in any `window`.
-    pub fn new(most: usize, window: Duration) -> Self {
-        Self { attempts: VecDeque::with_capacity(most), most, window }
+    /// Allows `saved` attempts at once, and one more `every` so often.
+    pub fn new(saved: u32, every: Duration, now: Instant) -> Self {
+        Self { full: now, saved, every }
     }
 
     /// The first moment from `now` on at which one more attempt is within the limit.
     pub fn next_allowed(&self, now: Instant) -> Instant {
-        match self.attempts.front() {
-            Some(oldest) if self.attempts.len() >= self.most => now.max(*oldest + self.window),
-            _ => now,
-        }
+        let ahead = self.every.saturating_mul(self.saved.saturating_sub(1));
+        now.max(self.full.checked_sub(ahead).unwrap_or(now))
     }
 
     /// Counts an attempt made at `now`.
     pub fn count(&mut self, now: Instant) {
-        if self.attempts.len() >= self.most {
-            self.attempts.pop_front();
-        }
-        self.attempts.push_back(now);
+        self.full = self.full.max(now) + self.every;
     }
 }
 
@@ -101,8 +96,8 @@ mod tests {
 
     #[test]
     fn no_window_ever_holds_more_attempts_than_allowed() {
-        let (most, window, start) = (5, Duration::from_secs(60), Instant::now());
-        let mut limit = AttemptLimit::new(most, window);
+        let (saved, every, start) = (5, Duration::from_secs(60), Instant::now());
+        let mut limit = AttemptLimit::new(saved, every, start);
         let mut made = Vec::new();
         let mut now = start;
         for _ in 0..50 {
@@ -110,9 +105,13 @@ mod tests {
             limit.count(now);
             made.push(now);
         }
-        for pair in made.windows(most + 1) {
-            assert!(pair[most] - pair[0] >= window);
+        assert_eq!(made[saved as usize - 1], start, "attempts below the limit do not wait");
+        for (at, pair) in made.windows(2).enumerate().skip(saved as usize - 1) {
+            assert_eq!(pair[1] - pair[0], every, "{at}");
         }
-        assert_eq!(made[most - 1], start, "attempts below the limit do not wait");
+        let later = now + every * 20;
+        assert_eq!(limit.next_allowed(later), later);
+        (0..saved).for_each(|_| limit.count(later));
+        assert_eq!(limit.next_allowed(later), later + every, "what is saved up is bounded");
     }
 }

@@ -1,10 +1,10 @@
 //! When to open and close stream connections, so that no trade falls between two of them.
 //!
 //! Each connection carries one subset of the symbols, as many as Binance allows. A
-//! connection is replaced before the exchange's 24 h limit, on `serverShutdown`, and
-//! when no trade came for the idle timeout. The old one is kept until its replacement
-//! has delivered every symbol, or for 60 s after the replacement opened; the overlap is
-//! dropped by id. Pure: the shell in [`crate::capture::run`] carries the commands out.
+//! connection is replaced before the exchange's 24 h limit, on `serverShutdown`, when no trade came for the idle
+//! timeout, and when it keeps silent about a symbol that is traded. The old one is kept until its replacement
+//! has delivered every symbol, or for 60 s after the replacement opened; the overlap is dropped by id. Attempts keep a
+//! distance over all subsets, replacements of a subset a larger one. Pure: the shell carries the commands out.
 
 use std::time::{Duration, Instant};
 
@@ -12,36 +12,30 @@ use foldhash::HashSet;
 
 use super::backoff::{AttemptLimit, Backoff};
 use crate::binance::stream::ConnectionId;
+use crate::telemetry::Replacement;
 use crate::trade::Symbol;
 
 /// Binance ends a connection after 24 h (`web-socket-streams.md`); ours ends before that.
 const LIFETIME: Duration = Duration::from_secs(23 * 3600 + 50 * 60);
 /// How long an old connection is kept after its replacement opened.
 const OVERLAP_MAX: Duration = Duration::from_secs(60);
-/// Binance allows 300 attempts per 5 minutes and address; other programs need some.
-const ATTEMPTS_MAX: usize = 250;
-const ATTEMPTS_WINDOW: Duration = Duration::from_secs(300);
+/// Binance allows 300 attempts per 5 minutes and address; other programs need some: 20 at once, then one every 1.5 s.
+const ATTEMPTS_SAVED: u32 = 20;
+const ATTEMPT_EVERY: Duration = Duration::from_millis(1_500);
+/// Each connection of a subset is replaced once in so long, at most.
+const REPLACE_EVERY: Duration = Duration::from_secs(5);
+/// A connection that is said to be silent about a symbol is replaced no sooner after the last time.
+const SILENT_EVERY: Duration = Duration::from_secs(60);
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 const BACKOFF_CAP: Duration = Duration::from_secs(30);
 
 /// What the shell is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
+pub enum ConnectionCommand {
     /// Open a connection that carries this subset of the symbols, and call it this.
     Open(ConnectionId, usize),
     /// Close this connection.
     Close(ConnectionId),
-}
-
-/// Why a connection is being replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Replacement {
-    /// The exchange's 24 h are nearly over.
-    Lifetime,
-    /// The exchange said that it will close.
-    ServerShutdown,
-    /// No trade at all came for the idle timeout.
-    Idle,
 }
 
 /// The life of every stream connection.
@@ -61,6 +55,9 @@ struct Subset {
     symbols: usize,
     backoff: Backoff,
     open_not_before: Instant,
+    replacements: AttemptLimit,
+    /// When one was replaced last because it was silent about a symbol.
+    silent: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -77,22 +74,27 @@ struct Connection {
 impl Connections {
     /// Keeps `wanted` connections for each subset; `subsets` says how many symbols each has.
     pub fn new(wanted: usize, subsets: &[usize], idle_timeout: Duration, now: Instant) -> Self {
-        let subset =
-            |&symbols| Subset { symbols, backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_CAP), open_not_before: now };
+        let subset = |&symbols| Subset {
+            symbols,
+            backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_CAP),
+            open_not_before: now,
+            replacements: AttemptLimit::new(u32::try_from(wanted).unwrap_or(1), REPLACE_EVERY, now),
+            silent: None,
+        };
         Self {
             wanted,
             subsets: subsets.iter().map(subset).collect(),
             idle_timeout,
             connections: Vec::new(),
             next_id: 0,
-            attempts: AttemptLimit::new(ATTEMPTS_MAX, ATTEMPTS_WINDOW),
+            attempts: AttemptLimit::new(ATTEMPTS_SAVED, ATTEMPT_EVERY, now),
         }
     }
 
     /// The next thing to do at `now`, if any; call until there is none.
-    pub fn next_command(&mut self, now: Instant) -> Option<Command> {
+    pub fn next_command(&mut self, now: Instant) -> Option<ConnectionCommand> {
         if let Some(at) = self.connections.iter().position(|connection| self.may_close(connection, now)) {
-            return Some(Command::Close(self.connections.remove(at).id));
+            return Some(ConnectionCommand::Close(self.connections.remove(at).id));
         }
         let subset = self.short_of_connections().find(|subset| now >= self.next_open(*subset, now))?;
         self.attempts.count(now);
@@ -106,7 +108,7 @@ impl Connections {
             delivered: HashSet::default(),
             retiring: None,
         });
-        Some(Command::Open(id, subset))
+        Some(ConnectionCommand::Open(id, subset))
     }
 
     /// When to look again, if nothing happens before.
@@ -126,7 +128,7 @@ impl Connections {
             .map(|(connection, _, why)| (connection.id, connection.subset, why))
             .collect();
         for (id, subset, why) in &due {
-            self.retire(*id);
+            self.retire(*id, now);
             if *why == Replacement::Idle {
                 // During maintenance every new connection is idle too.
                 self.delay_next_open(*subset, now, rng);
@@ -158,16 +160,27 @@ impl Connections {
         }
     }
 
-    /// The exchange announced that it will close the connection.
-    pub fn server_shutdown(&mut self, id: ConnectionId) {
-        self.retire(id);
+    /// The exchange announced that it will close the connection. Says whether it begins to be replaced.
+    pub fn server_shutdown(&mut self, id: ConnectionId, now: Instant) -> bool {
+        self.retire(id, now)
     }
 
-    /// Every connection misses trades that the exchange has.
-    pub fn replace_all(&mut self) {
-        for connection in &mut self.connections {
-            connection.retiring.get_or_insert(None);
+    /// The connections of a subset miss a trade that happened `missed_for` ago. Those that were open then are replaced,
+    /// unless that was done a short while ago; gives which.
+    pub fn silent(&mut self, subset: usize, missed_for: Duration, now: Instant) -> Vec<ConnectionId> {
+        let is_too_soon = |silent: Instant| now.saturating_duration_since(silent) < SILENT_EVERY;
+        if self.subsets.get(subset).is_none_or(|subset| subset.silent.is_some_and(is_too_soon)) {
+            return Vec::new();
         }
+        let was_open = |connection: &&Connection| {
+            connection.opened.is_some_and(|opened| now.saturating_duration_since(opened) > missed_for)
+        };
+        let silent: Vec<_> = self.current_of(subset).filter(was_open).map(|connection| connection.id).collect();
+        if !silent.is_empty() {
+            self.subsets[subset].silent = Some(now);
+        }
+        silent.iter().for_each(|id| _ = self.retire(*id, now));
+        silent
     }
 
     /// The connection ended by itself, or could not be opened.
@@ -215,10 +228,16 @@ impl Connections {
         (0..self.subsets.len()).filter(|subset| self.current_of(*subset).count() < self.wanted)
     }
 
-    fn retire(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.get(id) {
-            connection.retiring.get_or_insert(None);
-        }
+    /// Says whether it was not retiring before.
+    fn retire(&mut self, id: ConnectionId, now: Instant) -> bool {
+        let Some(connection) = self.get(id).filter(|connection| connection.retiring.is_none()) else { return false };
+        connection.retiring = Some(None);
+        let subset = connection.subset;
+        // Replacements in a row, as when each new connection is told to go at once, keep a distance.
+        let subset = &mut self.subsets[subset];
+        subset.open_not_before = subset.replacements.next_allowed(now).max(subset.open_not_before);
+        subset.replacements.count(subset.open_not_before);
+        true
     }
 
     fn replace_at(&self, connection: &Connection) -> Option<(Instant, Replacement)> {

@@ -1,176 +1,282 @@
-//! The exchange's history: carries out what [`Repairs`] decides, and looks single ids up.
+//! What to ask the exchange's REST for, and when: pages for holes, single ids, the time.
+//!
+//! One request at a time over all symbols, within one budget of weight that believes the exchange's own account of it;
+//! live capture never waits for it. Pure: the shell asks and tells.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use tokio::task::{JoinError, JoinSet};
-
-use super::repair::{self, Brought, End, Repairs, Request};
+use super::backoff::Backoff;
+use super::holes::{Brought, Ended, Holes, PageRequest};
+use super::page::Page;
 use super::sequencer::Hole;
-use crate::binance::rest::{Aggregate, Rest, RestError};
-use crate::binance::weight::AGGREGATE_WEIGHT;
-use crate::outbox::Ended;
-use crate::telemetry::{Event, Tally};
-use crate::trade::{Symbol, Trade, TradeTime};
+use crate::binance::weight::{AGGREGATE_WEIGHT, HISTORY_WEIGHT, TIME_WEIGHT, WeightBudget};
+use crate::text::Excerpt;
+use crate::trade::{Symbol, TradeTime};
 
+const BACKOFF_FIRST: Duration = Duration::from_millis(500);
+const BACKOFF_CAP: Duration = Duration::from_secs(60);
+/// A hole whose page failed waits behind the others for so long.
+const BEHIND_OTHERS: Duration = Duration::from_secs(1);
 /// A lookup that failed is tried again after this.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// A host that does not serve this place, or its history, will not do so in a minute either.
+const NOT_SERVED_WAIT: Duration = Duration::from_secs(300);
+/// No wish to wait is granted for longer; Binance bans for three days at most.
+const WAIT_MAX: Duration = Duration::from_secs(72 * 3_600);
 
-/// A single id to look up.
+/// Something single to look up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lookup {
     /// The first id of a symbol from a time on.
     First(Symbol, TradeTime),
     /// The newest id of a symbol.
     Newest(Symbol),
+    /// The exchange's time.
+    Time,
 }
 
-/// What the exchange answered.
-#[derive(Debug)]
+/// What to ask the exchange for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// A page of its history.
+    Page(PageRequest),
+    /// The newest trades of a symbol: all that a market-data-only host serves.
+    NewestTrades(Symbol),
+    /// Something single.
+    Lookup(Lookup),
+}
+
+/// What a lookup found: an id with the time of its trade; for the time only the latter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// The id, 0 for the time.
+    pub id: u64,
+    /// The exchange's time.
+    pub time: TradeTime,
+}
+
+/// Why the exchange gave no answer that can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Of which kind.
+    pub kind: RefusalKind,
+    /// In words, and what to do.
+    pub why: Excerpt,
+}
+
+/// What a refusal means for the next request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// It may come the next time.
+    Failed,
+    /// The limits of the address are reached: wait so long.
+    Limited(Duration),
+    /// This place is not served.
+    NotFromHere,
+    /// This host does not serve its history, at most the newest trades.
+    NotServed,
+}
+
+/// An answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// To a request for a page.
-    Page(Result<Vec<Trade>, RestError>),
-    /// To a lookup.
-    Found(Lookup, Result<Option<Aggregate>, RestError>),
+    /// A page, of the history or of the newest trades.
+    Page(Page),
+    /// What was looked up; `None` if there is nothing.
+    Found(Option<Found>),
+    /// None that can be used.
+    Refused(Refusal),
 }
 
-/// What an answer brought.
-#[derive(Debug)]
-pub enum Brings {
-    /// Trades that were missing, perhaps none.
-    Trades(Vec<Trade>),
-    /// What was looked up; ids and time are of that aggregate.
-    Found(Lookup, Aggregate),
+/// What an answer means.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Trades, and holes that ended.
+    Brought(Brought),
+    /// What was looked up.
+    Found(Lookup, Found),
+    /// Nothing, and why.
+    Failed(Refusal),
+    /// Nothing worth a word.
+    Nothing,
 }
 
-/// Holes, and REST to fill them from.
+/// Requests to the exchange's REST.
 #[derive(Debug)]
 pub struct History {
-    /// `None`: holes are reported only.
-    rest: Option<Rest>,
-    repairs: Repairs,
+    holes: Holes,
     lookups: VecDeque<(Lookup, Instant)>,
-    /// The answer that is awaited.
-    asking: JoinSet<Answer>,
-    ended: Vec<Ended>,
+    /// The request whose answer is awaited, and when it was made.
+    asking: Option<(Request, Instant)>,
+    budget: WeightBudget,
+    backoff: Backoff,
+    not_before: Instant,
+    /// Until when only the newest trades are asked for.
+    newest_only_until: Option<Instant>,
 }
 
 impl History {
-    /// Repairs from `rest`, if there is one.
-    pub fn new(rest: Option<Rest>, now: Instant) -> Self {
-        Self { rest, repairs: Repairs::new(now), lookups: VecDeque::new(), asking: JoinSet::new(), ended: Vec::new() }
-    }
-
-    /// Reports a hole and takes it on.
-    pub fn add(&mut self, hole: Hole, now: Instant, tally: &mut Tally) {
-        tally.note(&Event::HoleFound(&hole.symbol, hole.range));
-        if self.rest.is_some() {
-            let ended = self.repairs.add(hole, now);
-            self.note_ended(ended, tally);
+    /// Nothing to ask for yet.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            holes: Holes::default(),
+            lookups: VecDeque::new(),
+            asking: None,
+            budget: WeightBudget::new(now),
+            backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_CAP),
+            not_before: now,
+            newest_only_until: None,
         }
     }
 
-    /// Looks an id up, unless that is waiting already.
+    /// Takes a hole on, as [`Holes::add`].
+    pub fn add(&mut self, hole: Hole, now: Instant) -> (Option<Ended>, bool) {
+        self.holes.add(hole, now)
+    }
+
+    /// Looks something up, unless that is waiting or asked for already.
     pub fn look_up(&mut self, lookup: Lookup, now: Instant) {
-        if self.rest.is_some() && self.lookups.iter().all(|(waiting, _)| *waiting != lookup) {
+        let is_asked = matches!(&self.asking, Some((Request::Lookup(asked), _)) if *asked == lookup);
+        if !is_asked && self.lookups.iter().all(|(waiting, _)| *waiting != lookup) {
             self.lookups.push_back((lookup, now));
         }
     }
 
-    /// The ids that will never come, since the last time that this was asked.
-    pub fn take_ended(&mut self) -> Vec<Ended> {
-        std::mem::take(&mut self.ended)
-    }
-
     /// The exchange started a symbol's count again: its old ids are not there any more.
     pub fn restarted(&mut self, symbol: &Symbol) {
-        self.repairs.forget(symbol);
+        self.holes.forget(symbol);
+        self.lookups.retain(|(lookup, _)| !matches!(lookup, Lookup::First(other, _) if other == symbol));
     }
 
-    /// Asks for the next thing that is due; one at a time.
-    pub fn ask(&mut self, now: Instant) {
-        let Some(rest) = self.rest.as_ref().filter(|_| self.asking.is_empty()) else { return };
-        let rest = rest.clone();
-        let due = self.lookups.iter().position(|(_, not_before)| *not_before <= now);
-        if let Some(at) = due.filter(|_| self.repairs.may_ask(AGGREGATE_WEIGHT, now)) {
-            let Some((lookup, _)) = self.lookups.remove(at) else { return };
-            self.asking.spawn(async move {
-                let found = match &lookup {
-                    Lookup::First(symbol, since) => rest.aggregate(symbol, Some(*since)).await,
-                    Lookup::Newest(symbol) => rest.aggregate(symbol, None).await,
-                };
-                Answer::Found(lookup, found.map(|answered| answered.value))
-            });
-        } else if let Some(Request { symbol, from_id, limit }) = self.repairs.next_request(now) {
-            self.asking.spawn(async move {
-                let page = rest.history(&symbol, from_id, limit).await;
-                Answer::Page(page.map(|answered| answered.value.trades().cloned().collect()))
-            });
+    /// The next request, if one is due at `now` and none is awaited. Pages wait unless `may_repair`.
+    pub fn next_request(&mut self, may_repair: bool, now: Instant) -> Option<Request> {
+        if self.asking.is_some() || self.not_before > now {
+            return None;
+        }
+        let request = self.next_lookup(now).or_else(|| may_repair.then(|| self.next_page(now)).flatten())?;
+        self.asking = Some((request.clone(), now));
+        Some(request)
+    }
+
+    /// The answer to the request that is awaited came; `used_weight` is what the exchange says that this address has
+    /// used in this minute of its own clock, of which `minute_left` is left.
+    pub fn answered(
+        &mut self,
+        answer: Answer,
+        used_weight: Option<(u32, Duration)>,
+        now: Instant,
+        rng: &mut fastrand::Rng,
+    ) -> Outcome {
+        let Some((request, _)) = self.asking.take() else { return Outcome::Nothing };
+        if let Some((used, minute_left)) = used_weight {
+            self.budget.believe(used, minute_left, now);
+        }
+        match (request, answer) {
+            (Request::Page(_), Answer::Page(page)) => match self.holes.page(page, now) {
+                Some(brought) => {
+                    self.backoff.reset();
+                    Outcome::Brought(brought)
+                }
+                None => {
+                    self.not_before = now + self.backoff.after_failure(rng);
+                    Outcome::Nothing
+                }
+            },
+            (Request::NewestTrades(_), Answer::Page(page)) => {
+                self.backoff.reset();
+                Outcome::Brought(self.holes.newest(page, now))
+            }
+            (Request::Lookup(lookup), Answer::Found(found)) => {
+                self.backoff.reset();
+                found.map_or(Outcome::Nothing, |found| Outcome::Found(lookup, found))
+            }
+            (request, Answer::Refused(refusal)) => self.refused(request, refusal, now, rng),
+            // An answer to another question.
+            (_, Answer::Page(_) | Answer::Found(_)) => {
+                self.holes.failed(now + BEHIND_OTHERS);
+                Outcome::Nothing
+            }
         }
     }
 
-    /// The answer that is awaited; `None` if there is none.
-    ///
-    /// # Errors
-    ///
-    /// If asking panicked.
-    ///
-    /// # Cancel safety
-    ///
-    /// Safe: no answer is lost.
-    pub async fn next(&mut self) -> Option<Result<Answer, JoinError>> {
-        self.asking.join_next().await
-    }
-
-    /// Gives what an answer brings.
-    pub fn answered(&mut self, answer: Answer, now: Instant, rng: &mut fastrand::Rng, tally: &mut Tally) -> Brings {
-        match answer {
-            Answer::Page(Ok(page)) => {
-                let Brought { trades, ended } = self.repairs.page(page, now, rng);
-                self.note_ended(ended, tally);
-                return Brings::Trades(trades);
-            }
-            Answer::Found(lookup, Ok(Some(aggregate))) => return Brings::Found(lookup, aggregate),
-            Answer::Found(_, Ok(None)) => {}
-            Answer::Page(Err(error)) => self.failed(&error, now, rng, tally),
-            Answer::Found(lookup, Err(error)) => {
-                self.failed(&error, now, rng, tally);
-                self.lookups.push_back((lookup, now + LOOK_AGAIN));
-            }
-        }
-        Brings::Trades(Vec::new())
+    /// When the request that is awaited was made.
+    pub fn asked_at(&self) -> Option<Instant> {
+        self.asking.as_ref().map(|(_, at)| *at)
     }
 
     /// Gives up the holes that are older than the retention.
-    pub fn expire(&mut self, now: TradeTime, tally: &mut Tally) {
-        let ended = self.repairs.expire(now);
-        self.note_ended(ended, tally);
+    pub fn expire(&mut self, now: TradeTime) -> Vec<Ended> {
+        self.holes.expire(now)
     }
 
-    /// Whether no hole is open.
+    /// Whether no hole is open and nothing is awaited.
     pub fn is_idle(&self) -> bool {
-        self.repairs.is_idle()
+        self.holes.is_idle() && self.asking.is_none()
     }
 
     /// When to ask again, if nothing happens before.
-    pub fn deadline(&self, now: Instant) -> Option<Instant> {
-        let lookup = self.lookups.iter().map(|(_, not_before)| *not_before).min();
-        let lookup = lookup.map(|not_before| not_before.max(self.repairs.allowed(AGGREGATE_WEIGHT, now)));
-        let next = [self.repairs.next_due(now), lookup].into_iter().flatten().min();
-        next.filter(|_| self.asking.is_empty())
-    }
-
-    fn failed(&mut self, error: &RestError, now: Instant, rng: &mut fastrand::Rng, tally: &mut Tally) {
-        tally.note(&Event::HistoryFailed { why: &crate::error_chain(error) });
-        self.repairs.failed(error, now, rng);
-    }
-
-    fn note_ended(&mut self, ended: impl IntoIterator<Item = repair::Ended>, tally: &mut Tally) {
-        for (symbol, range, end) in ended {
-            tally.note(&Event::HoleEnded(&symbol, range, end));
-            if end != End::Repaired {
-                self.ended.push(Ended { symbol, range, state: end.reason().to_owned() });
-            }
+    pub fn deadline(&self, may_repair: bool, now: Instant) -> Option<Instant> {
+        if self.asking.is_some() {
+            return None;
         }
+        let allowed = |weight| self.budget.next_allowed(weight, now).max(self.not_before);
+        let lookup = self.lookups.iter().map(|(_, not_before)| *not_before).min();
+        let lookup = lookup.map(|due| due.max(allowed(AGGREGATE_WEIGHT)));
+        let page = self.holes.next_due().filter(|_| may_repair).map(|due| due.max(allowed(HISTORY_WEIGHT)));
+        [lookup, page].into_iter().flatten().min()
+    }
+
+    fn next_lookup(&mut self, now: Instant) -> Option<Request> {
+        let at = self.lookups.iter().position(|(_, not_before)| *not_before <= now)?;
+        let weight = match self.lookups.get(at)?.0 {
+            Lookup::Time => TIME_WEIGHT,
+            Lookup::First(..) | Lookup::Newest(_) => AGGREGATE_WEIGHT,
+        };
+        self.may_use(weight, now).then(|| self.lookups.remove(at)).flatten().map(|(lookup, _)| Request::Lookup(lookup))
+    }
+
+    fn next_page(&mut self, now: Instant) -> Option<Request> {
+        if self.holes.next_due().is_none_or(|due| due > now) || !self.may_use(HISTORY_WEIGHT, now) {
+            return None;
+        }
+        if self.newest_only_until.is_some_and(|until| now < until) {
+            return self.holes.next_newest(now).map(Request::NewestTrades);
+        }
+        self.holes.next_page(now).map(Request::Page)
+    }
+
+    /// Whether `weight` may be used at `now`; counts it.
+    fn may_use(&mut self, weight: u32, now: Instant) -> bool {
+        let is_allowed = self.budget.next_allowed(weight, now) <= now;
+        if is_allowed {
+            self.budget.count(weight, now);
+        }
+        is_allowed
+    }
+
+    fn refused(&mut self, request: Request, refusal: Refusal, now: Instant, rng: &mut fastrand::Rng) -> Outcome {
+        if refusal.kind == RefusalKind::NotServed && matches!(request, Request::Page(_)) {
+            // What it serves is asked for at once.
+            self.newest_only_until = Some(now + NOT_SERVED_WAIT);
+            self.holes.failed(now);
+            return Outcome::Failed(refusal);
+        }
+        let wait = match refusal.kind {
+            RefusalKind::Limited(wait) => wait.min(WAIT_MAX),
+            RefusalKind::NotFromHere => NOT_SERVED_WAIT,
+            RefusalKind::NotServed | RefusalKind::Failed => Duration::ZERO,
+        };
+        self.not_before = now + wait + self.backoff.after_failure(rng);
+        match request {
+            Request::Page(_) | Request::NewestTrades(_) => self.holes.failed(self.not_before + BEHIND_OTHERS),
+            // It is asked for again when the clock wants it.
+            Request::Lookup(Lookup::Time) => {}
+            Request::Lookup(lookup) => self.lookups.push_back((lookup, now + LOOK_AGAIN)),
+        }
+        Outcome::Failed(refusal)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
 
+use crate::telemetry::Suspicion;
 use crate::trade::{IdRange, IdRanges, Symbol, Trade, TradeId, TradeTime};
 
 /// How long a missing id may still arrive by itself, from a second connection
@@ -15,8 +16,10 @@ use crate::trade::{IdRange, IdRanges, Symbol, Trade, TradeId, TradeTime};
 pub const GRACE: Duration = Duration::from_secs(3);
 /// A longer run of missing ids is a jump: reported, not repaired.
 pub const JUMP: u64 = 10_000_000;
-/// Ids this far below the newest with a later time come from a restarted count.
+/// Ids this far below the newest with a later time may come from a restarted count.
 const LATE: u64 = 1_000;
+/// Binance's ids have ten digits; what no double can hold is no id of a symbol of which nothing is known.
+const FIRST_MAX: u64 = 1 << 53;
 
 /// Ids of one symbol that are missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +32,15 @@ pub struct Hole {
     pub time: TradeTime,
 }
 
+/// Between which times a live trade can be: what lies outside is suspected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeBounds {
+    /// Not before.
+    pub earliest: TradeTime,
+    /// Not after.
+    pub latest: TradeTime,
+}
+
 /// What a trade's id says about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -36,30 +48,36 @@ pub enum Verdict {
     New,
     /// Seen before: drop it.
     Duplicate,
-    /// The exchange started its count again: keep it, and forget the old count.
-    Reset,
+    /// Not to be believed alone; nothing was taken into account.
+    Suspect(Suspicion),
 }
 
 /// The ids of every captured symbol.
 #[derive(Debug, Default)]
 pub struct Sequencer {
     symbols: HashMap<Symbol, Ids>,
-    /// Holes that need no grace.
-    due: Vec<Hole>,
+    /// Symbols with holes that need no grace.
+    due: Vec<Symbol>,
     /// No grace ends before.
     next_due: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Ids {
-    /// What need not come: the store had it before this run, or it will never come.
+    /// What need not come: the store had it before this run.
     known: IdRanges,
     /// What this run took.
     seen: IdRanges,
+    /// What is missing for good, as far as anyone knows.
+    ended: IdRanges,
+    /// The lowest id that is or was in one of them.
+    first: Option<u64>,
     newest: u64,
     newest_time: TradeTime,
     /// Missing ids that are still within the grace, oldest first.
     fresh: Vec<Fresh>,
+    /// Missing ids that need no grace and are not given out yet.
+    due: IdRanges,
 }
 
 /// Ids that were missing when a later one came.
@@ -78,41 +96,78 @@ impl Fresh {
 }
 
 impl Sequencer {
-    /// Takes a trade's id into account.
-    pub fn take(&mut self, trade: &Trade, now: Instant) -> Verdict {
-        let id = trade.id;
+    /// Takes a live trade's id into account, unless it is not to be believed alone.
+    pub fn take(&mut self, trade: &Trade, bounds: Option<TimeBounds>, now: Instant) -> Verdict {
+        if let Some(suspicion) = bounds.and_then(|bounds| bounds.suspicion(trade.time)) {
+            return Verdict::Suspect(suspicion);
+        }
         let Some(ids) = self.symbols.get_mut(&trade.symbol) else {
-            self.symbols.insert(trade.symbol.clone(), Ids::starting_at(id, trade.time));
+            if trade.id.get() > FIRST_MAX {
+                return Verdict::Suspect(Suspicion::IdAhead);
+            }
+            self.symbols.insert(trade.symbol.clone(), Ids::starting_at(trade.id, trade.time));
             return Verdict::New;
         };
-        let verdict = ids.take(id, trade.time, now);
-        if let Some(fresh) = ids.fresh.first() {
-            let over = fresh.over();
-            self.next_due = Some(self.next_due.map_or(over, |next| next.min(over)));
+        if let Some(suspicion) = ids.suspicion(trade) {
+            return Verdict::Suspect(suspicion);
         }
-        verdict
+        let is_new = ids.take(trade.id, trade.time, now);
+        let over = ids.fresh.first().map(Fresh::over);
+        self.next_due = [self.next_due, over].into_iter().flatten().min();
+        if is_new { Verdict::New } else { Verdict::Duplicate }
     }
 
-    /// Learns ids that need not come, of which the newest trade is of `newest_time`;
-    /// what is missing between them and up to the first trade of this run is due at once.
-    pub fn learn(&mut self, symbol: &Symbol, known: &IdRanges, newest_time: TradeTime) {
-        let Some(span) = known.span() else { return };
+    /// Takes a suspected trade into account because another agrees with it. Says whether it begins a new count: the
+    /// old one is forgotten then.
+    pub fn believe(&mut self, trade: &Trade, suspicion: Suspicion, now: Instant) -> bool {
+        let Some(ids) = self.symbols.get_mut(&trade.symbol) else {
+            self.symbols.insert(trade.symbol.clone(), Ids::starting_at(trade.id, trade.time));
+            return false;
+        };
+        if suspicion == Suspicion::IdBehind && trade.time > ids.newest_time {
+            *ids = Ids::starting_at(trade.id, trade.time);
+            return true;
+        }
+        ids.take(trade.id, trade.time, now);
+        self.next_due.get_or_insert(now + GRACE);
+        false
+    }
+
+    /// Takes the id of a trade that the exchange's history gave into account; says whether it is new.
+    pub fn fill(&mut self, trade: &Trade) -> bool {
+        let id = trade.id;
+        let entry = self.symbols.entry(trade.symbol.clone());
+        let ids = entry.or_insert_with(|| Ids::ending_at(id.get(), trade.time));
+        ids.ended.remove(id.into());
+        ids.newest = ids.newest.max(id.get());
+        ids.newest_time = ids.newest_time.max(trade.time);
+        ids.insert(id)
+    }
+
+    /// Learns ids that the store had before this run, of which the newest trade is of `newest_time`, and ids that are
+    /// missing for good. What is missing between the stored ones and up to the first trade of this run is due at once.
+    pub fn learn(&mut self, symbol: &Symbol, stored: &IdRanges, ended: &IdRanges, newest_time: TradeTime) {
+        let Some(span) = stored.span() else { return };
         let ids = self.symbols.entry(symbol.clone()).or_insert_with(|| Ids::ending_at(span.last, newest_time));
         if ids.is_other_count(span.last, newest_time) {
             return;
         }
-        let mut missing_before = IdRanges::default();
-        ids.missing().into_iter().for_each(|range| _ = missing_before.insert(range));
+        let open_before: IdRanges = ids.open().into_iter().collect();
         if ids.seen.span().is_none() && span.last >= ids.newest {
             (ids.newest, ids.newest_time) = (span.last, ids.newest_time.max(newest_time));
         }
         // What is above the newest is still to come, whoever else has it.
-        for range in known.iter().filter(|range| range.first <= ids.newest) {
-            ids.known.insert(IdRange { last: range.last.min(ids.newest), ..range });
+        let newest = ids.newest;
+        for range in stored.iter().filter(|range| range.first <= newest) {
+            ids.note_first(range.first);
+            ids.known.insert(IdRange { last: range.last.min(newest), ..range });
         }
-        let hole = |range| Hole { symbol: symbol.clone(), range, time: newest_time };
-        let new = ids.missing().into_iter().flat_map(|range| missing_before.absent_in(range));
-        self.due.extend(new.map(hole));
+        for range in ended.iter() {
+            ids.ended.insert(range);
+        }
+        let new: Vec<_> = ids.open().into_iter().flat_map(|range| open_before.absent_in(range)).collect();
+        new.into_iter().for_each(|range| _ = ids.due.insert(range));
+        self.note_due(symbol);
     }
 
     /// The exchange has trades up to `newest`, of `time`: what did not come by then is missing. Says whether any is.
@@ -120,7 +175,7 @@ impl Sequencer {
     pub fn reach(&mut self, symbol: &Symbol, newest: u64, time: TradeTime, now: Instant) -> bool {
         let entry = self.symbols.entry(symbol.clone());
         let ids = entry.or_insert_with(|| Ids::ending_at(newest, time));
-        if newest <= ids.newest {
+        if newest <= ids.newest || newest - ids.newest > JUMP {
             return false;
         }
         ids.fresh.push(Fresh { since: now, range: IdRange { first: ids.newest + 1, last: newest }, time });
@@ -134,12 +189,28 @@ impl Sequencer {
         let Some(ids) = self.symbols.get_mut(symbol) else { return };
         ids.seen.remove(range);
         ids.known.remove(range);
-        self.due.push(Hole { symbol: symbol.clone(), range, time: ids.newest_time });
+        ids.note_first(range.first);
+        ids.due.insert(range);
+        self.note_due(symbol);
+    }
+
+    /// These ids stay missing: they are open no more.
+    pub fn end(&mut self, symbol: &Symbol, range: IdRange) {
+        if let Some(ids) = self.symbols.get_mut(symbol) {
+            ids.ended.insert(range);
+        }
     }
 
     /// The holes whose grace is over at `now`; each is given once.
     pub fn due_holes(&mut self, now: Instant) -> Vec<Hole> {
-        let mut due = std::mem::take(&mut self.due);
+        let mut due = Vec::new();
+        for symbol in std::mem::take(&mut self.due) {
+            let Some(ids) = self.symbols.get_mut(&symbol) else { continue };
+            let time = ids.newest_time;
+            let ranges = std::mem::take(&mut ids.due);
+            let open = ranges.iter().flat_map(|range| ids.open_in(range));
+            due.extend(open.map(|range| Hole { symbol: symbol.clone(), range, time }));
+        }
         // Asked after every event: a look at each of a thousand symbols would cost more than the event.
         if self.next_due.is_none_or(|next| now < next) {
             return due;
@@ -148,7 +219,7 @@ impl Sequencer {
             let over = ids.fresh.iter().take_while(|fresh| fresh.over() <= now).count();
             for Fresh { range, time, .. } in ids.fresh.drain(..over).collect::<Vec<_>>() {
                 let hole = |range| Hole { symbol: symbol.clone(), range, time };
-                due.extend(ids.absent_in(range).into_iter().map(hole));
+                due.extend(ids.open_in(range).into_iter().map(hole));
             }
         }
         self.next_due = self.symbols.values().filter_map(|ids| ids.fresh.first()).map(Fresh::over).min();
@@ -160,55 +231,86 @@ impl Sequencer {
         self.next_due
     }
 
-    /// Every run of ids that is missing now, reported or not.
-    pub fn missing(&self) -> Vec<(Symbol, IdRange)> {
+    /// How many runs of ids are open: missing, and nobody knows that they stay so.
+    pub fn open_holes(&self) -> usize {
+        self.symbols.values().map(|ids| ids.open().len()).sum()
+    }
+
+    /// How many of them lie between the first and the newest trade of this run.
+    pub fn open_holes_in_run(&self) -> usize {
+        let of = |ids: &Ids| {
+            let first = ids.seen.span().map(|span| span.first);
+            first.map_or(0, |first| ids.open_in(IdRange { first, last: ids.newest }).len())
+        };
+        self.symbols.values().map(of).sum()
+    }
+
+    /// Every run of ids that is open now, reported or not.
+    pub fn open(&self) -> Vec<(Symbol, IdRange)> {
         let of = |(symbol, ids): (&Symbol, &Ids)| {
-            ids.missing().into_iter().map(|range| (symbol.clone(), range)).collect::<Vec<_>>()
+            ids.open().into_iter().map(|range| (symbol.clone(), range)).collect::<Vec<_>>()
         };
         self.symbols.iter().flat_map(of).collect()
     }
 
-    /// How many runs of ids are missing between the first and the newest trade of this run.
-    pub fn missing_in_run(&self) -> usize {
-        let of = |ids: &Ids| {
-            let first = ids.seen.span().map(|span| span.first);
-            first.map_or(0, |first| ids.absent_in(IdRange { first, last: ids.newest }).len())
-        };
-        self.symbols.values().map(of).sum()
+    /// What this run took, and what the store had before it, of a symbol.
+    pub fn taken(&self, symbol: &Symbol) -> Option<(&IdRanges, &IdRanges)> {
+        self.symbols.get(symbol).map(|ids| (&ids.seen, &ids.known))
     }
 
     /// The lowest and highest id that this run took of each symbol.
     pub fn spans(&self) -> impl Iterator<Item = (&Symbol, IdRange)> {
         self.symbols.iter().filter_map(|(symbol, ids)| Some((symbol, ids.seen.span()?)))
     }
+
+    fn note_due(&mut self, symbol: &Symbol) {
+        if !self.due.contains(symbol) {
+            self.due.push(symbol.clone());
+        }
+    }
+}
+
+impl TimeBounds {
+    fn suspicion(&self, time: TradeTime) -> Option<Suspicion> {
+        if time > self.latest {
+            return Some(Suspicion::TimeAhead);
+        }
+        (time < self.earliest).then_some(Suspicion::TimeBehind)
+    }
 }
 
 impl Ids {
     fn starting_at(id: TradeId, time: TradeTime) -> Self {
         let mut ids = Self::ending_at(id.get(), time);
-        ids.seen.insert(id.into());
+        ids.insert(id);
         ids
+    }
+
+    /// Says whether the id is new.
+    fn insert(&mut self, id: TradeId) -> bool {
+        self.note_first(id.get());
+        self.seen.insert(id.into()) == 0
+    }
+
+    fn note_first(&mut self, id: u64) {
+        self.first = Some(self.first.map_or(id, |first| first.min(id)));
     }
 
     /// With nothing in it, and `newest` as the newest id.
     fn ending_at(newest: u64, newest_time: TradeTime) -> Self {
-        Self { known: IdRanges::default(), seen: IdRanges::default(), newest, newest_time, fresh: Vec::new() }
+        let [known, seen, ended, due] = std::array::from_fn(|_| IdRanges::default());
+        Self { known, seen, ended, first: None, newest, newest_time, fresh: Vec::new(), due }
     }
 
-    /// The lowest id.
-    fn first(&self) -> Option<u64> {
-        let first = |ids: &IdRanges| ids.span().map(|span| span.first);
-        [first(&self.known), first(&self.seen)].into_iter().flatten().min()
+    /// What is open from the lowest id to the newest.
+    fn open(&self) -> Vec<IdRange> {
+        let range = self.first.map(|first| IdRange { first, last: self.newest });
+        range.map_or_else(Vec::new, |range| self.open_in(range))
     }
 
-    /// What is absent from the lowest id to the newest.
-    fn missing(&self) -> Vec<IdRange> {
-        let range = self.first().map(|first| IdRange { first, last: self.newest });
-        range.map_or_else(Vec::new, |range| self.absent_in(range))
-    }
-
-    fn absent_in(&self, range: IdRange) -> Vec<IdRange> {
-        self.seen.absent_in(range).into_iter().flat_map(|range| self.known.absent_in(range)).collect()
+    fn open_in(&self, range: IdRange) -> Vec<IdRange> {
+        let absent = self.seen.absent_in(range).into_iter().flat_map(|range| self.known.absent_in(range));
+        absent.flat_map(|range| self.ended.absent_in(range)).collect()
     }
 
     /// Whether ids up to `newest` are of a count that the exchange has started again since.
@@ -216,7 +318,22 @@ impl Ids {
         self.newest + LATE < newest && self.newest_time > newest_time
     }
 
-    fn take(&mut self, trade_id: TradeId, time: TradeTime, now: Instant) -> Verdict {
+    /// Why a trade is not to be believed alone.
+    fn suspicion(&self, trade: &Trade) -> Option<Suspicion> {
+        let id = trade.id.get();
+        if id > self.newest {
+            return (id - self.newest > JUMP).then_some(Suspicion::IdAhead);
+        }
+        // A trade delivered again is never later than the newest: such a one is another trade.
+        let is_other = trade.time > self.newest_time
+            && (self.newest - id > LATE || self.seen.contains(id) || self.known.contains(id));
+        // Far before all that is known, it would make a hole of everything between.
+        let is_stray = self.first.is_some_and(|first| id + LATE < first);
+        (is_other || is_stray).then_some(Suspicion::IdBehind)
+    }
+
+    /// Says whether the id is new.
+    fn take(&mut self, trade_id: TradeId, time: TradeTime, now: Instant) -> bool {
         let id = trade_id.get();
         if id > self.newest + 1 {
             let range = IdRange { first: self.newest + 1, last: id - 1 };
@@ -224,19 +341,13 @@ impl Ids {
             let is_past = self.seen.span().is_none();
             let since = if is_past { now.checked_sub(GRACE).unwrap_or(now) } else { now };
             self.fresh.push(Fresh { since, range, time });
-        } else if id <= self.newest && time > self.newest_time {
-            // A trade delivered again is never later than the newest: such a one is another trade.
-            if self.newest - id > LATE || self.seen.contains(id) || self.known.contains(id) {
-                *self = Self::starting_at(trade_id, time);
-                return Verdict::Reset;
-            }
         }
-        if self.seen.insert(trade_id.into()) > 0 {
-            return Verdict::Duplicate;
+        if !self.insert(trade_id) {
+            return false;
         }
         self.newest = self.newest.max(id);
         self.newest_time = self.newest_time.max(time);
-        Verdict::New
+        true
     }
 }
 

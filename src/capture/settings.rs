@@ -1,75 +1,46 @@
-//! What a capture takes, and what it tells while it runs.
+//! What a capture is to do, in plain values.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use thiserror::Error;
-
-use crate::binance::rest::Rest;
-use crate::net::Network;
-use crate::net::endpoint::Endpoint;
-use crate::outbox::OutboxError;
-use crate::trade::{Exchange, Symbol, TradeTime};
+use super::backlog::Route;
+use crate::trade::Symbol;
 
 /// What to capture, and until when.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Settings {
-    /// Whose trades.
+    /// Whose trades, in the order of the subsets.
     pub symbols: Vec<Symbol>,
-    /// The exchange that they are captured from.
-    pub exchange: Exchange,
-    /// Base of the stream's URL.
-    pub stream_url: Endpoint,
-    /// The way to the stream.
-    pub network: Network,
-    /// The exchange's history to repair holes with, if they are to be repaired.
-    pub history: Option<Rest>,
-    /// Fetch what happened in so long before the start, too.
-    pub backfill: Option<Duration>,
-    /// Stream connections to keep for each symbol.
+    /// How many of the symbols, in their order, share a connection each.
+    pub subsets: Vec<usize>,
+    /// Stream connections to keep for each subset.
     pub connections: usize,
     /// A connection without any trade for so long is replaced.
     pub idle_timeout: Duration,
-    /// The folder of the outbox and of dead letters.
-    pub outbox: PathBuf,
-    /// Bytes of lines that the outbox may take on disk.
+    /// How batches go to the store.
+    pub route: Route,
+    /// Bytes of batches that the outbox may take on disk.
     pub outbox_limit: u64,
+    /// Whether the exchange's REST may be asked.
+    pub asks: bool,
+    /// Whether holes are to be repaired from the exchange's history.
+    pub repairs: bool,
+    /// Fetch what happened in so long before the start, too.
+    pub backfill: Option<Duration>,
     /// Stop when so many trades of this run are acknowledged.
     pub count: Option<u64>,
     /// Stop after so long.
     pub duration: Option<Duration>,
-    /// Where to record the session.
-    pub record: Option<PathBuf>,
-    /// The wall clock, in milliseconds.
-    pub clock: fn() -> TradeTime,
-}
-
-/// Why a capture could not run, or could not end well.
-#[derive(Debug, Error)]
-pub enum CaptureError {
-    /// The recording cannot be made.
-    #[error("cannot record to {path}: {source}: name a new file, none is overwritten, in a folder that exists")]
-    Record {
-        /// The recording.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// The outbox cannot be used.
-    #[error(transparent)]
-    Outbox(#[from] OutboxError),
-    /// A part of the program failed in a way that it should not.
-    #[error("the capture failed inside: {0}")]
-    Internal(String),
+    /// For waits that are drawn: the same seed and the same inputs give the same commands.
+    pub seed: u64,
 }
 
 /// How far a capture is, for a status line.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Trades that the store acknowledged.
     pub trades: u64,
     /// Trades that wait for the store.
-    pub held: u64,
+    pub waiting: u64,
     /// Runs of missing ids found so far.
     pub holes: u64,
     /// Open stream connections.

@@ -8,19 +8,19 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::ProgressBar;
 use tokio::sync::watch;
-use tracing::warn;
 
 use super::report::{FormatArgs, print_one};
 use super::settings::{DEFAULT_EXCHANGE, DEFAULT_OUTBOX, Purpose, StoreArgs, duration, endpoint, now};
 use super::signals::stop_on_signals;
 use super::{Answer, Failure, start_logs};
-use crate::binance::rest::{Answered, Rest};
+use crate::binance::rest::Rest;
 use crate::binance::{DEFAULT_REST_URL, DEFAULT_STREAM_URL};
-use crate::capture::run::run as run_capture;
-use crate::capture::settings::{CaptureError, Progress, Settings};
+use crate::capture::machine::{CaptureFailure, Outcome, Shortfall};
+use crate::capture::settings::Progress;
 use crate::capture::summary::Summary;
 use crate::net::Network;
 use crate::net::endpoint::{Endpoint, Service, UrlText};
+use crate::shell::run::{RunError, Setup, run as run_capture};
 use crate::store::AnyStore;
 use crate::telemetry::health::{self, Health};
 use crate::telemetry::metrics;
@@ -96,11 +96,6 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     let store = args.store.open_through(Purpose::Capture(args.exchange.clone()), Some(&network))?;
     tell_proxies(&network, &[Some(stream_url.clone()), Some(rest_url.clone()), args.store.influx_url().ok()]);
     let rest = Rest::new(&rest_url, &network).map_err(|error| Failure::Unusable(crate::error_chain(&error)))?;
-    check_symbols(&rest, &symbols).await?;
-    for warning in store.check().await? {
-        warn!("{warning}");
-    }
-    eprintln!("tickflux: capturing {} from {} into {}", list(&symbols), stream_url, store.describe());
     let health = Arc::new(Health::default());
     if let Some(address) = args.metrics_listen {
         let exporter = metrics::install().map_err(|error| Failure::Unusable(format!("cannot count: {error}")))?;
@@ -108,12 +103,14 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
             Failure::Usage(format!("cannot listen on {address}: {error}: give another --metrics-listen"))
         })?;
     }
-    let settings = Settings {
+    let heading = format!("capturing {} from {} into {}", list(&symbols), stream_url, store.describe());
+    let setup = Setup {
         symbols,
         exchange: args.exchange,
         stream_url,
         network,
-        history: (!args.no_repair).then_some(rest),
+        rest: Some(rest),
+        repairs: !args.no_repair,
         backfill: args.backfill,
         connections: args.connections.into(),
         idle_timeout: args.idle_timeout,
@@ -127,28 +124,52 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     let (to_progress, progress) = watch::channel(Progress::default());
     let stop = stop_on_signals()?;
     let shown = tokio::spawn(show(status.clone(), progress));
-    let summary = run_capture(settings, AnyStore::clone(&store), health, stop, to_progress).await;
+    let begun = move || eprintln!("tickflux: {heading}");
+    let outcome = run_capture(setup, AnyStore::clone(&store), health, stop, to_progress, begun).await;
     shown.abort();
     status.finish_and_clear();
-    let summary = summary.map_err(|error| match error {
-        CaptureError::Record { .. } | CaptureError::Outbox(_) => Failure::Usage(error.to_string()),
-        CaptureError::Internal(_) => Failure::Unusable(error.to_string()),
-    })?;
-    print_one(&summary, &words(&summary), args.output.format)?;
-    verdict(&summary, &store)
+    let outcome = outcome.map_err(failure)?;
+    print_one(&outcome.summary, &words(&outcome.summary), args.output.format)?;
+    verdict(&outcome, &store)
 }
 
-fn verdict(summary: &Summary, store: &AnyStore) -> Result<Answer, Failure> {
-    if summary.outbox_left > 0 {
-        let why = format!(
-            "{} trades were read and not stored: {} did not take them; the next capture sends what the outbox holds",
-            summary.outbox_left,
-            store.describe()
-        );
-        return Err(Failure::Unusable(why));
+fn failure(error: RunError) -> Failure {
+    match error {
+        RunError::Start(CaptureFailure::Unusable(_)) | RunError::Internal(_) => Failure::Unusable(error.to_string()),
+        RunError::Start(_) | RunError::Record { .. } | RunError::Outbox(_) => Failure::Usage(error.to_string()),
     }
-    let is_whole = summary.dead_letters == 0 && summary.holes_open == 0 && summary.holes_lost == 0;
-    Ok(if is_whole { Answer::Done } else { Answer::No })
+}
+
+/// What the run says of itself: done, or what is lacking.
+fn verdict(outcome: &Outcome, store: &AnyStore) -> Result<Answer, Failure> {
+    let Outcome { summary, shortfall } = outcome;
+    if summary.outbox_left > 0 {
+        // A store that is near has no batches in the outbox.
+        let next = if store.lines().is_some() {
+            "the next capture sends what the outbox holds, and asks the exchange for the rest"
+        } else {
+            "the next capture asks the exchange for them"
+        };
+        let (trades, store) = (summary.outbox_left, store.describe());
+        return Err(Failure::Unusable(format!(
+            "{trades} trades were read and not stored: {store} did not take them; {next}"
+        )));
+    }
+    match shortfall {
+        Some(Shortfall::NoTrade(why)) => return Err(Failure::Unusable(format!("no trade came: {why}"))),
+        Some(Shortfall::TooFew { trades, count, why }) => {
+            return Err(Failure::Unusable(format!(
+                "only {trades} of {count} trades were stored before the end: {why}"
+            )));
+        }
+        None => {}
+    }
+    let lacking = lacking(summary);
+    if lacking.is_empty() {
+        Ok(Answer::Done)
+    } else {
+        Err(Failure::No(format!("not every trade is stored: {lacking}")))
+    }
 }
 
 /// Names the proxies on the ways out, in one line.
@@ -160,18 +181,16 @@ fn tell_proxies(network: &Network, endpoints: &[Option<Endpoint>]) {
     }
 }
 
-/// Asks the exchange for the symbols; goes on without an answer, but not with an unknown symbol.
-async fn check_symbols(rest: &Rest, symbols: &[Symbol]) -> Result<(), Failure> {
-    match rest.unlisted(symbols).await {
-        Ok(Answered { value: None, .. }) => Ok(()),
-        Ok(Answered { value: Some(symbol), .. }) => {
-            Err(Failure::Usage(format!("the exchange does not list {symbol}: see --symbols")))
-        }
-        Err(error) => {
-            warn!("The symbols could not be checked: {}. Capture goes on.", crate::error_chain(&error));
-            Ok(())
-        }
-    }
+/// What of this run is not in the store, in words; nothing if all is.
+fn lacking(summary: &Summary) -> String {
+    let counts = [
+        (summary.dead_letters, "refused (dead letters beside the outbox)"),
+        (summary.expired, "expired"),
+        (summary.holes_stay, "holes that stay"),
+        (summary.holes_open_in_run, "holes open (tickflux gaps --repair)"),
+    ];
+    let words = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// A number of bytes: digits, perhaps with kB, MB or GB behind them.
@@ -200,7 +219,7 @@ async fn show(bar: ProgressBar, mut progress: watch::Receiver<Progress>) {
         let now = progress.borrow_and_update().clone();
         bar.set_message(format!(
             "{} trades stored, {} waiting, {} holes, {} connections",
-            now.trades, now.held, now.holes, now.connections
+            now.trades, now.waiting, now.holes, now.connections
         ));
     }
 }
@@ -209,8 +228,8 @@ fn words(summary: &Summary) -> String {
     let ids: Vec<_> =
         summary.symbols.iter().map(|(symbol, ids)| format!("{symbol} {} to {}", ids.first_id, ids.last_id)).collect();
     format!(
-        "{} trades in {:.1} s ({:.0}/s), {} duplicates, {} holes repaired, {} open, {} dead letters, {} not stored, latency p50 {} ms \
-         p99 {} ms: {}",
+        "{} trades in {:.1} s ({:.0}/s), {} duplicates, {} holes repaired, {} open, {} dead letters, {} expired, {} dropped, \
+         {} not stored, latency p50 {} ms p99 {} ms: {}",
         summary.trades,
         summary.seconds,
         summary.trades_per_second,
@@ -218,6 +237,8 @@ fn words(summary: &Summary) -> String {
         summary.holes_repaired,
         summary.holes_open,
         summary.dead_letters,
+        summary.expired,
+        summary.dropped,
         summary.outbox_left,
         summary.latency_ms.p50,
         summary.latency_ms.p99,

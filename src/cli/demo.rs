@@ -12,11 +12,12 @@ use super::report::{Format, HighLowRow, TradeRow, print, say};
 use super::settings::{endpoint, now};
 use super::signals::stop_on_signals;
 use super::{Answer, Failure, start_logs};
-use crate::capture::run::run as run_capture;
-use crate::capture::settings::{Progress, Settings};
+use crate::capture::machine::Outcome;
+use crate::capture::settings::Progress;
 use crate::net::Network;
 use crate::net::endpoint::Service;
 use crate::practice::{self, Config, Running, Source, Speed};
+use crate::shell::run::{Setup, run as run_capture};
 use crate::store::sqlite::Sqlite;
 use crate::store::{AnyStore, Scope, StoredTrade};
 use crate::trade::{Exchange, Symbol, Trade, TradeTime};
@@ -76,12 +77,13 @@ impl Demo {
         let store: AnyStore = Arc::new(Sqlite::create(&folder.join("demo.db"), self.name.clone(), now)?);
         let network = Network::local().map_err(|error| Failure::Unusable(error.to_string()))?;
         let stream_url = endpoint(Service::Stream, &format!("ws://{address}"))?;
-        let settings = Settings {
+        let setup = Setup {
             symbols: self.symbols.clone(),
             exchange: self.name.clone(),
             stream_url,
             network,
-            history: None,
+            rest: None,
+            repairs: false,
             backfill: None,
             connections: 1,
             idle_timeout: DURATION_MAX,
@@ -93,8 +95,9 @@ impl Demo {
             clock: now,
         };
         let (progress, _) = watch::channel(Progress::default());
-        let capturing = run_capture(settings, AnyStore::clone(&store), Arc::default(), stop_on_signals()?, progress);
-        let summary = capturing.await.map_err(|error| Failure::Unusable(error.to_string()))?;
+        let stop = stop_on_signals()?;
+        let capturing = run_capture(setup, AnyStore::clone(&store), Arc::default(), stop, progress, || {});
+        let Outcome { summary, .. } = capturing.await.map_err(|error| Failure::Unusable(error.to_string()))?;
         say(format!("{} trades stored in {:.1} s.", summary.trades, summary.seconds))?;
         if summary.trades != TRADES || summary.holes_open > 0 || summary.dead_letters > 0 {
             return Err(Failure::Unusable(format!("the demo should have stored {TRADES} trades without a hole")));

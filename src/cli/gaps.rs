@@ -12,15 +12,13 @@ use super::signals::stop_on_signals;
 use super::{Answer, Failure, start_logs};
 use crate::binance::DEFAULT_REST_URL;
 use crate::binance::rest::Rest;
-use crate::capture::mend::{Mended, mend};
 use crate::capture::sequencer::Hole;
 use crate::net::endpoint::{Endpoint, Service, UrlText};
-use crate::outbox::{Ended, file};
+use crate::outbox::{Ended, Target, target};
+use crate::shell::mend::{Mended, mend};
 use crate::store::{AnyStore, Gaps};
-use crate::trade::{Exchange, IdRange, IdRanges, Symbol, TradeTime};
+use crate::trade::{Exchange, HoleState, IdRange, IdRanges, Symbol, TradeTime};
 
-/// The contract's word for a hole that may still be repaired.
-const OPEN: &str = "open";
 /// Holes that a table lists.
 const HOLES_SHOWN: usize = 20;
 
@@ -63,7 +61,12 @@ struct GapsRow {
 struct HoleRow {
     from_id: u64,
     to_id: u64,
-    state: String,
+    #[serde(serialize_with = "state_name")]
+    state: HoleState,
+}
+
+fn state_name<S: serde::Serializer>(state: &HoleState, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(state.name())
 }
 
 pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
@@ -74,7 +77,7 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
     let ago = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
     let since = TradeTime::from_ms(now().ms().saturating_sub(ago).max(0)).unwrap_or(TradeTime::EPOCH);
     let mut audits = store.gaps(&scope, since).await?;
-    let mut ledger = Ledger { folder: outbox, identity: store.identity(), mended: Vec::new() };
+    let mut ledger = Ledger { folder: outbox, store: AnyStore::clone(&store), mended: Vec::new() };
     if repair {
         start_logs("tickflux=info", indicatif::ProgressBar::hidden());
         let exchange = scope.exchange.clone().map_or_else(default_exchange, Ok)?;
@@ -96,7 +99,7 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
             searched(&store, &scope)
         )));
     }
-    let is_whole = rows.iter().flat_map(|row| &row.holes).all(|hole| hole.state != OPEN);
+    let is_whole = rows.iter().flat_map(|row| &row.holes).all(|hole| hole.state != HoleState::Open);
     Ok(if is_whole { Answer::Done } else { Answer::No })
 }
 
@@ -111,20 +114,20 @@ async fn mend_all(
     let mut holes = Vec::new();
     for audit in audits.iter().filter(|audit| audit.exchange == *exchange) {
         let row = GapsRow::new(audit, &ledger.ended(audit)?);
-        let open = row.holes.iter().filter(|hole| hole.state == OPEN);
+        let open = row.holes.iter().filter(|hole| hole.state.may_be_repaired());
         let range = |hole: &HoleRow| IdRange { first: hole.from_id, last: hole.to_id };
         holes.extend(open.map(|hole| Hole { symbol: audit.symbol.clone(), range: range(hole), time: now() }));
     }
     let mended = mend(store, rest, holes, stop_on_signals()?).await;
-    let Mended { trades, ended } = mended.map_err(|error| Failure::Unusable(crate::error_chain(&error)))?;
+    let Mended { trades, ended } = mended.map_err(|error| Failure::Unusable(error.to_string()))?;
     eprintln!("tickflux: {trades} missing trades came from {rest_url}");
-    Ok(ended)
+    Ok(ended.into_iter().map(|(symbol, range, state)| Ended { symbol, range, state }).collect())
 }
 
 /// Where the reasons stand why ids will never come.
 struct Ledger {
     folder: PathBuf,
-    identity: String,
+    store: AnyStore,
     /// What a repair found out just now.
     mended: Vec<Ended>,
 }
@@ -132,9 +135,12 @@ struct Ledger {
 impl Ledger {
     /// The ids of a series that will never come.
     fn ended(&self, audit: &Gaps) -> Result<Vec<Ended>, Failure> {
-        let ended = file::read_ended(&self.folder, &self.identity, &audit.exchange);
-        let mut ended = ended.map_err(|error| Failure::Unusable(error.to_string()))?;
-        ended.extend(self.mended.iter().cloned());
+        let target = Target::at(&self.store, &audit.exchange);
+        let ended = target::read_ended(&self.folder, &target);
+        // What was found out just now stands before what was known.
+        let mut all = self.mended.clone();
+        all.extend(ended.map_err(|error| Failure::Unusable(error.to_string()))?);
+        let mut ended = all;
         ended.retain(|ended| ended.symbol == audit.symbol);
         Ok(ended)
     }
@@ -165,10 +171,10 @@ fn states(hole: IdRange, ended: &[Ended]) -> Vec<HoleRow> {
         // Of two reasons for the same ids the first stands.
         if part.first <= part.last && open.contains(part.first) && open.contains(part.last) {
             open.remove(part);
-            rows.push(HoleRow { from_id: part.first, to_id: part.last, state: state.clone() });
+            rows.push(HoleRow { from_id: part.first, to_id: part.last, state: *state });
         }
     }
-    rows.extend(open.iter().map(|range| HoleRow { from_id: range.first, to_id: range.last, state: OPEN.to_owned() }));
+    rows.extend(open.iter().map(|range| HoleRow { from_id: range.first, to_id: range.last, state: HoleState::Open }));
     rows.sort_by_key(|row| row.from_id);
     rows
 }

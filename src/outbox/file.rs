@@ -1,28 +1,25 @@
 //! The file on disk: what one transaction does, and what becomes of a damaged file.
 
-use std::collections::VecDeque;
-use std::fs::{self, TryLockError};
+use std::fs::{self, OpenOptions, TryLockError};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
 
 use super::body;
-use super::encoded::{SeqRange, Waiting};
-use super::ledger::{self, Ended, Known};
-use super::{OutboxError, TradeIds};
-use crate::store::RETENTION_MS;
-use crate::trade::{Exchange, Symbol, Trade, TradeTime};
+use super::contents::{self, Known, Left};
+use super::target::{APPLICATION_ID, SCHEMA_VERSION, Target, owner};
+use super::{Changes, OutboxError, Rows, ledger};
+use crate::trade::{Trade, TradeIds, TradeTime};
 
-/// `tkob`, in SQLite's `application_id`: marks a file as an outbox.
-const APPLICATION_ID: i64 = 0x746b_6f62;
-/// In SQLite's `user_version`: the schema below and the ledger's.
-const SCHEMA_VERSION: i64 = 1;
 /// A question about the ledger may hold a lock for a moment.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// A file that is empty but for the ledger gives its space back above this.
 const IDLE_BYTES_MAX: i64 = 64 << 20;
+/// Pages of the log from which on it is moved into the file.
+const CHECKPOINT_PAGES: i64 = 1_000;
 
 /// `body` stands last, so that the others are read without it.
 const SCHEMA: &str = "
@@ -34,46 +31,32 @@ const SCHEMA: &str = "
         checksum INTEGER NOT NULL,
         body     BLOB    NOT NULL
     ) STRICT;
-    CREATE TABLE target (description TEXT NOT NULL) STRICT;
 ";
+const TARGET_SCHEMA: &str =
+    "CREATE TABLE target (location TEXT NOT NULL, store_id TEXT, exchange TEXT NOT NULL) STRICT;";
 
 /// The outbox of one store and exchange.
 #[derive(Debug)]
 pub struct OutboxFile {
     path: PathBuf,
-    target: String,
+    target: Target,
     connection: Connection,
     next_seq: i64,
+    /// Pages that the log has got since it was moved into the file.
+    log_pages: i64,
     /// Held for as long as the file is used.
     _lock: fs::File,
 }
 
-/// An outbox as it was found.
-#[derive(Debug)]
-pub struct Opened {
-    /// The file, ready for work.
-    pub file: OutboxFile,
-    /// What was left in it, oldest first.
-    pub left: VecDeque<Waiting>,
-    /// What its ledger knows.
-    pub known: Known,
-    /// Where a damaged file was put, with the reason.
-    pub set_aside: Option<(PathBuf, String)>,
-}
-
-/// What one transaction is to do.
+/// What is to be done in one go.
 #[derive(Debug, Default)]
-pub struct Work {
-    /// Rows to remove with the ids to enter in the ledger; rows are `None` for a batch that the disk did not take.
-    pub stored: Vec<(Option<SeqRange>, TradeIds)>,
-    /// Ids that will never come.
-    pub ended: Vec<Ended>,
-    /// Symbols whose count started again.
-    pub restarted: Vec<Symbol>,
+pub struct Work<'a> {
+    /// A batch to keep, with its ids.
+    pub batch: Option<(&'a [Trade], &'a TradeIds)>,
+    /// What to remove, and to enter in the ledger.
+    pub changes: Changes,
     /// Rows to read again.
-    pub load: Option<SeqRange>,
-    /// Forget of the ledger what is older than the retention.
-    pub trim: bool,
+    pub load: Option<Rows>,
 }
 
 /// What became of it.
@@ -84,7 +67,7 @@ pub struct Done {
     /// The trades of the rows that were to be read, if they are what was written.
     pub loaded: Option<Vec<Trade>>,
     /// What could not be done and is to be tried again.
-    pub undone: Option<Work>,
+    pub undone: Option<Changes>,
     /// Why not.
     pub error: Option<OutboxError>,
     /// The file was damaged and set aside here: what was on disk only is gone.
@@ -95,119 +78,34 @@ pub struct Done {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kept {
     /// Its row.
-    pub rows: SeqRange,
+    pub rows: Rows,
     /// The bytes that it takes.
     pub bytes: u64,
 }
 
-impl Work {
-    /// Whether there is nothing to do.
-    pub fn is_empty(&self) -> bool {
-        let Self { stored, ended, restarted, load, trim } = self;
-        stored.is_empty() && ended.is_empty() && restarted.is_empty() && load.is_none() && !trim
-    }
-
-    /// Adds rows to remove with their ids; those that follow each other become one.
-    pub fn add_stored(&mut self, rows: Option<SeqRange>, ids: TradeIds) {
-        match (self.stored.last_mut(), rows) {
-            (Some((Some(last), known)), Some(rows)) if last.last + 1 == rows.first => {
-                last.last = rows.last;
-                known.merge(&ids);
-            }
-            _ => self.stored.push((rows, ids)),
-        }
-    }
-
-    /// Puts what came earlier in front of it.
-    pub fn put_before(&mut self, earlier: Self) {
-        let later = std::mem::replace(self, earlier);
-        self.stored.extend(later.stored);
-        self.ended.extend(later.ended);
-        self.restarted.extend(later.restarted);
-        self.trim |= later.trim;
-    }
-}
-
-/// The path of the outbox of `identity` and `exchange` in `folder`.
-pub fn path(folder: &Path, identity: &str, exchange: &Exchange) -> PathBuf {
-    let target = target(identity, exchange);
-    let word = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
-    let mut name: String = target.chars().map(word).collect();
-    while name.contains("--") {
-        name = name.replace("--", "-");
-    }
-    name.truncate(80);
-    folder.join(format!("{name}-{:08x}.db", crc32fast::hash(target.as_bytes())))
-}
-
-/// Opens the outbox of the store `identity` and `exchange` in `folder`, and makes it if there is none.
-/// What is left is gathered into batches of up to `trades_max`.
-///
-/// # Errors
-///
-/// [`OutboxError`] if it cannot be used; a damaged file is set aside instead.
-pub fn open(folder: &Path, identity: &str, exchange: &Exchange, trades_max: usize) -> Result<Opened, OutboxError> {
-    let path = path(folder, identity, exchange);
-    let failed = |source| OutboxError::Folder { path: folder.to_owned(), source };
-    fs::create_dir_all(folder).map_err(failed)?;
-    let lock_path = path.with_extension("lock");
-    let lock = fs::File::create(&lock_path).map_err(|source| OutboxError::Folder { path: lock_path, source })?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(OutboxError::Locked { path }),
-        Err(TryLockError::Error(source)) => return Err(OutboxError::Folder { path, source }),
-    }
-    let target = target(identity, exchange);
-    let mut set_aside = None;
-    let (connection, (left, known)) = match prepare(&path, &target).and_then(|found| read(found, &path, trades_max)) {
-        Err(OutboxError::Sqlite { source, .. }) if is_damage(&source) => {
-            set_aside = Some((put_aside(&path)?, source.to_string()));
-            prepare(&path, &target).and_then(|found| read(found, &path, trades_max))?
-        }
-        found => found?,
-    };
-    let next_seq = left.back().and_then(|batch| batch.rows).map_or(1, |rows| rows.last + 1);
-    let file = OutboxFile { path, target, connection, next_seq, _lock: lock };
-    Ok(Opened { file, left, known, set_aside })
-}
-
-/// What will never come, as the ledger of the store `identity` and `exchange` in `folder` says;
-/// nothing where there is no ledger. Reads only, beside a capture, too.
-///
-/// # Errors
-///
-/// [`OutboxError`] if the file cannot be read.
-pub fn read_ended(folder: &Path, identity: &str, exchange: &Exchange) -> Result<Vec<Ended>, OutboxError> {
-    let path = path(folder, identity, exchange);
-    if !path.exists() {
-        return Ok(Vec::new());
-    }
-    let read = || {
-        let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        ledger::ended(&connection)
-    };
-    read().map_err(|source| OutboxError::Sqlite { doing: "read", path: path.clone(), source })
-}
-
 impl OutboxFile {
+    pub(super) fn new(path: PathBuf, target: Target, connection: Connection, next_seq: i64, lock: fs::File) -> Self {
+        Self { path, target, connection, next_seq, log_pages: 0, _lock: lock }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Keeps a batch of `trades` with these ids and does `work`, in one transaction, as of `now`.
-    pub fn work(&mut self, batch: Option<(&[Trade], &TradeIds)>, work: Work, now: TradeTime) -> Done {
+    /// Does all of `work`, batch and changes in one transaction, as of `now`.
+    pub fn work(&mut self, work: Work<'_>, now: TradeTime) -> Done {
+        let Work { batch, changes, load } = work;
         let mut done = Done::default();
-        match self.transact(batch, &work, now) {
+        match self.transact(batch, &changes, now) {
             Ok(kept) => done.kept = kept,
             Err(source) => {
-                done.undone = Some(Work { load: None, ..work });
+                done.undone = Some(changes);
                 self.fail("write", source, &mut done);
                 return done;
             }
         }
-        if let Some(rows) = work.load {
+        if let Some(rows) = load {
             match self.load(rows) {
                 Ok(trades) => done.loaded = trades,
                 Err(source) => self.fail("read", source, &mut done),
@@ -216,29 +114,39 @@ impl OutboxFile {
         done
     }
 
+    /// Whether the log has become so long that it should be moved into the file.
+    pub fn wants_checkpoint(&self) -> bool {
+        self.log_pages >= CHECKPOINT_PAGES
+    }
+
+    /// Moves the log into the file, and syncs both: that may take long.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError`] if the disk does not take it; nothing is lost then.
+    pub fn checkpoint(&mut self) -> Result<(), OutboxError> {
+        self.log_pages = 0;
+        let moved = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        moved.map_err(|source| OutboxError::Sqlite { doing: "sync", path: self.path.clone(), source })
+    }
+
     fn transact(
         &mut self,
         batch: Option<(&[Trade], &TradeIds)>,
-        work: &Work,
+        changes: &Changes,
         now: TradeTime,
     ) -> rusqlite::Result<Option<Kept>> {
         // A row alone is a transaction by itself.
-        let transaction = if work.is_empty() { None } else { Some(self.connection.unchecked_transaction()?) };
+        let transaction = if changes.is_empty() { None } else { Some(self.connection.unchecked_transaction()?) };
         let connection = &self.connection;
-        for (rows, ids) in &work.stored {
-            if let Some(rows) = rows {
-                connection
-                    .prepare_cached("DELETE FROM batch WHERE seq BETWEEN ?1 AND ?2")?
-                    .execute([rows.first, rows.last])?;
-            }
-            ledger::acknowledge(connection, ids)?;
+        for rows in &changes.removed {
+            connection
+                .prepare_cached("DELETE FROM batch WHERE seq BETWEEN ?1 AND ?2")?
+                .execute([rows.first, rows.last])?;
         }
-        for symbol in &work.restarted {
-            ledger::forget(connection, symbol)?;
-        }
-        ledger::end(connection, &work.ended, now)?;
-        if work.trim {
-            ledger::trim(connection, now.ms() - RETENTION_MS)?;
+        ledger::enter(connection, changes, now)?;
+        if let Some(id) = &changes.store_id {
+            connection.execute("UPDATE target SET store_id = ?1", [id])?;
         }
         let mut kept = None;
         if let Some((trades, ids)) = batch {
@@ -252,18 +160,20 @@ impl OutboxFile {
                 checksum,
                 body
             ])?;
-            kept = Some(Kept { rows: SeqRange { first: seq, last: seq }, bytes: body.len() as u64 });
+            self.log_pages += 2 + i64::try_from(body.len() / 4096).unwrap_or(0);
+            kept = Some(Kept { rows: Rows { first: seq, last: seq }, bytes: body.len() as u64 });
         }
         transaction.map_or(Ok(()), Transaction::commit)?;
+        self.log_pages += if changes.is_empty() { 0 } else { 8 };
         self.next_seq += i64::from(kept.is_some());
-        if work.trim {
+        if changes.forget_before.is_some() {
             self.give_space_back()?;
         }
         Ok(kept)
     }
 
     /// The trades of these rows; `None` if any of them is not what was written.
-    fn load(&self, rows: SeqRange) -> rusqlite::Result<Option<Vec<Trade>>> {
+    fn load(&self, rows: Rows) -> rusqlite::Result<Option<Vec<Trade>>> {
         let mut statement = self
             .connection
             .prepare_cached("SELECT ids, checksum, body FROM batch WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq")?;
@@ -313,84 +223,101 @@ impl OutboxFile {
     }
 }
 
-fn target(identity: &str, exchange: &Exchange) -> String {
-    format!("{identity}, exchange {exchange}")
+/// Makes the folder of outboxes, for its owner alone.
+pub(super) fn make_folder(folder: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Opens the file for writing; an absent or empty one becomes an outbox.
-fn prepare(path: &Path, target: &str) -> Result<Connection, OutboxError> {
+/// Locks the outbox at `path` for as long as the file that it gives is open.
+pub(super) fn lock(path: &Path) -> Result<fs::File, OutboxError> {
+    let lock_path = path.with_extension("lock");
+    let failed = |source| OutboxError::Folder { path: lock_path.clone(), source };
+    let mut options = OpenOptions::new();
+    let options = options.create(true).truncate(false).write(true).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
+    let lock = options.open(&lock_path).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(OutboxError::Locked { path: path.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// Opens the file for writing; an absent or empty one becomes an outbox of `target`, one of schema 1 is brought up to date.
+pub(super) fn prepare(path: &Path, target: &Target) -> Result<Connection, OutboxError> {
     let failed = |source| OutboxError::Sqlite { doing: "open", path: path.to_owned(), source };
+    let flags = OpenFlags::default() | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connect = || {
-        let connection = Connection::open(path)?;
+        let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         if tables == 0 {
-            connection.pragma_update(None, "page_size", 4096)?;
-            connection.pragma_update(None, "journal_mode", "WAL")?;
-            let begin = format!("BEGIN; {SCHEMA} {} PRAGMA application_id = {APPLICATION_ID};", ledger::SCHEMA);
-            connection.execute_batch(&begin)?;
-            connection.execute("INSERT INTO target VALUES (?1)", [target])?;
-            connection.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION}; COMMIT"))?;
+            create(&connection, target)?;
         }
         // Without it SQLite prepares a statement again whenever its bounds change.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "journal_size_limit", 16 << 20)?;
+        // A sync may take long: it is done where nobody waits for it.
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         let (application, schema) = (number("application_id")?, number("user_version")?);
-        let owner = if application == APPLICATION_ID && schema == SCHEMA_VERSION {
-            connection.query_row("SELECT description FROM target", [], |row| row.get::<_, String>(0)).optional()?
-        } else {
-            None
-        };
+        let owner = owner(&connection)?;
         Ok((connection, application, schema, owner))
     };
     let (connection, application, schema, owner) = connect().map_err(failed)?;
+    let other = |owner: String| OutboxError::OtherTarget { path: path.to_owned(), owner };
     if application != APPLICATION_ID {
-        return Err(OutboxError::OtherTarget { path: path.to_owned(), owner: "another program".to_owned() });
+        return Err(other("another program".to_owned()));
     }
-    if schema != SCHEMA_VERSION {
-        return Err(OutboxError::Schema { path: path.to_owned(), schema });
+    let owner = match owner {
+        Some(owner) => owner,
+        None if schema == SCHEMA_VERSION => return Err(other(String::new())),
+        None => return Err(OutboxError::Schema { path: path.to_owned(), schema }),
+    };
+    if !target.is_of(&owner) {
+        return Err(other(owner.to_string()));
     }
-    match owner {
-        Some(owner) if owner == target => Ok(connection),
-        owner => Err(OutboxError::OtherTarget { path: path.to_owned(), owner: owner.unwrap_or_default() }),
+    if schema < SCHEMA_VERSION {
+        upgrade(&connection, target).map_err(failed)?;
+    } else if owner.location != target.location || target.store_id.is_some() && owner.store_id != target.store_id {
+        let sql = "UPDATE target SET location = ?1, store_id = coalesce(?2, store_id)";
+        connection.execute(sql, params![target.location, target.store_id]).map_err(failed)?;
     }
+    Ok(connection)
+}
+
+fn create(connection: &Connection, target: &Target) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "page_size", 4096)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    let schema = format!("{SCHEMA} {TARGET_SCHEMA} {}", ledger::SCHEMA);
+    connection.execute_batch(&format!("BEGIN; {schema} PRAGMA application_id = {APPLICATION_ID};"))?;
+    enter_target(connection, target)
+}
+
+fn upgrade(connection: &Connection, target: &Target) -> rusqlite::Result<()> {
+    let (before, after) = (ledger::FROM_SCHEMA_1, ledger::FROM_SCHEMA_1_FILL);
+    connection
+        .execute_batch(&format!("BEGIN; {before} {} {after} DROP TABLE target; {TARGET_SCHEMA}", ledger::SCHEMA))?;
+    enter_target(connection, target)
+}
+
+fn enter_target(connection: &Connection, target: &Target) -> rusqlite::Result<()> {
+    let row = params![target.location, target.store_id, target.exchange.as_str()];
+    connection.execute("INSERT INTO target VALUES (?1, ?2, ?3)", row)?;
+    connection.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION}; COMMIT"))
 }
 
 /// What a file holds, without the trades.
-type Contents = (VecDeque<Waiting>, Known);
+type Contents = (Vec<(Left, Rows)>, Known);
 
-fn read(connection: Connection, path: &Path, trades_max: usize) -> Result<(Connection, Contents), OutboxError> {
-    let contents = contents(&connection, trades_max);
+pub(super) fn read(
+    connection: Connection,
+    path: &Path,
+    trades_max: usize,
+) -> Result<(Connection, Contents), OutboxError> {
+    let contents = contents::read(&connection, trades_max);
     let failed = |source| OutboxError::Sqlite { doing: "read", path: path.to_owned(), source };
     contents.map_err(failed).map(|contents| (connection, contents))
-}
-
-fn contents(connection: &Connection, trades_max: usize) -> rusqlite::Result<Contents> {
-    let mut known = Known { stored: ledger::acknowledged(connection)?, ended: ledger::ended(connection)? };
-    let mut left: VecDeque<Waiting> = VecDeque::new();
-    let mut statement = connection.prepare("SELECT seq, trades, bytes, ids FROM batch ORDER BY seq")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let seq = row.get(0)?;
-        // Ids that cannot be read are not known: the exchange gives them again.
-        let ids = TradeIds::from_text(row.get_ref(3)?.as_str()?).unwrap_or_default();
-        known.stored.merge(&ids);
-        let batch = Waiting {
-            rows: Some(SeqRange { first: seq, last: seq }),
-            trades: row.get(1)?,
-            disk_bytes: row.get(2)?,
-            ids,
-            arrivals: Vec::new(),
-            is_of_this_run: false,
-        };
-        match left.back_mut() {
-            Some(last) if last.may_absorb(&batch, trades_max) => last.absorb(batch),
-            _ => left.push_back(batch),
-        }
-    }
-    Ok((left, known))
 }
 
 /// SQLite finds a damaged page, not a changed byte in one.
@@ -402,7 +329,7 @@ fn checksum(ids: &[u8], body: &[u8]) -> u32 {
 }
 
 /// Whether the file is at fault, not the disk, the rights or another process.
-fn is_damage(error: &rusqlite::Error) -> bool {
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     use ErrorCode::{DatabaseCorrupt, NotADatabase, TypeMismatch, Unknown};
     let is_file = |code| matches!(code, DatabaseCorrupt | NotADatabase | TypeMismatch | Unknown);
     // Without a code of SQLite's it is what stands in the file that makes no sense.
@@ -410,7 +337,7 @@ fn is_damage(error: &rusqlite::Error) -> bool {
 }
 
 /// Renames the file and what SQLite keeps beside it; gives its new name.
-fn put_aside(path: &Path) -> Result<PathBuf, OutboxError> {
+pub(super) fn put_aside(path: &Path) -> Result<PathBuf, OutboxError> {
     let failed = |source| OutboxError::Folder { path: path.to_owned(), source };
     let mut number = 1;
     let aside = loop {

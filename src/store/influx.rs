@@ -4,11 +4,15 @@ mod control;
 pub mod flux_csv;
 mod gaps;
 pub mod line;
+mod places;
 mod questions;
+mod refusals;
+mod retention;
 pub mod rules;
 mod token;
 mod write;
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -16,12 +20,16 @@ use futures_util::future::BoxFuture;
 use reqwest::Url;
 
 pub use self::control::{Bucket, Provisioned};
+use self::refusals::Refusals;
 pub use self::token::{Credentials, Token};
+use self::write::BodyLimit;
 use super::{
-    Candle, Gaps, HighLow, Interval, LineStore, Lines, Scope, Store, StoreError, StoredTrade, WriteError, Written,
+    Attempt, Candle, Checked, Gaps, HighLow, Interval, LineStore, Lines, Scope, Store, StoreError, StoredTrade,
+    WriteError, Written,
 };
 use crate::net::Network;
-use crate::net::endpoint::Endpoint;
+use crate::net::endpoint::{Endpoint, is_loopback};
+use crate::text::Excerpt;
 use crate::trade::{Exchange, Trade, TradeTime};
 
 /// Lines in one write, at most; larger ones make InfluxDB little cheaper and answers slow.
@@ -53,12 +61,16 @@ pub struct Influx {
     base: String,
     /// The proxy on the way, in words.
     via: String,
+    /// The same for every spelling of the URL.
+    place: String,
     write_url: Url,
     org: String,
     bucket: String,
     credentials: Credentials,
     exchange: Exchange,
     compress: bool,
+    refusals: Mutex<Refusals>,
+    body_limit: BodyLimit,
     clock: fn() -> TradeTime,
 }
 
@@ -81,16 +93,31 @@ impl Influx {
             .append_pair("org", &org)
             .append_pair("bucket", &bucket)
             .append_pair("precision", "ns");
-        let (via, compress) = (network.via(url.url()), !url.is_loopback());
-        Ok(Self { http, base: url.to_string(), via, write_url, org, bucket, credentials, exchange, compress, clock })
+        let (via, compress, place) = (network.via(url.url()), !url.is_loopback(), place(url.url()));
+        Ok(Self {
+            http,
+            base: url.to_string(),
+            via,
+            place,
+            write_url,
+            org,
+            bucket,
+            credentials,
+            exchange,
+            compress,
+            refusals: Mutex::default(),
+            body_limit: BodyLimit::new(),
+            clock,
+        })
     }
 
     /// An answer in words for people.
     fn said(&self, status: u16, body: &str) -> String {
-        match body.trim() {
-            "" => format!("{}{} answered {status} without a word, so it may be no InfluxDB", self.base, self.via),
-            body => format!("{}{} answered {status}: {body}", self.base, self.via),
+        let body = Excerpt::of(body);
+        if body.is_empty() {
+            return format!("{}{} answered {status} without a word, so it may be no InfluxDB", self.base, self.via);
         }
+        format!("{}{} answered {status}: {body}", self.base, self.via)
     }
 
     /// No answer, in words for people.
@@ -99,9 +126,21 @@ impl Influx {
     }
 }
 
+/// Where a URL leads: the names of this machine are one place, and a port that goes without saying is said.
+fn place(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    let host = if is_loopback(host) { "localhost" } else { host.trim_end_matches('.') };
+    let port = url.port_or_known_default().unwrap_or_default();
+    format!("{}://{host}:{port}{}", url.scheme(), url.path().trim_end_matches('/'))
+}
+
 impl Store for Influx {
     fn describe(&self) -> String {
         format!("{}, bucket {} of {}", self.base, self.bucket, self.org)
+    }
+
+    fn location(&self) -> String {
+        format!("{}, organization {}, bucket {}", self.place, self.org, self.bucket)
     }
 
     fn slots(&self) -> usize {
@@ -112,7 +151,7 @@ impl Store for Influx {
         BATCH_MAX
     }
 
-    fn check(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+    fn check(&self) -> BoxFuture<'_, Result<Checked, StoreError>> {
         self.check_rights().boxed()
     }
 
@@ -120,7 +159,7 @@ impl Store for Influx {
         Some(self)
     }
 
-    fn write<'a>(&'a self, trades: &'a [Trade], attempt: u32) -> BoxFuture<'a, Result<Written, WriteError>> {
+    fn write<'a>(&'a self, trades: &'a [Trade], attempt: Attempt) -> BoxFuture<'a, Result<Written, WriteError>> {
         async move { self.write_once(&self.encode(trades), attempt).await }.boxed()
     }
 
@@ -165,7 +204,7 @@ impl LineStore for Influx {
         line::encode_all(trades, &self.exchange)
     }
 
-    fn write_lines<'a>(&'a self, lines: &'a Lines, attempt: u32) -> BoxFuture<'a, Result<Written, WriteError>> {
+    fn write_lines<'a>(&'a self, lines: &'a Lines, attempt: Attempt) -> BoxFuture<'a, Result<Written, WriteError>> {
         self.write_once(lines, attempt).boxed()
     }
 }

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::{WriteError, Written};
+use super::{Attempt, WriteError, Written};
 use crate::trade::{Trade, TradeTime};
 
 /// Encoded trades: lines of line protocol, each with its line feed.
@@ -37,8 +37,6 @@ pub trait LineStore {
 
     /// Tries once to write lines; writing them again changes nothing (P3).
     ///
-    /// `attempt` counts from 0 the tries with these same lines.
-    ///
     /// # Errors
     ///
     /// [`WriteError`] says whether to try again soon or to wait for someone.
@@ -46,5 +44,5 @@ pub trait LineStore {
     /// # Cancel safety
     ///
     /// Safe: what was written is written, and may be written again.
-    fn write_lines<'a>(&'a self, lines: &'a Lines, attempt: u32) -> BoxFuture<'a, Result<Written, WriteError>>;
+    fn write_lines<'a>(&'a self, lines: &'a Lines, attempt: Attempt) -> BoxFuture<'a, Result<Written, WriteError>>;
 }

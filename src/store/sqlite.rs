@@ -15,7 +15,8 @@ use futures_util::future::BoxFuture;
 use rusqlite::{Connection, params};
 
 use super::{
-    Candle, Gaps, HighLow, Interval, RETENTION_MS, Scope, Store, StoreError, StoredTrade, WriteError, Written,
+    Attempt, Candle, Checked, Gaps, HighLow, Interval, RETENTION_MS, Scope, Store, StoreError, StoredTrade, WriteError,
+    Written,
 };
 use crate::trade::{Exchange, Trade, TradeTime};
 
@@ -60,8 +61,8 @@ impl Sqlite {
         (self.clock)().ms() - RETENTION_MS
     }
 
-    fn insert(&self, trades: &[Trade]) -> rusqlite::Result<Written> {
-        let bound = self.bound();
+    fn insert(&self, trades: &[Trade], exchange_time: Option<TradeTime>) -> rusqlite::Result<Written> {
+        let bound = exchange_time.map_or(i64::MIN, |now| now.ms() - RETENTION_MS);
         let mut written = Written::default();
         let mut connection = self.connection();
         let transaction = connection.transaction()?;
@@ -72,7 +73,7 @@ impl Sqlite {
             )?;
             for trade in trades {
                 if trade.time.ms() < bound {
-                    written.expired += 1;
+                    written.expired.add(&trade.symbol, trade.id.into(), trade.time);
                     continue;
                 }
                 insert.execute(params![
@@ -128,9 +129,9 @@ impl Store for Sqlite {
         format!("sqlite:{}", self.path.display())
     }
 
-    fn identity(&self) -> String {
-        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
-        format!("sqlite:{}", path.display())
+    fn location(&self) -> String {
+        let path = self.path.canonicalize().or_else(|_| std::path::absolute(&self.path));
+        format!("sqlite:{}", path.unwrap_or_else(|_| self.path.clone()).display())
     }
 
     fn slots(&self) -> usize {
@@ -141,19 +142,18 @@ impl Store for Sqlite {
         BATCH_MAX
     }
 
-    fn check(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+    fn check(&self) -> BoxFuture<'_, Result<Checked, StoreError>> {
         async move {
             let begun = tokio::task::block_in_place(|| self.connection().execute_batch("BEGIN IMMEDIATE; ROLLBACK"));
-            begun.map(|()| Vec::new()).map_err(|error| self.unusable("write", &error))
+            begun.map(|()| Checked::default()).map_err(|error| self.unusable("write", &error))
         }
         .boxed()
     }
 
-    fn write<'a>(&'a self, trades: &'a [Trade], _attempt: u32) -> BoxFuture<'a, Result<Written, WriteError>> {
+    fn write<'a>(&'a self, trades: &'a [Trade], attempt: Attempt) -> BoxFuture<'a, Result<Written, WriteError>> {
         async move {
-            tokio::task::block_in_place(|| self.insert(trades)).map_err(|error| WriteError::Transient {
-                why: format!("cannot write {}: {error}", self.path.display()),
-                wait: None,
+            tokio::task::block_in_place(|| self.insert(trades, attempt.exchange_time)).map_err(|error| {
+                WriteError::Transient { why: format!("cannot write {}: {error}", self.path.display()), wait: None }
             })
         }
         .boxed()

@@ -27,11 +27,15 @@ pub enum Part {
     Memory,
     /// The disk takes batches until the store does.
     Outbox,
+    /// This host's clock agrees with the exchange's.
+    Clock,
+    /// No trade is expired, dropped or refused.
+    Trades,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Self; 4] = [Self::Stream, Self::Store, Self::Memory, Self::Outbox];
+    pub const ALL: [Self; 6] = [Self::Stream, Self::Store, Self::Memory, Self::Outbox, Self::Clock, Self::Trades];
 
     /// Its name, for people and as a label.
     pub fn name(self) -> &'static str {
@@ -40,6 +44,8 @@ impl Part {
             Self::Store => "store",
             Self::Memory => "memory",
             Self::Outbox => "outbox",
+            Self::Clock => "clock",
+            Self::Trades => "trades",
         }
     }
 }

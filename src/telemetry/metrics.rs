@@ -11,9 +11,9 @@ use metrics::{counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
 use self::latency::LatencyHistogram;
+pub use self::process::{cpu_time, memory_bytes, process_usage};
 use super::health::{Health, Part};
 use super::{Event, Tally};
-use crate::capture::connections::Replacement;
 use crate::trade::Symbol;
 
 const LATENCY: (&str, &str) =
@@ -22,7 +22,7 @@ const LATENCY: (&str, &str) =
 static LATENCIES: LatencyHistogram = LatencyHistogram::new();
 
 /// Every counter, with its meaning.
-const COUNTERS: [(&str, &str); 32] = [
+const COUNTERS: [(&str, &str); 43] = [
     ("tickflux_connections_opened_total", "Stream connections opened"),
     ("tickflux_connections_closed_total", "Stream connections that ended, or could not be opened"),
     ("tickflux_connections_replaced_total", "Stream connections replaced while they ran, by why"),
@@ -33,6 +33,20 @@ const COUNTERS: [(&str, &str); 32] = [
     ("tickflux_holes_found_total", "Runs of missing ids that did not fill by themselves"),
     ("tickflux_holes_ended_total", "Runs of missing ids whose story is over, by how it ended"),
     ("tickflux_history_failures_total", "Requests to the exchange's history without a usable answer"),
+    ("tickflux_history_not_served_total", "Times that the exchange's history was not served by this host"),
+    ("tickflux_trades_suspected_total", "Trades that were not believed alone and became dead letters"),
+    ("tickflux_trades_believed_total", "Of these, trades with which another agreed, and which were taken"),
+    ("tickflux_store_warnings_total", "Warnings of the store's check at the start"),
+    ("tickflux_symbols_unchecked_total", "Times that the exchange did not say whether it lists the symbols"),
+    ("tickflux_other_outbox_left_trades_total", "Trades that wait in the same folder for another store"),
+    (
+        "tickflux_store_lost_trades_total",
+        "Trades that the store acknowledged and does not have any more; they become holes",
+    ),
+    ("tickflux_store_changes_total", "Times that the store was not the one that the ledger knows"),
+    ("tickflux_clock_differences_total", "Times that this host's clock began to differ from the exchange's"),
+    ("tickflux_clock_agreements_total", "Times that it agreed again"),
+    ("tickflux_log_lines_dropped_total", "Lines of the log that nobody read and that were dropped"),
     ("tickflux_counts_restarted_total", "Times that the exchange started a symbol's ids again"),
     ("tickflux_trades_stored_total", "Trades of this run that the store acknowledged"),
     (BATCHES, "Batches that the store acknowledged, those of an earlier run included"),
@@ -62,18 +76,19 @@ const BATCHES: &str = "tickflux_batches_stored_total";
 
 /// The counters with a label, and every value of it.
 const LABELED: [(&str, &str, &[&str]); 4] = [
-    ("tickflux_connections_replaced_total", "why", &["lifetime", "server_shutdown", "idle"]),
-    ("tickflux_holes_ended_total", "end", &["repaired", "not_at_exchange", "expired", "refused"]),
+    ("tickflux_connections_replaced_total", "why", &["lifetime", "server_shutdown", "idle", "silent_symbol"]),
+    ("tickflux_holes_ended_total", "end", &["repaired", "not_at_exchange", "expired", "refused", "refused_by_store"]),
     ("tickflux_write_failures_total", "kind", &["transient", "held"]),
     ("tickflux_known_ids_total", "source", &["ledger", "store"]),
 ];
 
 /// Every gauge, with its meaning.
-const GAUGES: [(&str, &str); 7] = [
+const GAUGES: [(&str, &str); 8] = [
     ("tickflux_build_info", "1, with the version"),
     ("tickflux_connections_open", "Stream connections that are open"),
     ("tickflux_trades_waiting", "Trades that the store has not acknowledged, in memory or in the outbox"),
-    ("tickflux_holes_open", "Runs of ids that are missing now"),
+    ("tickflux_holes_open", "Runs of ids that are open: missing, and nobody knows that they stay so"),
+    ("tickflux_clock_offset_seconds", "How far this host's clock is ahead of the exchange's"),
     ("tickflux_outbox_bytes", "Bytes that waiting batches take on disk"),
     ("tickflux_trade_id_newest", "The highest trade id that this run took, by symbol"),
     ("tickflux_healthy", "1 while a part of the capture works, 0 while it fails, by part"),
@@ -86,10 +101,12 @@ pub struct State {
     pub connections: usize,
     /// Trades that the store has not acknowledged.
     pub waiting: u64,
-    /// Runs of ids that are missing now.
-    pub holes: usize,
+    /// Runs of ids that are open.
+    pub open_holes: usize,
     /// Bytes that waiting batches take on disk.
     pub outbox_bytes: u64,
+    /// How far this host's clock is ahead of the exchange's, in ms, if the exchange has said its time.
+    pub clock_offset_ms: Option<i64>,
 }
 
 /// What was counted so far.
@@ -133,53 +150,60 @@ fn begin() {
 }
 
 /// Counts `event`, but duplicates, which come by the trade: [`publish`] takes them from the tally.
-pub(super) fn count(event: &Event<'_>) {
+pub fn count(event: &Event) {
     let (name, times) = match event {
         Event::Duplicate => return,
         Event::ConnectionReplaced(_, why) => {
-            let why = match why {
-                Replacement::Lifetime => "lifetime",
-                Replacement::ServerShutdown => "server_shutdown",
-                Replacement::Idle => "idle",
-            };
-            return counter!("tickflux_connections_replaced_total", "why" => why).increment(1);
+            return counter!("tickflux_connections_replaced_total", "why" => why.name()).increment(1);
         }
-        Event::HoleEnded(_, _, end) => {
-            return counter!("tickflux_holes_ended_total", "end" => end.reason()).increment(1);
+        Event::HoleRepaired(..) => return counter!("tickflux_holes_ended_total", "end" => "repaired").increment(1),
+        Event::HoleStays(_, _, state) => {
+            return counter!("tickflux_holes_ended_total", "end" => state.name()).increment(1);
         }
         Event::WriteFailed { held, .. } => {
             let kind = if *held { "held" } else { "transient" };
             return counter!("tickflux_write_failures_total", "kind" => kind).increment(1);
         }
-        Event::Known { span, source, .. } => {
-            return counter!("tickflux_known_ids_total", "source" => *source).increment(span.count());
+        Event::Known(_, span, source) => {
+            return counter!("tickflux_known_ids_total", "source" => source.name()).increment(span.count());
         }
         Event::ConnectionOpened(_) => ("tickflux_connections_opened_total", 1),
         Event::ConnectionClosed(..) => ("tickflux_connections_closed_total", 1),
         Event::SymbolSilent(_) => ("tickflux_silent_symbols_total", 1),
         Event::RequestRefused(_) => ("tickflux_requests_refused_total", 1),
-        Event::MessageRefused { .. } => ("tickflux_messages_refused_total", 1),
+        Event::MessageRefused(_) => ("tickflux_messages_refused_total", 1),
+        Event::TradeSuspected(..) => ("tickflux_trades_suspected_total", 1),
+        Event::TradeBelieved(..) => ("tickflux_trades_believed_total", 1),
         Event::HoleFound(..) => ("tickflux_holes_found_total", 1),
-        Event::HistoryFailed { .. } => ("tickflux_history_failures_total", 1),
+        Event::HistoryFailed(_) => ("tickflux_history_failures_total", 1),
+        Event::HistoryNotServed(_) => ("tickflux_history_not_served_total", 1),
         Event::CountRestarted(..) => ("tickflux_counts_restarted_total", 1),
         Event::BatchStored(trades) => ("tickflux_trades_stored_total", *trades),
         Event::WriteRecovered => ("tickflux_write_recoveries_total", 1),
+        Event::StoreWarned(_) => ("tickflux_store_warnings_total", 1),
+        Event::SymbolsUnchecked(_) => ("tickflux_symbols_unchecked_total", 1),
         Event::OutboxLeft(trades) => ("tickflux_outbox_left_trades_total", *trades),
+        Event::OtherOutboxLeft(_, _, trades) => ("tickflux_other_outbox_left_trades_total", *trades),
         Event::LeftBatchStored(trades) => ("tickflux_outbox_left_stored_total", *trades),
         Event::OutboxFailed { .. } => ("tickflux_outbox_failures_total", 1),
         Event::OutboxRecovered => ("tickflux_outbox_recoveries_total", 1),
-        Event::OutboxSetAside { .. } => ("tickflux_outbox_set_aside_total", 1),
+        Event::OutboxSetAside(..) => ("tickflux_outbox_set_aside_total", 1),
         Event::OutboxLost(trades) => ("tickflux_outbox_lost_trades_total", *trades),
         Event::OutboxFull(trades) => ("tickflux_outbox_dropped_trades_total", *trades),
         Event::LeftInOutbox(_, range) => ("tickflux_outbox_left_ids_total", range.count()),
-        Event::AuditFailed { .. } => ("tickflux_audit_failures_total", 1),
-        Event::NothingKnown { .. } => ("tickflux_nothing_known_total", 1),
+        Event::StoreLost(_, trades) => ("tickflux_store_lost_trades_total", *trades),
+        Event::StoreChanged(_) => ("tickflux_store_changes_total", 1),
+        Event::AuditFailed(..) => ("tickflux_audit_failures_total", 1),
+        Event::NothingKnown(..) => ("tickflux_nothing_known_total", 1),
         Event::Expired(trades) => ("tickflux_expired_trades_total", *trades),
-        Event::LineRefused { .. } => ("tickflux_lines_refused_total", 1),
-        Event::DeadLetterLost { .. } => ("tickflux_dead_letters_lost_total", 1),
+        Event::LineRefused(_) => ("tickflux_lines_refused_total", 1),
+        Event::DeadLetterLost(_) => ("tickflux_dead_letters_lost_total", 1),
         Event::ReadingPaused => ("tickflux_reading_pauses_total", 1),
         Event::ReadingResumed => ("tickflux_reading_resumes_total", 1),
-        Event::ChoreFailed { .. } => ("tickflux_chore_failures_total", 1),
+        Event::ClockDiffers { .. } => ("tickflux_clock_differences_total", 1),
+        Event::ClockAgrees => ("tickflux_clock_agreements_total", 1),
+        Event::LogLinesDropped(lines) => ("tickflux_log_lines_dropped_total", *lines),
+        Event::ChoreFailed(_) => ("tickflux_chore_failures_total", 1),
     };
     counter!(name).increment(times);
 }
@@ -195,7 +219,10 @@ pub fn publish(state: State, health: &Health, tally: &Tally) {
     counter!(BATCHES).absolute(tally.batches);
     gauge!("tickflux_connections_open").set(state.connections as f64);
     gauge!("tickflux_trades_waiting").set(state.waiting as f64);
-    gauge!("tickflux_holes_open").set(state.holes as f64);
+    gauge!("tickflux_holes_open").set(state.open_holes as f64);
+    if let Some(ms) = state.clock_offset_ms {
+        gauge!("tickflux_clock_offset_seconds").set(ms as f64 / 1_000.0);
+    }
     gauge!("tickflux_outbox_bytes").set(state.outbox_bytes as f64);
     for part in Part::ALL {
         gauge!("tickflux_healthy", "part" => part.name()).set(u8::from(health.is_working(part)));

@@ -108,6 +108,20 @@ impl IdRanges {
     }
 }
 
+impl From<IdRange> for IdRanges {
+    fn from(range: IdRange) -> Self {
+        Self(vec![range])
+    }
+}
+
+impl FromIterator<IdRange> for IdRanges {
+    fn from_iter<I: IntoIterator<Item = IdRange>>(ranges: I) -> Self {
+        let mut ids = Self::default();
+        ranges.into_iter().for_each(|range| _ = ids.insert(range));
+        ids
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

@@ -44,7 +44,7 @@ fn the_exchange_says_its_time_its_newest_trades_and_the_weight() {
         }
         let before = crate::support::now().ms();
         let time = rest.time().await.unwrap();
-        assert!((before..=crate::support::now().ms()).contains(&time.value), "{time:?}");
+        assert!((before..=crate::support::now().ms()).contains(&time.value.ms()), "{time:?}");
         let newest = rest.newest_trades(&symbol()).await.unwrap();
         let ids: Vec<_> = newest.value.trades().map(|trade| trade.id.get()).collect();
         assert_eq!((ids.len(), newest.value.rows.len()), (1_000, 1_000));

@@ -46,6 +46,9 @@ pub enum PageError {
     /// Not JSON, or not of the documented form.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
+    /// A value that is none.
+    #[error(transparent)]
+    Value(#[from] TradeError),
     /// More rows than were asked for.
     #[error("it has {0} rows, {PAGE_MAX} is the most")]
     TooMany(usize),

@@ -1,5 +1,6 @@
 //! The life of connections on a clock of the test's own.
 
+use super::ConnectionCommand as Command;
 use super::*;
 
 const IDLE: Duration = Duration::from_secs(30);
@@ -98,13 +99,65 @@ fn connections_that_work_and_break_at_once_stay_within_the_limit_too() {
         bench.now = bench.connections.deadline(bench.now).unwrap().max(bench.now + Duration::from_millis(1));
     }
     assert!(opened.len() > 1_000, "the backoff alone would allow more: {}", opened.len());
-    assert!(opened.windows(300).all(|window| window[299] - window[0] >= Duration::from_secs(300)));
+    assert!(opened.windows(251).all(|window| window[250] - window[0] >= Duration::from_secs(300)));
+    // Nor is there a long wait behind a burst.
+    assert!(opened.windows(2).all(|pair| pair[1] - pair[0] <= Duration::from_secs(2)));
+}
+
+#[test]
+fn a_server_that_sends_every_new_connection_away_is_not_stormed() {
+    let mut bench = Bench::running();
+    let start = bench.now;
+    let mut opened = 0;
+    while bench.now < start + Duration::from_secs(300) {
+        for command in bench.commands() {
+            if let Command::Open(id, 0) = command {
+                opened += 1;
+                bench.open(id);
+                bench.deliver(id, &["BTCUSDT"]);
+                assert!(bench.connections.server_shutdown(id, bench.now));
+                assert!(!bench.connections.server_shutdown(id, bench.now), "once");
+            }
+        }
+        if opened == 0 {
+            bench.connections.server_shutdown(0, bench.now);
+        }
+        bench.pass(Duration::from_millis(10));
+    }
+    assert!((50..=61).contains(&opened), "{opened} in 5 minutes");
+}
+
+#[test]
+fn two_hundred_silent_symbols_of_a_connection_replace_it_once() {
+    let mut bench = Bench::running();
+    bench.pass(Duration::from_secs(120));
+    let missed_for = Duration::from_secs(40);
+    assert_eq!(bench.connections.silent(0, missed_for, bench.now), [0]);
+    for _ in 0..200 {
+        assert!(bench.connections.silent(0, missed_for, bench.now).is_empty());
+    }
+    assert_eq!(bench.commands(), [Command::Open(1, 0)]);
+    bench.open(1);
+    bench.pass(Duration::from_secs(59));
+    assert!(bench.connections.silent(0, Duration::from_secs(1), bench.now).is_empty(), "it was replaced a moment ago");
+    bench.pass(Duration::from_secs(2));
+    assert_eq!(bench.connections.silent(0, Duration::from_secs(1), bench.now), [1]);
+    assert!(bench.connections.silent(9, Duration::from_secs(1), bench.now).is_empty(), "no such subset");
+}
+
+#[test]
+fn what_was_traded_before_a_connection_opened_does_not_make_it_silent() {
+    let mut bench = Bench::running();
+    bench.pass(Duration::from_secs(10));
+    assert!(bench.connections.silent(0, Duration::from_secs(36), bench.now).is_empty(), "it happened during an outage");
+    assert_eq!(bench.commands(), []);
+    assert_eq!(bench.connections.silent(0, Duration::from_secs(9), bench.now), [0]);
 }
 
 #[test]
 fn an_old_connection_closes_when_its_replacement_delivered_every_symbol() {
     let mut bench = Bench::running();
-    bench.connections.server_shutdown(0);
+    bench.connections.server_shutdown(0, bench.now);
     assert_eq!(bench.commands(), [Command::Open(1, 0)], "at once, and the old one stays");
     bench.open(1);
     bench.deliver(1, &["BTCUSDT"]);
@@ -116,7 +169,7 @@ fn an_old_connection_closes_when_its_replacement_delivered_every_symbol() {
 #[test]
 fn an_old_connection_closes_a_minute_after_its_replacement_opened() {
     let mut bench = Bench::running();
-    bench.connections.server_shutdown(0);
+    bench.connections.server_shutdown(0, bench.now);
     bench.commands();
     bench.pass(Duration::from_secs(300));
     assert_eq!(bench.commands(), [], "no replacement is open yet");
@@ -176,7 +229,7 @@ fn with_two_connections_one_is_replaced_and_the_other_stays() {
         bench.open(id);
         bench.deliver(id, &["BTCUSDT", "ETHUSDT"]);
     }
-    bench.connections.server_shutdown(0);
+    bench.connections.server_shutdown(0, bench.now);
     assert_eq!(bench.commands(), [Command::Open(2, 0)]);
     bench.open(2);
     bench.deliver(2, &["BTCUSDT", "ETHUSDT"]);
@@ -196,7 +249,7 @@ fn subsets_are_opened_replaced_and_delayed_apart() {
     bench.deliver(0, &["BTCUSDT", "ETHUSDT"]);
     bench.deliver(1, &["BNBUSDT"]);
     // A replacement for one subset takes nothing over from the other.
-    bench.connections.server_shutdown(0);
+    bench.connections.server_shutdown(0, bench.now);
     assert_eq!(bench.commands(), [Command::Open(2, 0)]);
     bench.open(2);
     bench.deliver(1, &["BNBUSDT"]);

@@ -1,13 +1,14 @@
 //! The file against a plain model, opened again and again, and with its bytes changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{Seek, SeekFrom, Write};
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::trade::IdRange;
+use crate::outbox::{Ended, Opened, target};
 use crate::trade::example::trade;
+use crate::trade::{HoleState, IdRange, Symbol};
 
 const NOW_MS: i64 = 1_700_000_000_000;
 
@@ -15,8 +16,18 @@ fn now() -> TradeTime {
     TradeTime::from_ms(NOW_MS).unwrap()
 }
 
+fn target() -> Target {
+    let exchange = "binance".parse().unwrap();
+    Target {
+        location: "a store".to_owned(),
+        store_id: None,
+        exchange,
+        described: vec!["a store, exchange binance".to_owned()],
+    }
+}
+
 fn try_open(folder: &Path) -> Result<Opened, OutboxError> {
-    open(folder, "a store", &"binance".parse().unwrap(), 1_000)
+    target::open(folder, &target(), 1_000)
 }
 
 /// The trades `first` to `last`.
@@ -28,10 +39,33 @@ fn ids(first: u64, last: u64) -> TradeIds {
     TradeIds::of(&trades(first, last))
 }
 
-fn kept(file: &mut OutboxFile, first: u64, last: u64) -> SeqRange {
-    let done = file.work(Some((&trades(first, last), &ids(first, last))), Work::default(), now());
+fn symbol() -> Symbol {
+    "BTCUSDT".parse().unwrap()
+}
+
+fn kept(file: &mut OutboxFile, first: u64, last: u64) -> Rows {
+    let batch = Some((&trades(first, last)[..], &ids(first, last)));
+    let done = file.work(Work { batch, ..Work::default() }, now());
     assert!(done.error.is_none(), "{:?}", done.error);
     done.kept.unwrap().rows
+}
+
+fn change(file: &mut OutboxFile, changes: Changes) {
+    change_at(file, changes, now());
+}
+
+fn change_at(file: &mut OutboxFile, changes: Changes, now: TradeTime) {
+    let done = file.work(Work { changes, ..Work::default() }, now);
+    assert!(done.error.is_none(), "{:?}", done.error);
+}
+
+/// The changes that remove rows whose ids the store has.
+fn acknowledgement(rows: Rows, ids: TradeIds) -> Changes {
+    Changes { removed: vec![rows], stored: ids, ..Changes::default() }
+}
+
+fn load(file: &mut OutboxFile, rows: Rows) -> Option<Vec<Trade>> {
+    file.work(Work { load: Some(rows), ..Work::default() }, now()).loaded
 }
 
 fn numbers(ids: &TradeIds) -> BTreeSet<u64> {
@@ -39,8 +73,11 @@ fn numbers(ids: &TradeIds) -> BTreeSet<u64> {
 }
 
 fn acknowledged(folder: &Path) -> BTreeSet<u64> {
-    let opened = try_open(folder).unwrap();
-    numbers(&ledger::acknowledged(&opened.file.connection).unwrap())
+    numbers(&try_open(folder).unwrap().known.stored)
+}
+
+fn ended(first: u64, last: u64, state: HoleState) -> Ended {
+    Ended { symbol: symbol(), range: IdRange { first, last }, state }
 }
 
 #[test]
@@ -50,31 +87,16 @@ fn a_batch_is_there_after_a_kill_and_gone_with_its_acknowledgement() {
     let rows = kept(&mut opened.file, 5, 9);
     drop(opened);
     let mut opened = try_open(folder.path()).unwrap();
-    assert_eq!(numbers(&opened.known.stored), (5..=9).collect(), "what waits will be stored");
-    let left = opened.left.pop_front().unwrap();
-    assert_eq!((left.rows, left.trades, left.is_of_this_run), (Some(rows), 5, false));
-    let done = opened.file.work(None, Work { load: left.rows, ..Work::default() }, now());
-    assert_eq!(done.loaded.unwrap(), trades(5, 9));
-    let done = opened.file.work(None, Work { stored: vec![(left.rows, left.ids)], ..Work::default() }, now());
-    assert!(done.error.is_none());
+    assert_eq!(numbers(&opened.known.stored), BTreeSet::new(), "the store does not have it yet");
+    let (left, found) = opened.left.pop().unwrap();
+    assert_eq!((found, left.trades, numbers(&left.ids)), (rows, 5, (5..=9).collect()));
+    assert_eq!(load(&mut opened.file, rows).unwrap(), trades(5, 9));
+    change(&mut opened.file, acknowledgement(rows, left.ids));
     drop(opened);
     let opened = try_open(folder.path()).unwrap();
     assert!(opened.left.is_empty());
     drop(opened);
     assert_eq!(acknowledged(folder.path()), (5..=9).collect());
-}
-
-#[test]
-fn removals_that_follow_each_other_become_one() {
-    let mut work = Work::default();
-    let rows = |first, last| Some(SeqRange { first, last });
-    work.add_stored(rows(1, 2), ids(1, 5));
-    work.add_stored(rows(3, 3), ids(6, 9));
-    work.add_stored(None, ids(20, 21));
-    work.add_stored(rows(7, 8), ids(30, 31));
-    work.add_stored(rows(4, 6), ids(40, 41));
-    let found: Vec<_> = work.stored.iter().map(|(rows, ids)| (*rows, numbers(ids).len())).collect();
-    assert_eq!(found, [(rows(1, 3), 9), (None, 2), (rows(7, 8), 2), (rows(4, 6), 2)]);
 }
 
 #[test]
@@ -86,39 +108,77 @@ fn small_batches_that_were_left_are_gathered() {
     }
     drop(opened);
     let left = try_open(folder.path()).unwrap().left;
-    assert_eq!(left.iter().map(|batch| batch.trades).collect::<Vec<_>>(), [1_000; 3]);
+    assert_eq!(left.iter().map(|(left, _)| left.trades).collect::<Vec<_>>(), [1_000; 3]);
 }
 
 #[test]
-fn what_will_never_come_is_known_until_the_retention_is_over() {
+fn what_stays_missing_is_known_until_it_comes_or_the_retention_is_over() {
     let folder = tempfile::tempdir().unwrap();
     let mut opened = try_open(folder.path()).unwrap();
-    let symbol: Symbol = "BTCUSDT".parse().unwrap();
-    let ended =
-        Ended { symbol: symbol.clone(), range: IdRange { first: 7, last: 9 }, state: "not_at_exchange".to_owned() };
+    let mut changes = Changes::default();
+    changes.store(&ids(1, 6));
+    [7, 8, 9].into_iter().for_each(|id| changes.end(ended(id, id, HoleState::NotAtExchange)));
+    changes.end(ended(20, 25, HoleState::RefusedByStore));
+    change(&mut opened.file, changes);
+    drop(opened);
+    let mut opened = try_open(folder.path()).unwrap();
+    let whole = [ended(7, 9, HoleState::NotAtExchange), ended(20, 25, HoleState::RefusedByStore)];
+    assert_eq!(opened.known.ended, whole, "what follows each other is one");
+    // One of them is stored after all, and one counts as something else now.
+    change(&mut opened.file, Changes { stored: ids(8, 8), ..Changes::default() });
+    change(&mut opened.file, Changes { ended: vec![ended(20, 21, HoleState::Expired)], ..Changes::default() });
+    drop(opened);
+    let mut opened = try_open(folder.path()).unwrap();
+    let expected = [
+        (7, 7, HoleState::NotAtExchange),
+        (9, 9, HoleState::NotAtExchange),
+        (20, 21, HoleState::Expired),
+        (22, 25, HoleState::RefusedByStore),
+    ];
+    assert_eq!(opened.known.ended, expected.map(|(first, last, state)| ended(first, last, state)));
+    let later = TradeTime::from_ms(NOW_MS + 1).unwrap();
+    change_at(&mut opened.file, Changes { forget_before: Some(later), ..Changes::default() }, later);
+    drop(opened);
+    let opened = try_open(folder.path()).unwrap();
+    assert_eq!((opened.known.ended, numbers(&opened.known.stored)), (vec![], BTreeSet::new()));
+}
+
+#[test]
+fn what_the_store_lost_is_forgotten_and_may_be_stored_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut opened = try_open(folder.path()).unwrap();
+    change(&mut opened.file, Changes { stored: ids(1, 9), ..Changes::default() });
+    change(&mut opened.file, Changes { lost: ids(4, 6), stored: ids(5, 5), ..Changes::default() });
+    drop(opened);
+    assert_eq!(acknowledged(folder.path()), BTreeSet::from([1, 2, 3, 5, 7, 8, 9]));
+}
+
+#[test]
+fn a_restarted_count_is_forgotten_and_what_is_acknowledged_with_it_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut opened = try_open(folder.path()).unwrap();
+    change(
+        &mut opened.file,
+        Changes { stored: ids(1, 9), ended: vec![ended(10, 11, HoleState::Expired)], ..Changes::default() },
+    );
+    let waiting = kept(&mut opened.file, 12, 20);
+    // The new count begins later than all of it; ids of it are acknowledged in the same transaction.
+    let restart = TradeTime::from_ms(NOW_MS + 1).unwrap();
+    let mut changes = Changes::default();
+    changes.restart(&symbol(), restart);
     let mut stored = TradeIds::default();
-    stored.add(&symbol, IdRange { first: 1, last: 6 }, now());
-    let work = Work { ended: vec![ended.clone()], stored: vec![(None, stored)], ..Work::default() };
-    assert!(opened.file.work(None, work, now()).error.is_none());
+    stored.add(&symbol(), IdRange { first: 100, last: 102 }, restart);
+    changes.store(&stored);
+    change(&mut opened.file, changes);
     drop(opened);
-    let mut opened = try_open(folder.path()).unwrap();
-    assert_eq!(opened.known.ended, [ended]);
-    let later = TradeTime::from_ms(NOW_MS + RETENTION_MS + 1).unwrap();
-    assert!(opened.file.work(None, Work { trim: true, ..Work::default() }, later).error.is_none());
-    drop(opened);
-    assert_eq!(try_open(folder.path()).unwrap().known, Known::default());
-}
-
-#[test]
-fn a_restarted_count_is_forgotten() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut opened = try_open(folder.path()).unwrap();
-    let stored = ids(1, 9);
-    opened.file.work(None, Work { stored: vec![(None, stored)], ..Work::default() }, now());
-    let restarted = vec!["BTCUSDT".parse().unwrap()];
-    opened.file.work(None, Work { restarted, ..Work::default() }, now());
-    drop(opened);
-    assert_eq!(acknowledged(folder.path()), BTreeSet::new());
+    let opened = try_open(folder.path()).unwrap();
+    assert_eq!((numbers(&opened.known.stored), opened.known.ended.len()), ((100..=102).collect(), 0));
+    let (left, rows) = &opened.left[0];
+    assert_eq!(
+        (*rows, left.trades, left.ids.count()),
+        (waiting, 9, 0),
+        "it is sent, and its ids name nothing of the new count"
+    );
 }
 
 #[test]
@@ -128,13 +188,13 @@ fn a_disk_that_refuses_leaves_everything_to_be_tried_again() {
     let rows = kept(&mut opened.file, 1, 9);
     // SQLite's own limit stands for a full disk.
     opened.file.connection.pragma_update(None, "max_page_count", 1).unwrap();
-    let work = Work { stored: vec![(Some(rows), ids(1, 9))], ..Work::default() };
-    let done = opened.file.work(Some((&trades(10, 5_000), &ids(10, 5_000))), work, now());
+    let changes = acknowledgement(rows, ids(1, 9));
+    let batch = (&trades(10, 5_000)[..], &ids(10, 5_000));
+    let done = opened.file.work(Work { batch: Some(batch), changes: changes.clone(), load: None }, now());
     assert!(done.error.unwrap().to_string().contains("full"));
-    assert_eq!(done.kept, None);
+    assert_eq!((done.kept, done.undone.as_ref()), (None, Some(&changes)));
     opened.file.connection.pragma_update(None, "max_page_count", 1_000_000).unwrap();
-    let done = opened.file.work(None, done.undone.unwrap(), now());
-    assert!(done.error.is_none());
+    change(&mut opened.file, done.undone.unwrap());
     kept(&mut opened.file, 10, 5_000);
     drop(opened);
     assert_eq!(acknowledged(folder.path()), (1..=9).collect());
@@ -149,9 +209,24 @@ fn trades_that_changed_on_disk_are_not_given() {
         let cast = if column == "body" { "BLOB" } else { "TEXT" };
         let change = format!("UPDATE batch SET {column} = CAST(replace(CAST({column} AS TEXT), '1', '2') AS {cast})");
         opened.file.connection.execute(&change, []).unwrap();
-        let done = opened.file.work(None, Work { load: Some(rows), ..Work::default() }, now());
-        assert_eq!(done.loaded, None, "{column}");
+        assert_eq!(load(&mut opened.file, rows), None, "{column}");
     }
+}
+
+#[test]
+fn the_log_is_moved_into_the_file_when_it_is_asked_for_and_not_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut opened = try_open(folder.path()).unwrap();
+    let mut first = 1;
+    while !opened.file.wants_checkpoint() {
+        kept(&mut opened.file, first, first + 999);
+        first += 1_000;
+    }
+    let path = opened.file.path().to_owned();
+    let before = fs::metadata(&path).unwrap().len();
+    opened.file.checkpoint().unwrap();
+    assert!(fs::metadata(&path).unwrap().len() > 10 * before);
+    assert!(!opened.file.wants_checkpoint());
 }
 
 #[test]
@@ -164,6 +239,43 @@ fn a_file_that_is_no_database_is_set_aside_and_kept() {
         let (aside, _) = opened.set_aside.unwrap();
         assert!(aside.to_string_lossy().ends_with(&format!("damaged-{number}")));
         assert!(std::fs::read(aside).unwrap().starts_with(b"this is no database"));
+    }
+}
+
+#[test]
+fn a_file_of_schema_1_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a-store-exchange-binance-00000000.db");
+    let old = Connection::open(&path).unwrap();
+    old.pragma_update(None, "journal_mode", "WAL").unwrap();
+    old.execute_batch(&format!(
+        "CREATE TABLE batch (seq INTEGER PRIMARY KEY, trades INTEGER NOT NULL, bytes INTEGER NOT NULL, ids TEXT NOT NULL,
+             checksum INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
+         CREATE TABLE target (description TEXT NOT NULL) STRICT;
+         CREATE TABLE acknowledged (symbol TEXT NOT NULL, first_id INTEGER NOT NULL, last_id INTEGER NOT NULL,
+             newest INTEGER NOT NULL, PRIMARY KEY (symbol, last_id)) STRICT, WITHOUT ROWID;
+         CREATE TABLE ended (symbol TEXT NOT NULL, first_id INTEGER NOT NULL, last_id INTEGER NOT NULL, state TEXT NOT NULL,
+             since INTEGER NOT NULL, PRIMARY KEY (symbol, first_id, last_id)) STRICT, WITHOUT ROWID;
+         INSERT INTO target VALUES ('a store, exchange binance');
+         INSERT INTO acknowledged VALUES ('BTCUSDT', 1, 9, {NOW_MS});
+         INSERT INTO ended VALUES ('BTCUSDT', 10, 12, 'not_at_exchange', {NOW_MS});
+         PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;"
+    ))
+    .unwrap();
+    let body = body::encode(&trades(13, 15));
+    let text = ids(13, 15).to_text();
+    let row = params![1, 3, body.len(), text, checksum(text.as_bytes(), &body), body];
+    old.execute("INSERT INTO batch VALUES (?1, ?2, ?3, ?4, ?5, ?6)", row).unwrap();
+    drop(old);
+    for _ in 0..2 {
+        let mut opened = try_open(folder.path()).unwrap();
+        assert_eq!(opened.file.path(), path);
+        assert_eq!(
+            (numbers(&opened.known.stored), &opened.known.ended),
+            ((1..=9).collect(), &vec![ended(10, 12, HoleState::NotAtExchange)])
+        );
+        let (left, rows) = opened.left[0].clone();
+        assert_eq!((left.trades, load(&mut opened.file, rows).unwrap()), (3, trades(13, 15)));
     }
 }
 
@@ -196,18 +308,15 @@ proptest! {
                     next += trades + trades % 3;
                 }
                 Step::Acknowledge => if let Some((rows, ids)) = waiting.pop_front() {
-                    let about = super::tests::ids(*ids.start(), *ids.end());
-                    let work = Work { stored: vec![(Some(rows), about)], ..Work::default() };
-                    prop_assert!(file.work(None, work, now()).error.is_none());
+                    change(file, acknowledgement(rows, super::tests::ids(*ids.start(), *ids.end())));
                     stored.extend(ids);
                 },
                 Step::Reopen => {
                     opened = None;
                     let found = opened.insert(try_open(folder.path()).unwrap());
-                    let left: BTreeSet<_> = found.left.iter().flat_map(|batch| numbers(&batch.ids)).collect();
+                    let left: BTreeSet<_> = found.left.iter().flat_map(|(left, _)| numbers(&left.ids)).collect();
                     prop_assert_eq!(&left, &waiting.iter().flat_map(|(_, ids)| ids.clone()).collect());
-                    let known: BTreeSet<_> = left.union(&stored).copied().collect();
-                    prop_assert_eq!(numbers(&found.known.stored), known);
+                    prop_assert_eq!(numbers(&found.known.stored), stored.clone());
                 }
             }
         }
@@ -256,9 +365,8 @@ proptest! {
         drop(bytes);
         match try_open(folder.path()) {
             Ok(mut opened) => {
-                for left in opened.left {
-                    let Some(rows) = left.rows else { continue };
-                    let found = opened.file.work(None, Work { load: Some(rows), ..Work::default() }, now()).loaded;
+                for (left, rows) in opened.left {
+                    let found = load(&mut opened.file, rows);
                     // Rows may be gone, and then their trades; others are what was written.
                     let whole: Vec<_> = written.range(rows.first..=rows.last).flat_map(|(_, trades)| trades.clone()).collect();
                     prop_assert!(found.is_none_or(|found| found.len() != left.trades || found == whole));

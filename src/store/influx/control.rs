@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Influx;
-use super::rules::{Answer, Rule, rule};
-use crate::store::{RETENTION, StoreError};
+use super::rules::{Answer, Rule, Sent, rule};
+use crate::store::{Checked, RETENTION, StoreError};
 
 /// InfluxDB's default for a bucket that keeps a day; retention drops whole groups.
 const SHARD_GROUP_SECONDS: u64 = 3_600;
@@ -21,6 +21,8 @@ const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Bucket {
     id: String,
+    #[serde(rename = "orgID", default)]
+    org_id: String,
     #[serde(rename = "retentionRules", default)]
     rules: Vec<RetentionRule>,
 }
@@ -89,28 +91,31 @@ struct Org {
 }
 
 impl Influx {
-    /// An empty write tells whether a token may write, a write-only one too. No definite answer is a warning:
+    /// An empty write tells whether a token may write, a write-only one too. No definite answer is no reason to end:
     /// InfluxDB may come up later.
-    pub(super) async fn check_rights(&self) -> Result<Vec<String>, StoreError> {
-        let later = |why: String| Ok(vec![format!("{why}: trades are kept in memory until it takes them")]);
+    pub(super) async fn check_rights(&self) -> Result<Checked, StoreError> {
+        let away = |why: String| {
+            let why = format!("{why}: trades are kept in the outbox until it takes them");
+            Ok(Checked { away: Some(why), ..Checked::default() })
+        };
         let (status, body) = match self.write_nothing().await {
             Ok(answer) => answer,
-            Err(error) => return later(error.to_string()),
+            Err(error) => return away(error.to_string()),
         };
-        match rule(Answer { status, body: &body, retry_after: None }, 0) {
+        let answer = Answer { status, body: &body, retry_after: None };
+        match rule(answer, Sent { lone_line: Some(""), attempt: 0 }) {
             Rule::Stored => {}
             Rule::Hold(advice) => {
                 return Err(StoreError::Settings(format!("{}: {advice}", self.said(status, &body))));
             }
-            _ => return later(self.said(status, &body)),
+            _ => return away(self.said(status, &body)),
         }
-        // A write-only token may not look at the bucket; then there is nothing to warn of.
+        // A write-only token may not look at the bucket; then there is nothing to warn of, and no id.
         let bucket = self.find_bucket().await.ok().flatten();
-        Ok(bucket
-            .filter(|bucket| !bucket.is_as_wanted())
-            .map(|bucket| self.retention_warning(&bucket))
-            .into_iter()
-            .collect())
+        let warning =
+            bucket.as_ref().filter(|bucket| !bucket.is_as_wanted()).map(|bucket| self.retention_warning(bucket));
+        let id = bucket.map(|Bucket { id, org_id, .. }| format!("bucket {id} of organization {org_id}"));
+        Ok(Checked { warnings: warning.into_iter().collect(), away: None, id })
     }
 
     fn retention_warning(&self, bucket: &Bucket) -> String {

@@ -10,7 +10,7 @@
 //! InfluxDB's line protocol reference.
 
 use crate::store::Lines;
-use crate::trade::{Exchange, Trade, TradeTime};
+use crate::trade::{Exchange, Symbol, Trade, TradeId, TradeTime};
 
 /// The measurement that every trade is a point of.
 pub const MEASUREMENT: &str = "trade";
@@ -32,6 +32,15 @@ pub fn encode_all(trades: &[Trade], exchange: &Exchange) -> Lines {
 pub fn time(line: &[u8]) -> Option<TradeTime> {
     let digits = line.rsplit(|byte| *byte == b' ').next()?;
     TradeTime::from_point_time_ns(std::str::from_utf8(digits).ok()?.parse().ok()?).ok()
+}
+
+/// Whose trade a line is, which and of when; `None` if it is none of ours.
+pub fn trade_of(line: &str) -> Option<(Symbol, TradeId, TradeTime)> {
+    let (_, rest) = line.split_once(",symbol=")?;
+    let (symbol, rest) = rest.split_once(' ')?;
+    let (_, rest) = rest.split_once(",trade_id=")?;
+    let (id, _) = rest.split_once('i')?;
+    Some((symbol.parse().ok()?, TradeId::new(id.parse().ok()?).ok()?, time(line.as_bytes())?))
 }
 
 /// Appends `trade` as one line with its line feed.
@@ -72,7 +81,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::trade::{Price, Quantity, TradeId, TradeTime};
+    use crate::trade::{Price, Quantity};
 
     fn line(trade: &Trade) -> String {
         let mut bytes = Vec::new();
@@ -124,6 +133,7 @@ mod tests {
                  quantity=\"{quantity}\",quantity_float={quantity},trade_id={id}i,buyer_is_maker=true {time}\n"
             ));
             prop_assert_eq!(super::time(line.trim_end().as_bytes()), Some(trade.time));
+            prop_assert_eq!(trade_of(line.trim_end()), Some((trade.symbol, trade.id, trade.time)));
         }
     }
 }

@@ -1,0 +1,346 @@
+//! The one loop: what happened goes into the machine, and what it says is carried out.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep_until;
+
+use super::record::Recorder;
+use super::streams::Streams;
+use super::telling::Telling;
+use super::{disk, history, stores};
+use crate::binance::rest::Rest;
+use crate::binance::stream_urls;
+use crate::capture::backlog::Route;
+use crate::capture::exchange_clock::Moment;
+use crate::capture::input::{Command, DiskDone, DiskWork, Input, OutboxFound};
+use crate::capture::machine::{Capture, CaptureFailure, Outcome};
+use crate::capture::settings::{Progress, Settings};
+use crate::capture::summary::Usage;
+use crate::net::Network;
+use crate::net::endpoint::Endpoint;
+use crate::outbox::{OutboxError, OutboxFile, Target};
+use crate::store::AnyStore;
+use crate::telemetry::Event;
+use crate::telemetry::health::Health;
+use crate::telemetry::metrics::process_usage;
+use crate::trade::{Exchange, Symbol, TradeTime};
+
+/// Events are held back for so long at most, while the checks of the start may still end in one line of their own.
+const HELD_BACK_MAX: Duration = Duration::from_secs(10);
+
+/// What to capture, from where, into what, and until when.
+#[derive(Debug)]
+pub struct Setup {
+    /// Whose trades.
+    pub symbols: Vec<Symbol>,
+    /// The exchange that they are captured from.
+    pub exchange: Exchange,
+    /// Base of the stream's URL.
+    pub stream_url: Endpoint,
+    /// The way to the stream.
+    pub network: Network,
+    /// The exchange's REST; without it symbols are not checked and nothing is repaired.
+    pub rest: Option<Rest>,
+    /// Whether holes are to be repaired.
+    pub repairs: bool,
+    /// Fetch what happened in so long before the start, too.
+    pub backfill: Option<Duration>,
+    /// Stream connections to keep for each symbol.
+    pub connections: usize,
+    /// A connection without any trade for so long is replaced.
+    pub idle_timeout: Duration,
+    /// The folder of the outbox and of dead letters.
+    pub outbox: PathBuf,
+    /// Bytes of batches that the outbox may take on disk.
+    pub outbox_limit: u64,
+    /// Stop when so many trades of this run are acknowledged.
+    pub count: Option<u64>,
+    /// Stop after so long.
+    pub duration: Option<Duration>,
+    /// Where to record the session.
+    pub record: Option<PathBuf>,
+    /// The wall clock, in milliseconds.
+    pub clock: fn() -> TradeTime,
+}
+
+/// Why a capture could not run, or could not end well.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// It could not begin.
+    #[error(transparent)]
+    Start(#[from] CaptureFailure),
+    /// The recording cannot be made.
+    #[error("cannot record to {path}: {source}: name a new file, none is overwritten, in a folder that exists")]
+    Record {
+        /// The recording.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The outbox cannot be used.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+    /// A part of the program failed in a way that it should not.
+    #[error("the capture failed inside: {0}")]
+    Internal(String),
+}
+
+/// Captures until `stop` says so or the set-up's end is reached, then drains. `begun` is called when the checks of the
+/// start have ended well, before anything is logged.
+///
+/// # Errors
+///
+/// [`RunError`]; never because the store or the stream cannot be reached.
+///
+/// # Cancel safety
+///
+/// Not safe: dropped before it ends, trades that were read may not be stored. Use `stop`.
+pub async fn run(
+    setup: Setup,
+    store: AnyStore,
+    health: Arc<Health>,
+    mut stop: watch::Receiver<bool>,
+    progress: watch::Sender<Progress>,
+    begun: impl FnOnce() + Send,
+) -> Result<Outcome, RunError> {
+    let record = setup.record.clone();
+    let (mut shell, mut capture) = Shell::start(setup, store, health, progress)?;
+    let (mut begun, held_back_until) = (Some(begun), Instant::now() + HELD_BACK_MAX);
+    let mut is_stopped = false;
+    loop {
+        let now = shell.now();
+        capture.advance(!shell.streams.has_more(), now);
+        shell.carry_out(&mut capture)?;
+        if let Some(failure) = capture.failure() {
+            return Err(failure.clone().into());
+        }
+        let is_finished = capture.is_finished(now.at);
+        if !shell.telling.has_begun() && (capture.is_settled() || now.at >= held_back_until || is_finished) {
+            begun.take().into_iter().for_each(|begun| begun());
+            shell.telling.begin();
+        }
+        shell.telling.tell(&mut capture, now);
+        if is_finished {
+            let failed = |source| RunError::Record { path: record.unwrap_or_default(), source };
+            shell.streams.finish_recording().map_err(failed)?;
+            let outcome = capture.finish(usage(), shell.now());
+            shell.telling.tell(&mut capture, now);
+            return Ok(outcome);
+        }
+        let input = tokio::select! {
+            biased;
+            changed = stop.changed(), if !is_stopped => match changed {
+                Ok(()) if !*stop.borrow() => Input::Tick,
+                _ => { is_stopped = true; Input::Stop }
+            },
+            done = shell.tasks.next() => shell.take_back(done?)?,
+            (input, recorded) = shell.streams.next(), if capture.reads(now.at) => {
+                if let Err(error) = recorded {
+                    capture.journal().note(Event::ChoreFailed(format!("the recording ends here: {error}")));
+                }
+                input
+            }
+            () = sleep_until(capture.deadline(now.at).into()) => Input::Tick,
+        };
+        capture.handle(input, shell.now());
+    }
+}
+
+/// What carries out commands.
+struct Shell {
+    store: AnyStore,
+    rest: Option<Rest>,
+    symbols: Vec<Symbol>,
+    exchange: Exchange,
+    outbox: PathBuf,
+    clock: fn() -> TradeTime,
+    streams: Streams,
+    telling: Telling,
+    tasks: Tasks,
+    /// The outbox, while nobody works on it.
+    file: Option<OutboxFile>,
+}
+
+/// What a task ends with.
+enum TaskDone {
+    Input(Input),
+    Outbox(Box<Result<(OutboxFile, OutboxFound), OutboxError>>),
+    Disk(Box<(OutboxFile, DiskDone)>),
+    Chore(Result<(), String>),
+}
+
+impl Shell {
+    fn start(
+        setup: Setup,
+        store: AnyStore,
+        health: Arc<Health>,
+        progress: watch::Sender<Progress>,
+    ) -> Result<(Self, Capture), RunError> {
+        let Setup { symbols, exchange, stream_url, network, rest, outbox, record, clock, .. } = setup;
+        let failed = |path: &PathBuf, source| RunError::Record { path: path.clone(), source };
+        let recorder = record.as_ref().map(|path| Recorder::create(path).map_err(|source| failed(path, source)));
+        let (urls, subsets) = stream_urls(&stream_url, &symbols).into_iter().unzip();
+        let now = Moment { at: Instant::now(), wall: clock() };
+        let settings = Settings {
+            symbols: symbols.clone(),
+            subsets,
+            connections: setup.connections,
+            idle_timeout: setup.idle_timeout,
+            route: Route { is_over_disk: store.lines().is_some(), slots: store.slots(), batch_max: store.batch_max() },
+            outbox_limit: setup.outbox_limit,
+            asks: rest.is_some(),
+            repairs: setup.repairs && rest.is_some(),
+            backfill: setup.backfill,
+            count: setup.count,
+            duration: setup.duration,
+            seed: fastrand::u64(..),
+        };
+        let shell = Self {
+            store,
+            rest,
+            symbols,
+            exchange,
+            clock,
+            streams: Streams::new(urls, network, recorder.transpose()?),
+            telling: Telling::new(health, progress, &outbox, now.at),
+            outbox,
+            tasks: Tasks::default(),
+            file: None,
+        };
+        Ok((shell, Capture::new(settings, now)))
+    }
+
+    fn now(&self) -> Moment {
+        Moment { at: Instant::now(), wall: (self.clock)() }
+    }
+
+    fn carry_out(&mut self, capture: &mut Capture) -> Result<(), RunError> {
+        while let Some(command) = capture.next_command() {
+            match command {
+                Command::OpenStream(id, subset) => self.streams.open(id, subset),
+                Command::CloseStream(id) => self.streams.close(id),
+                Command::EndStreams => self.streams.end(),
+                Command::KeepDeadLetter(letter) => self.telling.keep(&letter, capture),
+                Command::Disk(work) => self.work(*work),
+                command => self.spawn(command),
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins what takes its time.
+    fn spawn(&mut self, command: Command) {
+        let store = AnyStore::clone(&self.store);
+        match command {
+            Command::Ask(request) => {
+                let Some(rest) = self.rest.clone() else { return };
+                self.tasks.under_way.spawn(async move { TaskDone::Input(history::ask(&rest, request).await) });
+            }
+            Command::CheckSymbols => {
+                let (rest, symbols) = (self.rest.clone(), self.symbols.clone());
+                self.tasks.under_way.spawn(async move {
+                    TaskDone::Input(match rest {
+                        Some(rest) => history::check_symbols(&rest, &symbols).await,
+                        None => Input::SymbolsChecked(Ok(None)),
+                    })
+                });
+            }
+            Command::CheckStore => {
+                self.tasks.under_way.spawn(async move { TaskDone::Input(Input::StoreChecked(store.check().await)) });
+            }
+            Command::OpenOutbox(store_id) => {
+                let target = Target { store_id, ..Target::at(&store, &self.exchange) };
+                let folder = self.outbox.clone();
+                self.tasks
+                    .under_way
+                    .spawn_blocking(move || TaskDone::Outbox(Box::new(disk::open(&folder, &target, &store))));
+            }
+            Command::Write(batch, payload, attempt) => {
+                self.tasks
+                    .under_way
+                    .spawn(async move { TaskDone::Input(stores::write(&store, batch, &payload, attempt).await) });
+            }
+            Command::Audit(symbol, since) => {
+                let exchange = self.exchange.clone();
+                self.tasks
+                    .under_way
+                    .spawn(async move { TaskDone::Input(stores::audit(&store, &exchange, symbol, since).await) });
+            }
+            Command::ExpireStore(now) => {
+                self.tasks
+                    .under_way
+                    .spawn(async move { TaskDone::Chore(store.expire(now).await.map_err(|error| error.to_string())) });
+            }
+            Command::OpenStream(..)
+            | Command::CloseStream(_)
+            | Command::EndStreams
+            | Command::KeepDeadLetter(_)
+            | Command::Disk(_) => {}
+        }
+    }
+
+    fn work(&mut self, work: DiskWork) {
+        let Some(mut file) = self.file.take() else { return };
+        if disk::is_small(&work, &file) {
+            let done = disk::work(&mut file, work, &self.store);
+            self.tasks.done = Some(TaskDone::Disk(Box::new((file, done))));
+            return;
+        }
+        let store = AnyStore::clone(&self.store);
+        self.tasks.under_way.spawn_blocking(move || {
+            let done = disk::work(&mut file, work, &store);
+            TaskDone::Disk(Box::new((file, done)))
+        });
+    }
+
+    /// Takes back what was lent to a task, and gives what it tells.
+    fn take_back(&mut self, done: TaskDone) -> Result<Input, RunError> {
+        Ok(match done {
+            TaskDone::Input(input) => input,
+            TaskDone::Outbox(opened) => {
+                let (file, found) = (*opened)?;
+                self.file = Some(file);
+                Input::OutboxOpened(Box::new(found))
+            }
+            TaskDone::Disk(done) => {
+                let (file, done) = *done;
+                self.file = Some(file);
+                Input::Disk(Box::new(done))
+            }
+            TaskDone::Chore(Ok(())) => Input::Tick,
+            TaskDone::Chore(Err(why)) => Input::ChoreFailed(why),
+        })
+    }
+}
+
+/// What is under way.
+#[derive(Default)]
+struct Tasks {
+    under_way: JoinSet<TaskDone>,
+    /// What was done without a task.
+    done: Option<TaskDone>,
+}
+
+impl Tasks {
+    /// What ends next; never, if nothing is under way. Safe to cancel: nothing that ended is lost.
+    async fn next(&mut self) -> Result<TaskDone, RunError> {
+        if let Some(done) = self.done.take() {
+            return Ok(done);
+        }
+        match self.under_way.join_next().await {
+            Some(done) => done.map_err(|error| RunError::Internal(error.to_string())),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// What the process took so far.
+fn usage() -> Usage {
+    let (cpu, peak_rss_bytes) = process_usage();
+    Usage { cpu, peak_rss_bytes }
+}
