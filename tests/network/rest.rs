@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use tickflux::binance::rest::{Rest, RestError};
 use tickflux::net::Network;
 use tickflux::net::endpoint::{Endpoint, Service};
+use tickflux::practice::faults::Faults;
 use tickflux::trade::Symbol;
 
-use crate::support::process::wait_until;
-use crate::support::{practice, runtime, server, tickflux};
+use crate::support::process::{Capture, wait_until};
+use crate::support::trades::sqlite_trades;
+use crate::support::{practice, runtime, server, summary, tickflux};
 
 fn rest(address: SocketAddr) -> Rest {
     let base = Endpoint::new(Service::Rest, &format!("http://{address}")).unwrap();
@@ -189,9 +191,93 @@ fn endless_answers_do_not_take_the_captures_memory() {
     let address = server::endless("HTTP/1.1 200 OK\r\n\r\n[");
     let (stream, rest) = (format!("ws://{}", exchange.address()), format!("http://{address}"));
     let args = ["--stream-url", &stream, "--rest-url", &rest, "--backfill", "1h", "--format", "json"];
-    let capture = crate::support::process::Capture::start(folder.path(), &args);
+    let capture = Capture::start(folder.path(), &args);
     wait_until("the exchange was asked for its history", || capture.log().contains("aggTrades"));
     let output = capture.stop();
-    let summary = crate::support::summary(&output);
+    let summary = summary(&output);
     assert!(summary["peak_rss_bytes"].as_u64() < Some(80_000_000), "{summary}");
+}
+
+/// A front before the exchange's REST that changes answers, as `change` says of a path and its answer.
+fn front(exchange: SocketAddr, change: impl Fn(&str, String) -> String + Send + Sync + 'static) -> SocketAddr {
+    let exchange = exchange.to_string();
+    server::answering(move |line| {
+        let path = line.split(' ').nth(1).unwrap_or_default();
+        change(path, server::get(&exchange, path))
+    })
+}
+
+/// Captures a stream that drops trades for a while; gives what is missing in the end of what was traded since its first
+/// trade, by id, and the capture's end.
+fn capture_with_drops(
+    seed: u64,
+    change: impl Fn(&str, String) -> String + Send + Sync + 'static,
+    is_missing: impl Fn(u64) -> bool,
+) -> (Vec<u64>, std::process::Output) {
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let faults = Faults { seed, drop: 0.1, ..Faults::default() };
+    let exchange = runtime.block_on(practice::start_with(practice::live_market(seed, 60.0), faults));
+    let rest = front(exchange.address(), change);
+    let (stream, rest) = (format!("ws://{}", exchange.address()), format!("http://{rest}"));
+    let args = ["--stream-url", &stream, "--rest-url", &rest, "--symbols", "BTCUSDT", "--format", "json"];
+    let capture = Capture::start(folder.path(), &args);
+    let list = || exchange.trades(&symbol()).iter().map(|trade| trade.id.get()).collect::<Vec<_>>();
+    wait_until("the capture has begun", || capture.log().contains("tickflux: capturing"));
+    wait_until("trades were dropped", || list().len() > 200);
+    exchange.calm();
+    let last = *list().last().unwrap();
+    let missing = || {
+        let stored = sqlite_trades(&folder.path().join("tickflux.db"));
+        let stored: Vec<_> = stored.into_keys().map(|(_, id)| id).collect();
+        let first = stored.first().copied().unwrap_or(0);
+        let missing: Vec<_> =
+            list().into_iter().filter(|id| (first..=last).contains(id) && !stored.contains(id)).collect();
+        (stored.last().is_some_and(|newest| *newest > last), missing)
+    };
+    wait_until("the rest was repaired", || {
+        let (is_past, missing) = missing();
+        is_past && missing.into_iter().all(&is_missing)
+    });
+    let output = capture.stop();
+    (missing().1, output)
+}
+
+#[test]
+fn where_the_history_is_not_served_the_newest_trades_repair() {
+    let change = |path: &str, answer: String| {
+        let refusal = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned();
+        if path.contains("historicalTrades") { refusal } else { answer }
+    };
+    let (missing, output) = capture_with_drops(96, change, |_| false);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(missing.is_empty(), "{missing:?}");
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("answered 404, it does not serve historicalTrades") && said.contains("--rest-url https://api"),
+        "{said}"
+    );
+    assert!(summary(&output)["holes_repaired"].as_u64() > Some(0));
+}
+
+#[test]
+fn a_bad_row_of_the_history_becomes_a_dead_letter_and_hides_nothing() {
+    // Every third id has no price in the history.
+    let is_bad = |id: u64| id.is_multiple_of(3);
+    let change = move |path: &str, answer: String| {
+        if !path.contains("historicalTrades") {
+            return answer;
+        }
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let mut rows: Vec<serde_json::Value> = serde_json::from_str(body).unwrap();
+        for row in rows.iter_mut().filter(|row| is_bad(row["id"].as_u64().unwrap())) {
+            row["price"] = "0.00000000".into();
+        }
+        let body = serde_json::to_string(&rows).unwrap();
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    };
+    let (missing, output) = capture_with_drops(97, change, is_bad);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!missing.is_empty() && missing.iter().all(|id| is_bad(*id)), "{missing:?} {said}");
+    assert_eq!(summary(&output)["dead_letters"], missing.len(), "{said}");
+    assert_eq!(output.status.code(), Some(1), "{said}");
 }
