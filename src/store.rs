@@ -13,6 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use thiserror::Error;
 
@@ -165,6 +166,11 @@ pub trait Store: Send + Sync + fmt::Debug {
     ///
     /// [`StoreError::Settings`] for a definite no, [`StoreError::Unusable`] if it cannot be reached or written now.
     fn check(&self) -> BoxFuture<'_, Result<Checked, StoreError>>;
+
+    /// The store's own id, if it has one and tells it.
+    fn id(&self) -> BoxFuture<'_, Option<String>> {
+        std::future::ready(None).boxed()
+    }
 
     /// Tries once to write trades; writing them again changes nothing (P3).
     ///

@@ -4,102 +4,13 @@
 
 mod support;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
-use support::influxd::Influxd;
-use support::process::{Capture, wait_until};
+use support::process::wait_until;
+use support::scene::Scene;
 use support::server::Gate;
-use support::trades::{exchanges_list, influx_ids, influx_trades};
-use support::{practice, summary, tickflux};
-use tickflux::practice::Running;
-
-const SYMBOLS: [&str; 2] = ["BTCUSDT", "ETHUSDT"];
-
-struct Scene {
-    _runtime: tokio::runtime::Runtime,
-    folder: tempfile::TempDir,
-    influxd: Influxd,
-    exchange: Running,
-}
-
-impl Scene {
-    fn new(seed: u64, trades_per_second: f64) -> Option<Self> {
-        let influxd = Influxd::start()?;
-        let runtime = support::runtime();
-        let folder = tempfile::tempdir().unwrap();
-        let exchange = runtime.block_on(practice::start(practice::live_market(seed, trades_per_second)));
-        Some(Self { _runtime: runtime, folder, influxd, exchange })
-    }
-
-    /// A capture into the store at `url`.
-    fn capture(&self, url: &str, more: &[&str]) -> Capture {
-        let (stream, rest) =
-            (format!("ws://{}", self.exchange.address()), format!("http://{}", self.exchange.address()));
-        let args = ["--store", url, "--format", "json", "--stream-url", &stream, "--rest-url", &rest];
-        Capture::start(self.folder.path(), &[&args[..], more].concat())
-    }
-
-    /// The newest id of each symbol.
-    fn newest(&self) -> [u64; 2] {
-        SYMBOLS.map(|symbol| self.exchange.trades(&symbol.parse().unwrap()).last().unwrap().id.get())
-    }
-
-    fn wait_until_stored_up_to(&self, last: [u64; 2]) {
-        wait_until("the newest trades are stored", || {
-            let stored = influx_ids(&self.influxd);
-            SYMBOLS.iter().zip(last).all(|(symbol, last)| stored.contains(&((*symbol).to_owned(), last)))
-                && missing(&stored, last) == 0
-        });
-    }
-
-    /// The exchange's own list, from the first stored id of each symbol up to the ids in `last`.
-    fn assert_stored_is_the_exchanges_list(&self, last: [u64; 2]) {
-        let (mut stored, mut list) = (influx_trades(&self.influxd), exchanges_list(&self.exchange));
-        for (symbol, last) in SYMBOLS.iter().zip(last) {
-            let first = stored.keys().find(|(name, _)| name == symbol).unwrap().1;
-            list.retain(|(name, id), _| name != symbol || (first..=last).contains(id));
-            stored.retain(|(name, id), _| name != symbol || *id <= last);
-        }
-        assert_eq!(stored, list);
-    }
-
-    fn outbox(&self) -> PathBuf {
-        let folder = self.folder.path().join("tickflux-outbox");
-        let mut files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        files.find(|path| path.extension().is_some_and(|extension| extension == "db")).unwrap()
-    }
-
-    fn outbox_batches(&self) -> u64 {
-        let connection = rusqlite::Connection::open(self.outbox()).unwrap();
-        connection.query_row("SELECT count(*) FROM batch", [], |row| row.get(0)).unwrap()
-    }
-
-    /// What was acknowledged stays in the outbox for a moment, too: only more than that is what the store did not take.
-    fn wait_until_the_outbox_fills(&self, capture: &Capture) {
-        wait_until("a write fails", || capture.log().contains("A batch could not be stored"));
-        let acknowledged = self.outbox_batches();
-        wait_until("the outbox fills", || self.outbox_batches() > acknowledged + 50);
-    }
-}
-
-/// Ids that are missing between the first stored one of each symbol and `last`.
-fn missing(stored: &BTreeSet<(String, u64)>, last: [u64; 2]) -> u64 {
-    let of = |(symbol, last): (&&str, u64)| {
-        let ids: Vec<_> = stored.iter().filter(|(name, id)| name == symbol && *id <= last).map(|(_, id)| *id).collect();
-        ids.first().map_or(0, |first| last + 1 - first - ids.len() as u64)
-    };
-    SYMBOLS.iter().zip(last).map(of).sum()
-}
-
-/// Waits until the capture has stored something.
-fn wait_for_trades(scene: &Scene) {
-    wait_until("something of each symbol is stored", || {
-        let stored = influx_ids(&scene.influxd);
-        SYMBOLS.iter().all(|symbol| stored.iter().any(|(name, _)| name == symbol))
-    });
-}
+use support::{summary, tickflux};
 
 #[test]
 fn a_kill_while_the_store_is_away_and_another_before_it_is_back_lose_nothing() {
@@ -108,7 +19,7 @@ fn a_kill_while_the_store_is_away_and_another_before_it_is_back_lose_nothing() {
     let url = gate.url();
     gate.open();
     let first = scene.capture(&url, &[]);
-    wait_for_trades(&scene);
+    scene.wait_for_trades();
     gate.close();
     scene.wait_until_the_outbox_fills(&first);
     first.kill();
@@ -120,7 +31,7 @@ fn a_kill_while_the_store_is_away_and_another_before_it_is_back_lose_nothing() {
     second.kill();
     assert!(scene.outbox_batches() > 50, "nothing left the outbox");
     let third = scene.capture(&url, &[]);
-    wait_until("the third capture reads", || has_traded_on(&scene, away));
+    wait_until("the third capture reads", || scene.has_traded_on(away));
     gate.open();
     let last = scene.newest();
     scene.wait_until_stored_up_to(last);
@@ -134,20 +45,16 @@ fn a_kill_while_the_store_is_away_and_another_before_it_is_back_lose_nothing() {
     assert_eq!(gaps.status.code(), Some(0), "{}", String::from_utf8_lossy(&gaps.stdout));
 }
 
-fn has_traded_on(scene: &Scene, than: [u64; 2]) -> bool {
-    scene.newest().iter().zip(than).all(|(newest, than)| *newest > than + 500)
-}
-
 #[test]
 fn the_ledger_repairs_the_time_without_a_capture() {
     let Some(scene) = Scene::new(42, 1_000.0) else { return };
     let url = scene.influxd.url.clone();
     let first = scene.capture(&url, &[]);
-    wait_for_trades(&scene);
+    scene.wait_for_trades();
     let output = first.stop();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let away = scene.newest();
-    wait_until("trades are missed", || has_traded_on(&scene, away));
+    wait_until("trades are missed", || scene.has_traded_on(away));
     // A token that may only write would do: the ledger tells, the store is not asked.
     let second = scene.capture(&url, &[]);
     wait_until("the ledger is read", || second.log().contains("source=\"ledger\""));
@@ -163,11 +70,11 @@ fn without_a_ledger_the_store_tells_what_it_has() {
     let Some(scene) = Scene::new(43, 1_000.0) else { return };
     let url = scene.influxd.url.clone();
     let first = scene.capture(&url, &[]);
-    wait_for_trades(&scene);
+    scene.wait_for_trades();
     first.stop();
     std::fs::remove_dir_all(scene.folder.path().join("tickflux-outbox")).unwrap();
     let away = scene.newest();
-    wait_until("trades are missed", || has_traded_on(&scene, away));
+    wait_until("trades are missed", || scene.has_traded_on(away));
     let second = scene.capture(&url, &[]);
     wait_until("the store is asked", || second.log().contains("source=\"store\""));
     let last = scene.newest();
@@ -183,7 +90,7 @@ fn a_damaged_outbox_is_set_aside_and_its_trades_come_from_the_exchange() {
     let url = gate.url();
     gate.open();
     let first = scene.capture(&url, &[]);
-    wait_for_trades(&scene);
+    scene.wait_for_trades();
     gate.close();
     scene.wait_until_the_outbox_fills(&first);
     first.kill();
@@ -219,7 +126,7 @@ fn past_its_limit_the_outbox_drops_and_the_exchange_gives_again() {
     let url = gate.url();
     gate.open();
     let capture = scene.capture(&url, &["--outbox-limit", "300kB"]);
-    wait_for_trades(&scene);
+    scene.wait_for_trades();
     gate.close();
     wait_until("the outbox is full", || capture.log().contains("The outbox is full"));
     gate.open();
@@ -239,7 +146,7 @@ fn what_is_only_in_the_outbox_at_the_end_is_named() {
     let url = gate.url();
     gate.open();
     let capture = scene.capture(&url, &[]);
-    wait_for_trades(&scene);
+    scene.wait_for_trades();
     gate.close();
     scene.wait_until_the_outbox_fills(&capture);
     let output = capture.stop();
@@ -258,7 +165,7 @@ fn an_outbox_serves_one_capture_and_one_store() {
     let Some(scene) = Scene::new(47, 100.0) else { return };
     let url = scene.influxd.url.clone();
     let first = scene.capture(&url, &[]);
-    wait_for_trades(&scene);
+    scene.wait_for_trades();
     let args = ["capture", "--store", &url, "--stream-url", "ws://127.0.0.1:9", "--rest-url", "http://127.0.0.1:9"];
     let second = tickflux(scene.folder.path(), &args);
     assert_eq!(second.status.code(), Some(2));

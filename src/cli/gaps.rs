@@ -77,7 +77,8 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
     let ago = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
     let since = TradeTime::from_ms(now().ms().saturating_sub(ago).max(0)).unwrap_or(TradeTime::EPOCH);
     let mut audits = store.gaps(&scope, since).await?;
-    let mut ledger = Ledger { folder: outbox, store: AnyStore::clone(&store), mended: Vec::new() };
+    let store_id = store.id().await;
+    let mut ledger = Ledger { folder: outbox, store: AnyStore::clone(&store), store_id, mended: Vec::new() };
     if repair {
         start_logs("tickflux=info", indicatif::ProgressBar::hidden());
         let exchange = scope.exchange.clone().map_or_else(default_exchange, Ok)?;
@@ -128,6 +129,7 @@ async fn mend_all(
 struct Ledger {
     folder: PathBuf,
     store: AnyStore,
+    store_id: Option<String>,
     /// What a repair found out just now.
     mended: Vec<Ended>,
 }
@@ -135,7 +137,7 @@ struct Ledger {
 impl Ledger {
     /// The ids of a series that will never come.
     fn ended(&self, audit: &Gaps) -> Result<Vec<Ended>, Failure> {
-        let target = Target::at(&self.store, &audit.exchange);
+        let target = Target { store_id: self.store_id.clone(), ..Target::at(&self.store, &audit.exchange) };
         let ended = target::read_ended(&self.folder, &target);
         // What was found out just now stands before what was known.
         let mut all = self.mended.clone();

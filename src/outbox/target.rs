@@ -114,8 +114,8 @@ impl Target {
         (owner.location == self.location).then_some(Match::Location)
     }
 
-    /// The path of a new file for it in `folder`.
-    fn path(&self, folder: &Path) -> PathBuf {
+    /// The path of a new file for it in `folder`: none of another target that came to another address since it was made.
+    fn new_path(&self, folder: &Path, found: &[(PathBuf, Owner)]) -> PathBuf {
         let owner = format!("{}, exchange {}", self.location, self.exchange);
         let word = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
         let mut name: String = owner.chars().map(word).collect();
@@ -123,7 +123,10 @@ impl Target {
             name = name.replace("--", "-");
         }
         name.truncate(80);
-        folder.join(format!("{name}-{:08x}.db", crc32fast::hash(owner.as_bytes())))
+        let hash = crc32fast::hash(owner.as_bytes());
+        let path = |number: u32| folder.join(format!("{name}-{:08x}.db", hash.wrapping_add(number)));
+        let is_free = |path: &PathBuf| found.iter().all(|(taken, _)| taken != path);
+        (0..).map(path).find(is_free).unwrap_or_else(|| path(0))
     }
 }
 
@@ -141,7 +144,7 @@ pub fn open(folder: &Path, target: &Target, trades_max: usize) -> Result<Opened,
         .iter()
         .filter_map(|(path, owner)| Some((target.matches(owner)?, path, owner)))
         .max_by_key(|(how, ..)| *how);
-    let path = ours.map_or_else(|| target.path(folder), |(_, path, _)| path.clone());
+    let path = ours.map_or_else(|| target.new_path(folder, &found), |(_, path, _)| path.clone());
     let lock = file::lock(&path)?;
     let changed = ours.and_then(|(_, _, owner)| changed(owner, target));
     let mut set_aside = None;

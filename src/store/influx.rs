@@ -155,6 +155,10 @@ impl Store for Influx {
         self.check_rights().boxed()
     }
 
+    fn id(&self) -> BoxFuture<'_, Option<String>> {
+        async { Some(self.find_bucket().await.ok()??.store_id()) }.boxed()
+    }
+
     fn lines(&self) -> Option<&dyn LineStore> {
         Some(self)
     }

@@ -93,7 +93,8 @@ fn this_machine_is_never_asked_for_through_a_proxy() {
     let (stream, rest) = (format!("ws://localhost:{port}"), format!("http://127.0.0.1:{port}"));
     let metrics = format!("127.0.0.1:{}", free_port());
     let args = ["--stream-url", &stream, "--rest-url", &rest, "--metrics-listen", &metrics];
-    let capture = Capture::start_in(folder.path(), &variables, &args);
+    let environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let capture = Capture::start_in(folder.path(), &args, &environment);
     let health = || tickflux_in(folder.path(), &variables, &["health", "--metrics-listen", &metrics]);
     wait_until("the capture is well", || health().status.code() == Some(0));
     assert_eq!(capture.stop().status.code(), Some(0));

@@ -3,11 +3,13 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail so")]
 
+pub mod faketime;
 pub mod influxd;
 pub mod oracle;
 pub mod practice;
 pub mod process;
 pub mod proxy;
+pub mod scene;
 pub mod server;
 pub mod tls;
 pub mod trades;

@@ -21,18 +21,18 @@ impl Capture {
     ///
     /// It logs into a file: nobody reads a pipe while it runs, and a full pipe would stop it.
     pub fn start(folder: &Path, args: &[&str]) -> Self {
-        Self::start_in(folder, &[], args)
+        Self::start_in(folder, args, &[])
     }
 
-    /// The same with these variables in its environment.
-    pub fn start_in(folder: &Path, variables: &[(&str, &str)], args: &[&str]) -> Self {
+    /// The same in this environment.
+    pub fn start_in(folder: &Path, args: &[&str], environment: &[(String, String)]) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_tickflux"))
             .arg("capture")
             .args(args)
             .current_dir(folder)
             .env_clear()
             .env("INFLUX_TOKEN", TOKEN)
-            .envs(variables.iter().copied())
+            .envs(environment.iter().cloned())
             .stdout(File::create(folder.join("stdout")).unwrap())
             .stderr(File::create(folder.join("stderr")).unwrap())
             .spawn()

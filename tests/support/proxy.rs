@@ -21,6 +21,8 @@ pub enum Mode {
     CutAfter,
     /// The proxy answers by itself, perhaps with `Retry-After` in seconds.
     Answer(u16, Option<u64>),
+    /// The proxy refuses by itself with this status, in words as proxies and other servers have them.
+    Refuse(u16),
     /// Nothing comes back until the mode changes; then the connection breaks.
     BlackHole,
     /// The price of the trade with this id is no number.
@@ -115,6 +117,12 @@ fn serve(mut client: TcpStream, number: u64, target: &str, mode: &Mutex<Mode>, q
                 format!("HTTP/1.1 {status} Fault\r\n{retry_after}Content-Length: 0\r\nConnection: close\r\n\r\n");
             return client.write_all(answer.as_bytes()).ok();
         }
+        Mode::Refuse(status) => {
+            let body = refusal(status, number);
+            let length = body.len();
+            let answer = format!("HTTP/1.1 {status} No\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+            return client.write_all(answer.as_bytes()).ok();
+        }
         _ => {}
     }
     let body = match now {
@@ -132,6 +140,27 @@ fn serve(mut client: TcpStream, number: u64, target: &str, mode: &Mutex<Mode>, q
     }
     client.write_all(&answer?).ok()?;
     client.shutdown(Shutdown::Write).ok()
+}
+
+/// What stands in the body of a refusal that is not the store's.
+fn refusal(status: u16, number: u64) -> &'static str {
+    let words: &[&str] = match status {
+        400 => &[
+            "Client sent an HTTP request to an HTTPS server.\n",
+            "<html><head><title>400 Bad Request</title></head></html>",
+            r#"{"code":"invalid","message":"Please provide either orgID or org"}"#,
+            r#"{"error":"partial write: field type conflict"}"#,
+        ],
+        401 => &[r#"{"code":"unauthorized","message":"unauthorized access"}"#, "<html>please log in</html>"],
+        403 => &["<html>blocked by policy</html>"],
+        413 => &["<html><head><title>413 Request Entity Too Large</title></head></html>", ""],
+        422 => &[
+            r#"{"code":"unprocessable entity","message":"failure writing points to database: partial write: field type conflict: input field \"price\" on measurement \"trade\" is type string, already exists as type float dropped=1"}"#,
+            "unprocessable",
+        ],
+        _ => &[""],
+    };
+    words[usize::try_from(number).unwrap_or(0) % words.len()]
 }
 
 /// What the server answers; `None` if the connection is to break.

@@ -83,13 +83,27 @@ fn what_waits_for_another_store_or_exchange_is_named_unless_it_is_in_use() {
 }
 
 #[test]
-fn a_file_under_anothers_name_is_refused() {
+fn a_new_outbox_never_takes_the_file_of_a_store_that_moved() {
     let folder = tempfile::tempdir().unwrap();
-    let (ours, theirs) = (target("http://here:8086", None, "binance"), target("http://there:8086", None, "binance"));
-    let path = opened(folder.path(), &theirs).file.path().to_owned();
-    fs::rename(&path, ours.path(folder.path())).unwrap();
+    let mut moved = opened(folder.path(), &target("http://here:8086", Some("bucket 1"), "binance"));
+    leave(&mut moved);
+    drop(moved);
+    let there = opened(folder.path(), &target("http://there:8086", Some("bucket 1"), "binance"));
+    assert_eq!((there.left.len(), there.changed), (1, None));
+    drop(there.file);
+    let here = opened(folder.path(), &target("http://here:8086", Some("bucket 2"), "binance"));
+    assert_eq!((here.left.len(), here.changed, here.others.len()), (0, None, 1));
+    assert_eq!((here.others[0].owner.as_str(), here.others[0].trades), ("http://there:8086, exchange binance", 3));
+}
+
+#[test]
+fn a_file_of_another_program_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let ours = target("http://here:8086", None, "binance");
+    let path = ours.new_path(folder.path(), &[]);
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE note (text TEXT)").unwrap();
     let refused = open(folder.path(), &ours, 1_000).unwrap_err().to_string();
-    assert!(refused.contains("belongs to http://there:8086, exchange binance"), "{refused}");
+    assert!(refused.contains("another program"), "{refused}");
 }
 
 #[test]
@@ -100,10 +114,10 @@ fn folder_and_files_are_for_their_owner_and_links_are_not_followed() {
     let ours = target("http://here:8086", None, "binance");
     drop(opened(&outbox, &ours));
     assert_eq!(fs::metadata(&outbox).unwrap().mode() & 0o777, 0o700);
-    let lock = ours.path(&outbox).with_extension("lock");
+    let lock = ours.new_path(&outbox, &[]).with_extension("lock");
     assert_eq!(fs::metadata(&lock).unwrap().mode() & 0o777, 0o600);
     fs::write(&victim, "precious").unwrap();
-    for planted in [lock.clone(), ours.path(&outbox)] {
+    for planted in [lock.clone(), ours.new_path(&outbox, &[])] {
         fs::remove_file(&planted).unwrap();
         symlink(&victim, &planted).unwrap();
         assert!(open(&outbox, &ours, 1_000).is_err(), "{}", planted.display());

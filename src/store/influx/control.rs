@@ -48,6 +48,11 @@ impl RetentionRule {
 }
 
 impl Bucket {
+    /// What tells this bucket from every other one, also from one of the same name that was made later.
+    pub(super) fn store_id(&self) -> String {
+        format!("bucket {} of organization {}", self.id, self.org_id)
+    }
+
     fn is_as_wanted(&self) -> bool {
         self.rules == [RetentionRule::wanted()]
     }
@@ -114,7 +119,7 @@ impl Influx {
         let bucket = self.find_bucket().await.ok().flatten();
         let warning =
             bucket.as_ref().filter(|bucket| !bucket.is_as_wanted()).map(|bucket| self.retention_warning(bucket));
-        let id = bucket.map(|Bucket { id, org_id, .. }| format!("bucket {id} of organization {org_id}"));
+        let id = bucket.as_ref().map(Bucket::store_id);
         Ok(Checked { warnings: warning.into_iter().collect(), away: None, id })
     }
 
@@ -161,7 +166,7 @@ impl Influx {
         Ok(Provisioned::Changed(bucket.keeps()))
     }
 
-    async fn find_bucket(&self) -> Result<Option<Bucket>, StoreError> {
+    pub(super) async fn find_bucket(&self) -> Result<Option<Bucket>, StoreError> {
         let query = [("name", self.bucket.as_str()), ("org", self.org.as_str())];
         match self.get::<Buckets>("buckets", &query).await {
             Ok(found) => Ok(found.buckets.into_iter().next()),
