@@ -1,11 +1,13 @@
 //! Settings that several commands share: store, token, symbols.
 
 use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::OsStringValueParser;
 
 use super::Failure;
 use super::report::{Format, FormatArgs};
@@ -39,8 +41,9 @@ pub(super) struct StoreArgs {
     #[arg(long, env = "TICKFLUX_TOKEN_FILE", hide_env_values = true, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
     /// PEM file of certificates to trust beside the system's, for servers with TLS of their own
-    #[arg(long, env = "TICKFLUX_CA_FILE", hide_env_values = true, value_name = "FILE")]
-    pub(super) ca_file: Option<PathBuf>,
+    // Set to nothing it is not set: so an empty line in an .env file has it.
+    #[arg(long, env = "TICKFLUX_CA_FILE", hide_env_values = true, value_name = "FILE", value_parser = OsStringValueParser::new())]
+    pub(super) ca_file: Option<OsString>,
 }
 
 /// What every question takes.
@@ -83,7 +86,8 @@ pub(super) enum Purpose {
 impl StoreArgs {
     /// The way out to the network.
     pub(super) fn network(&self) -> Result<Network, Failure> {
-        Network::from_env(self.ca_file.as_deref()).map_err(|error| Failure::Usage(error.to_string()))
+        let ca_file = self.ca_file.as_ref().filter(|path| !path.is_empty()).map(Path::new);
+        Network::from_env(ca_file).map_err(|error| Failure::Usage(error.to_string()))
     }
 
     /// Opens the store.

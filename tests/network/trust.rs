@@ -89,6 +89,7 @@ fn certificates_are_taken_from_the_flag_and_from_the_environment() {
     for variables in [
         &[("TICKFLUX_CA_FILE", &*pem)][..],
         &[("SSL_CERT_FILE", &pem)],
+        &[("SSL_CERT_FILE", &pem), ("TICKFLUX_CA_FILE", "")],
         &[("SSL_CERT_DIR", &dir)],
         &[("SSL_CERT_DIR", &two)],
         &[("SSL_CERT_FILE", &twin), ("TICKFLUX_CA_FILE", &pem)],
