@@ -32,6 +32,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use self::stderr::NOTICE_BYTES_MAX;
+use crate::net::endpoint::without_credentials;
 use crate::store::StoreError;
 use crate::text::one_line;
 
@@ -182,8 +183,9 @@ fn end(code: u8, last: Option<&Failure>) -> ExitCode {
 fn usage(error: &clap::Error) -> Failure {
     let text = error.render().to_string();
     let lines = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect::<Vec<_>>();
-    // A value may be of any length, and what to do stands behind it.
-    let line = one_line(lines.join(" ").trim_start_matches("error: "), NOTICE_BYTES_MAX - 200);
+    // A value may be of any length and quote a password, and what to do stands behind it.
+    let line = without_credentials(lines.join(" ").trim_start_matches("error: "));
+    let line = one_line(&line, NOTICE_BYTES_MAX - 200);
     Failure::Usage(format!("{line}: see tickflux --help"))
 }
 

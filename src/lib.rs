@@ -4,7 +4,7 @@
 //! it in sequence and gathers batches, [`outbox`] keeps them on disk until the store has
 //! them, [`store`] keeps trades and answers for them,
 //! [`flux`] holds the bundled queries. [`trade`] has the words that all of them
-//! speak; [`practice`] is an exchange to try it all against; [`cli`] is the
+//! speak; [`net`] is the one way out to the network; [`practice`] is an exchange to try it all against; [`cli`] is the
 //! command line.
 //!
 //! Dependencies point one way: cli → capture → {binance, outbox → store} → trade.
@@ -18,10 +18,10 @@ pub mod net;
 pub mod outbox;
 pub mod practice;
 pub mod shell;
+mod small_file;
 pub mod store;
 pub mod telemetry;
 pub mod text;
-pub mod tls;
 pub mod trade;
 
 /// An error with all its causes in one line.

@@ -159,7 +159,7 @@ fn an_influxdb_that_cannot_be_used() {
 
     let Some(influxd) = Influxd::start() else { return };
     let store = ["--store", &influxd.url];
-    fs::write(folder.path().join("wrong"), "a-wrong-token").unwrap();
+    support::write_secret(&folder.path().join("wrong"), "a-wrong-token");
     for command in [vec!["latest"], vec!["capture", "--rest-url", &dead], vec!["provision"]] {
         let wrong_token = [&command[..], &store, &["--token-file", "wrong"]].concat();
         assert_fails(&run(&wrong_token), 2, &["401", "token"]);

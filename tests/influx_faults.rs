@@ -12,9 +12,9 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::post;
-use support::influxd::{BUCKET, ORG, TOKEN};
+use support::influxd::{BUCKET, settings};
 use support::{exchange, minute_ago, now, trade};
-use tickflux::store::influx::{Credentials, Influx, InfluxSettings, Token};
+use tickflux::store::influx::Influx;
 use tickflux::store::{Attempt, Store, WriteError, Written};
 use tickflux::trade::{Trade, TradeTime};
 
@@ -53,13 +53,7 @@ impl Server {
             tokio::spawn(async { axum::serve(listener, Router::new().route("/api/v2/write", post(write))).await });
             address
         });
-        let settings = InfluxSettings {
-            url: format!("http://{address}"),
-            org: ORG.to_owned(),
-            bucket: BUCKET.to_owned(),
-            credentials: Credentials::fixed(Token::new(TOKEN).unwrap()),
-        };
-        let store = Influx::new(settings, exchange("binance"), now).unwrap();
+        let store = Influx::new(settings(&format!("http://{address}"), BUCKET), exchange("binance"), now).unwrap();
         Self { store, lines, requests, runtime }
     }
 
@@ -252,9 +246,7 @@ fn the_check_of_the_start_states_its_length_and_says_what_is_true() {
         tokio::spawn(async { axum::serve(listener, Router::new().route("/api/v2/write", post(write))).await });
         url
     });
-    let credentials = Credentials::fixed(Token::new(TOKEN).unwrap());
-    let settings = InfluxSettings { url, org: ORG.to_owned(), bucket: BUCKET.to_owned(), credentials };
-    let store = Influx::new(settings, exchange("binance"), now).unwrap();
+    let store = Influx::new(settings(&url, BUCKET), exchange("binance"), now).unwrap();
     let checked = runtime.block_on(store.check()).unwrap();
     assert_eq!(*seen.lock().unwrap(), [Some("0".to_owned())]);
     assert!(checked.away.unwrap().contains("kept in the outbox"));

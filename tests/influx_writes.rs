@@ -6,7 +6,7 @@ mod support;
 
 use std::fs;
 
-use support::influxd::{BUCKET, Influxd, ORG};
+use support::influxd::{BUCKET, Influxd};
 use support::{exchange, minute_ago, now, runtime, trade};
 use tickflux::store::influx::{Credentials, Influx, InfluxSettings};
 use tickflux::store::{Attempt, Scope, Store, WriteError};
@@ -70,12 +70,8 @@ fn a_token_that_is_replaced_in_its_file_is_used_at_once() {
     let Some(influxd) = Influxd::start() else { return };
     let (runtime, file) = (runtime(), tempfile::NamedTempFile::new().unwrap());
     fs::write(file.path(), "an-old-token").unwrap();
-    let settings = InfluxSettings {
-        url: influxd.url.clone(),
-        org: ORG.to_owned(),
-        bucket: BUCKET.to_owned(),
-        credentials: Credentials::from_file(file.path()).unwrap(),
-    };
+    let settings =
+        InfluxSettings { credentials: Credentials::from_file(file.path()).unwrap(), ..influxd.settings(BUCKET) };
     let store = Influx::new(settings, exchange("binance"), now).unwrap();
     let trades = [trade("BTCUSDT", 1, minute_ago(1), "5")];
     assert!(matches!(runtime.block_on(store.write(&trades, Attempt::default())), Err(WriteError::Held { .. })));

@@ -4,13 +4,13 @@
 
 mod support;
 
-use support::influxd::{BUCKET, Influxd, free_port};
+use support::influxd::{BUCKET, Influxd, free_port, settings};
 use support::process::{Capture, wait_until};
 use support::proxy::{Mode, Proxy};
 use support::trades::{exchanges_list, influx_ids, influx_trades};
 use support::{exchange, minute_ago, now, practice, runtime, summary, tickflux, trade};
 use tickflux::practice::Running;
-use tickflux::store::influx::{Influx, InfluxSettings};
+use tickflux::store::influx::Influx;
 use tickflux::store::{Attempt, Store};
 
 fn start_capture(folder: &std::path::Path, exchange: &Running, store: &str, more: &[&str]) -> Capture {
@@ -23,8 +23,7 @@ fn start_capture(folder: &std::path::Path, exchange: &Running, store: &str, more
 fn of_a_thousand_lines_with_one_malformed_999_are_stored() {
     let Some(influxd) = Influxd::start() else { return };
     let proxy = Proxy::start(&influxd.url);
-    let settings = InfluxSettings { url: proxy.url(), ..influxd.settings(BUCKET) };
-    let store = Influx::new(settings, exchange("practice"), now).unwrap();
+    let store = Influx::new(settings(&proxy.url(), BUCKET), exchange("practice"), now).unwrap();
     proxy.set(Mode::Malform(500));
     let trades: Vec<_> = (1..=1_000).map(|id| trade("BTCUSDT", id, minute_ago(1), "5.5")).collect();
     let written = runtime().block_on(store.write(&trades, Attempt::default())).unwrap();

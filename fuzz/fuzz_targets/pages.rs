@@ -4,9 +4,9 @@
 use libfuzzer_sys::fuzz_target;
 use tickflux::binance::rest::read_page;
 
-fuzz_target!(|text: &str| {
+fuzz_target!(|body: &[u8]| {
     let Ok(symbol) = "BTCUSDT".parse() else { return };
-    if let Ok(trades) = read_page(&symbol, text) {
-        assert!(trades.iter().all(|trade| trade.symbol == symbol));
+    if let Ok(page) = read_page(&symbol, body) {
+        assert!(page.trades().all(|trade| trade.symbol == symbol));
     }
 });

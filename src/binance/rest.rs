@@ -1,102 +1,162 @@
-//! REST: which symbols the exchange lists, and its history of trades.
+//! REST: which symbols the exchange lists, what time it has, and its history of trades.
 //!
 //! Source: Binance's `rest-api.md` and `errors.md`.
 
-use std::sync::Arc;
+mod page;
+
 use std::time::Duration;
 
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use thiserror::Error;
 
-use super::url_word;
-use crate::trade::{Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime};
+pub use self::page::{BadRow, Page, PageError, Row, read_page};
+use super::{MARKET_DATA_REST_URL, MARKET_DATA_STREAM_URL, url_word};
+use crate::net::Network;
+use crate::net::body::{self, BodyError};
+use crate::net::endpoint::Endpoint;
+use crate::text::Excerpt;
+use crate::trade::{Symbol, TradeTime};
 
-/// Rows in one page of history, at most.
+/// Rows in one page of trades, at most.
 pub const PAGE_MAX: u64 = 1_000;
 /// How long one REST request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Symbols in one question whether they are listed: their names are part of a URL.
 const LISTED_AT_ONCE: usize = 100;
+/// Bytes of an answer, at most: a thousand rows are 170 kB.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Bytes of an answer about [`LISTED_AT_ONCE`] symbols, at most: each takes some kB.
+const LISTED_BYTES_MAX: usize = 8 << 20;
+/// Waits that are believed: Binance counts weight by the minute, and bans for three days at most.
+const LIMITED_WAIT_MAX: Duration = Duration::from_secs(3_600);
+const BANNED_WAIT_MAX: Duration = Duration::from_secs(72 * 3_600);
+/// The wait of an answer that names none.
+const LIMITED_WAIT: Duration = Duration::from_secs(60);
+/// The weight that this address has used within a minute.
+const USED_WEIGHT: &str = "x-mbx-used-weight-1m";
 /// Binance's code for a symbol that it does not list.
 const INVALID_SYMBOL: i64 = -1121;
+/// Binance's codes for a request that wants a key.
+const WANTS_KEY: [i64; 2] = [-2014, -2015];
 
-/// Why a REST request gave no answer that can be used; the causes stand in its sources.
+/// Why a REST request gave no answer that can be used; the causes stand in its sources. A `url` is the address asked,
+/// and the proxy on the way.
 #[derive(Debug, Error)]
 pub enum RestError {
     /// The HTTP client could not be set up.
     #[error("cannot set up HTTP")]
     Setup(#[source] reqwest::Error),
-    /// No usable answer; it may come the next time.
+    /// No answer; it may come the next time.
     #[error("{url} does not answer")]
     Unreachable {
-        /// The address asked.
+        /// Who was asked.
         url: String,
         /// What reqwest says.
         source: reqwest::Error,
     },
+    /// An answer that breaks off, or does not end.
+    #[error("the answer of {url} cannot be read")]
+    Unreadable {
+        /// Who was asked.
+        url: String,
+        /// What is wrong with it.
+        source: BodyError,
+    },
     /// The limits of the address are reached (429, 418).
     #[error("{url} asks to wait {} s: {body}", wait.as_secs())]
     Limited {
-        /// The address asked.
+        /// Who was asked.
         url: String,
-        /// `Retry-After`, or a minute.
+        /// `Retry-After`, an hour at most and three days of a ban, or a minute.
         wait: Duration,
         /// The exchange's words.
-        body: String,
+        body: Excerpt,
     },
     /// Binance does not serve this place or this host (451, 403).
-    #[error("{url} answered {status}, it is not to be used from here: give another --rest-url: {body}")]
+    #[error(
+        "{url} answered {status}, it is not to be used from here: market data is also at \
+         --rest-url {MARKET_DATA_REST_URL} --stream-url {MARKET_DATA_STREAM_URL}: {body}"
+    )]
     NotFromHere {
-        /// The address asked.
+        /// Who was asked.
         url: String,
         /// The HTTP status.
         status: u16,
         /// The exchange's words.
-        body: String,
+        body: Excerpt,
+    },
+    /// This host gives no history (404, or it wants a key): no later time will change that.
+    #[error(
+        "{url} answered {status}, it does not serve historicalTrades, as hosts for market data only: give \
+         --rest-url {}, if that may be used from here: {body}",
+        super::DEFAULT_REST_URL
+    )]
+    NotServed {
+        /// Who was asked.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// The exchange's words.
+        body: Excerpt,
+    },
+    /// It is elsewhere; nobody is followed to another host.
+    #[error("{url} answered {status} and points to {to}: give where it is with --rest-url")]
+    Moved {
+        /// Who was asked.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// Where it is.
+        to: Excerpt,
     },
     /// Another answer that says no.
     #[error("{url} answered {status}: {body}")]
     Refused {
-        /// The address asked.
+        /// Who was asked.
         url: String,
         /// The HTTP status.
         status: u16,
+        /// Binance's code, if the answer has one.
+        code: Option<i64>,
         /// The exchange's words.
-        body: String,
+        body: Excerpt,
     },
-    /// A page of history that is none.
-    #[error("{url} answered with what is no page of trades")]
-    Page {
-        /// The address asked.
+    /// An answer that is not Binance's, such as a login page.
+    #[error("{url} answered with what is not Binance's, see --rest-url: {body}")]
+    Foreign {
+        /// Who was asked.
         url: String,
+        /// The begin of it.
+        body: Excerpt,
         /// What is wrong with it.
         source: PageError,
     },
 }
 
-/// Why a text is not a page of history.
-#[derive(Debug, Error)]
-pub enum PageError {
-    /// Not JSON, or rows without the documented keys.
-    #[error(transparent)]
-    Json(#[from] serde_json::Error),
-    /// A row whose values are not a trade's.
-    #[error(transparent)]
-    Trade(#[from] TradeError),
+/// An answer, and what it says of the weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answered<T> {
+    /// The answer.
+    pub value: T,
+    /// The weight that this address has used within a minute, whoever asked; of several requests the last one's.
+    pub used_weight: Option<u32>,
+}
+
+impl<T> Answered<T> {
+    /// The same of what is made of the answer.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Answered<U> {
+        Answered { value: change(self.value), used_weight: self.used_weight }
+    }
 }
 
 /// A client for the exchange's REST.
 #[derive(Debug, Clone)]
 pub struct Rest {
-    base: String,
+    base: Endpoint,
+    via: String,
     http: reqwest::Client,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ServerTime {
-    server_time: i64,
 }
 
 #[derive(Deserialize)]
@@ -104,15 +164,16 @@ struct ErrorBody {
     code: i64,
 }
 
-/// A row of `historicalTrades`; numbers come as text.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Row<'a> {
-    id: u64,
-    price: &'a str,
-    qty: &'a str,
-    time: i64,
-    is_buyer_maker: bool,
+struct ServerTime {
+    #[serde(rename = "serverTime")]
+    ms: i64,
+}
+
+#[derive(Deserialize)]
+struct ExchangeInfo {
+    #[serde(rename = "symbols")]
+    _symbols: Vec<IgnoredAny>,
 }
 
 /// A row of `aggTrades`: trades of one taker order at one price.
@@ -129,32 +190,24 @@ pub struct Aggregate {
     pub time_ms: i64,
 }
 
-/// Reads a page of `historicalTrades` of `symbol`, up to the first row that is no trade.
-///
-/// # Errors
-///
-/// [`PageError`] if it is not an array of documented rows, or its first row is no trade.
-pub fn read_page(symbol: &Symbol, text: &str) -> Result<Vec<Trade>, PageError> {
-    let rows: Vec<Row<'_>> = serde_json::from_str(text)?;
-    let trade = |row: &Row<'_>| {
-        Ok(Trade {
-            symbol: symbol.clone(),
-            id: TradeId::new(row.id)?,
-            time: TradeTime::from_ms(row.time)?,
-            price: Price::new(row.price)?,
-            quantity: Quantity::new(row.qty)?,
-            buyer_is_maker: row.is_buyer_maker,
-        })
-    };
-    let mut trades = Vec::with_capacity(rows.len());
-    for row in &rows {
-        match trade(row) {
-            Ok(trade) => trades.push(trade),
-            Err(error) if trades.is_empty() => return Err(error),
-            Err(_) => break,
-        }
+/// A body, and who gave it.
+struct Reply {
+    url: String,
+    bytes: Vec<u8>,
+}
+
+impl Reply {
+    fn json<T: DeserializeOwned>(&self) -> Result<T, RestError> {
+        serde_json::from_slice(&self.bytes).map_err(|error| self.foreign(error.into()))
     }
-    Ok(trades)
+
+    fn page(&self, symbol: &Symbol) -> Result<Page, RestError> {
+        read_page(symbol, &self.bytes).map_err(|error| self.foreign(error))
+    }
+
+    fn foreign(&self, source: PageError) -> RestError {
+        RestError::Foreign { url: self.url.clone(), body: Excerpt::of_bytes(&self.bytes), source }
+    }
 }
 
 impl Rest {
@@ -163,13 +216,9 @@ impl Rest {
     /// # Errors
     ///
     /// [`RestError::Setup`] if the HTTP client cannot be made.
-    pub fn new(base: &str, tls: &Arc<rustls::ClientConfig>) -> Result<Self, RestError> {
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls.as_ref().clone())
-            .timeout(REQUEST_TIMEOUT)
-            .build()
-            .map_err(RestError::Setup)?;
-        Ok(Self { base: base.trim_end_matches('/').to_owned(), http })
+    pub fn new(base: &Endpoint, network: &Network) -> Result<Self, RestError> {
+        let http = network.http().timeout(REQUEST_TIMEOUT).build().map_err(RestError::Setup)?;
+        Ok(Self { base: base.clone(), via: network.via(base.url()), http })
     }
 
     /// The first of `symbols` that the exchange does not list, if there is one.
@@ -183,58 +232,36 @@ impl Rest {
     /// # Cancel safety
     ///
     /// Safe: it only reads.
-    pub async fn unlisted<'a>(&self, symbols: &'a [Symbol]) -> Result<Option<&'a Symbol>, RestError> {
+    pub async fn unlisted<'a>(&self, symbols: &'a [Symbol]) -> Result<Answered<Option<&'a Symbol>>, RestError> {
+        let mut used_weight = None;
         for mut asked in symbols.chunks(LISTED_AT_ONCE) {
-            if self.lists(asked).await? {
+            let all = self.lists(asked).await?;
+            used_weight = all.used_weight.or(used_weight);
+            if all.value {
                 continue;
             }
             while asked.len() > 1 {
                 let (first, second) = asked.split_at(asked.len() / 2);
-                asked = if self.lists(first).await? { second } else { first };
+                let half = self.lists(first).await?;
+                used_weight = half.used_weight.or(used_weight);
+                asked = if half.value { second } else { first };
             }
-            return Ok(asked.first());
+            return Ok(Answered { value: asked.first(), used_weight });
         }
-        Ok(None)
+        Ok(Answered { value: None, used_weight })
     }
 
     /// Whether the exchange lists all of `symbols`: it refuses to tell of any if one is unknown.
-    async fn lists(&self, symbols: &[Symbol]) -> Result<bool, RestError> {
+    async fn lists(&self, symbols: &[Symbol]) -> Result<Answered<bool>, RestError> {
         let names: Vec<_> = symbols.iter().map(Symbol::as_str).collect();
         let names = url_word(&serde_json::json!(names).to_string());
-        match self.get("exchangeInfo", &format!("symbols={names}")).await {
-            Ok(_) => Ok(true),
-            Err(RestError::Refused { body, .. }) if code(&body) == Some(INVALID_SYMBOL) => Ok(false),
+        match self.get("exchangeInfo", &format!("?symbols={names}"), LISTED_BYTES_MAX).await {
+            Ok(reply) => reply.value.json::<ExchangeInfo>().map(|_| reply.map(|_| true)),
+            Err(RestError::Refused { code: Some(INVALID_SYMBOL), .. }) => {
+                Ok(Answered { value: false, used_weight: None })
+            }
             Err(error) => Err(error),
         }
-    }
-
-    /// Up to `limit` trades of `symbol` with ids from `from_id` on (`historicalTrades`, weight 25).
-    ///
-    /// # Errors
-    ///
-    /// [`RestError`] if the exchange cannot be asked or its answer is no page.
-    ///
-    /// # Cancel safety
-    ///
-    /// Safe: it only reads.
-    pub async fn history(&self, symbol: &Symbol, from_id: u64, limit: u64) -> Result<Vec<Trade>, RestError> {
-        let query = format!("{}&fromId={from_id}&limit={limit}", of_symbol(symbol));
-        let (url, body) = self.get("historicalTrades", &query).await?;
-        read_page(symbol, &body).map_err(|source| RestError::Page { url, source })
-    }
-
-    /// The newest trades of `symbol` (`trades`, weight 25), oldest first.
-    ///
-    /// # Errors
-    ///
-    /// [`RestError`] if the exchange cannot be asked or its answer is no page.
-    ///
-    /// # Cancel safety
-    ///
-    /// Safe: it only reads.
-    pub async fn newest_trades(&self, symbol: &Symbol) -> Result<Vec<Trade>, RestError> {
-        let (url, body) = self.get("trades", &format!("{}&limit={PAGE_MAX}", of_symbol(symbol))).await?;
-        read_page(symbol, &body).map_err(|source| RestError::Page { url, source })
     }
 
     /// The exchange's time (`time`, weight 1).
@@ -246,11 +273,48 @@ impl Rest {
     /// # Cancel safety
     ///
     /// Safe: it only reads.
-    pub async fn time(&self) -> Result<TradeTime, RestError> {
-        let (url, body) = self.get("time", "").await?;
-        let said: ServerTime = serde_json::from_str(&body)
-            .map_err(|source| RestError::Page { url: url.clone(), source: source.into() })?;
-        TradeTime::from_ms(said.server_time).map_err(|source| RestError::Page { url, source: source.into() })
+    pub async fn time(&self) -> Result<Answered<TradeTime>, RestError> {
+        let reply = self.get("time", "", ANSWER_BYTES_MAX).await?;
+        let said = reply.value.json::<ServerTime>()?;
+        let time = TradeTime::from_ms(said.ms).map_err(|error| reply.value.foreign(error.into()))?;
+        Ok(reply.map(|_| time))
+    }
+
+    /// Up to `limit` trades of `symbol` with ids from `from_id` on (`historicalTrades`, weight 25).
+    ///
+    /// # Errors
+    ///
+    /// [`RestError`] if the exchange cannot be asked or its answer is no page; [`RestError::NotServed`] if this host
+    /// never gives any.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it only reads.
+    pub async fn history(&self, symbol: &Symbol, from_id: u64, limit: u64) -> Result<Answered<Page>, RestError> {
+        let query = format!("?{}&fromId={from_id}&limit={limit}", of_symbol(symbol));
+        match self.get("historicalTrades", &query, ANSWER_BYTES_MAX).await {
+            Ok(reply) => reply.value.page(symbol).map(|page| reply.map(|_| page)),
+            Err(RestError::Refused { url, status, code, body })
+                if matches!(status, 401 | 404) || code.is_some_and(|code| WANTS_KEY.contains(&code)) =>
+            {
+                Err(RestError::NotServed { url, status, body })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The newest trades of `symbol`, up to [`PAGE_MAX`] (`trades`, weight 25); hosts for market data serve these, too.
+    ///
+    /// # Errors
+    ///
+    /// [`RestError`] if the exchange cannot be asked or its answer is no page.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it only reads.
+    pub async fn newest_trades(&self, symbol: &Symbol) -> Result<Answered<Page>, RestError> {
+        let reply = self.get("trades", &format!("?{}&limit={PAGE_MAX}", of_symbol(symbol)), ANSWER_BYTES_MAX).await?;
+        reply.value.page(symbol).map(|page| reply.map(|_| page))
     }
 
     /// The first aggregate of `symbol` at or after `since`, or its newest one (`aggTrades`, weight 4).
@@ -262,79 +326,66 @@ impl Rest {
     /// # Cancel safety
     ///
     /// Safe: it only reads.
-    pub async fn aggregate(&self, symbol: &Symbol, since: Option<TradeTime>) -> Result<Option<Aggregate>, RestError> {
+    pub async fn aggregate(
+        &self,
+        symbol: &Symbol,
+        since: Option<TradeTime>,
+    ) -> Result<Answered<Option<Aggregate>>, RestError> {
         // Binance has voided single rows; the first of some that is not will do.
         let start = since.map_or_else(String::new, |since| format!("&startTime={}", since.ms()));
-        let query = format!("{}&limit=10{start}", of_symbol(symbol));
-        let (url, body) = self.get("aggTrades", &query).await?;
-        let rows: Vec<Aggregate> =
-            serde_json::from_str(&body).map_err(|source| RestError::Page { url, source: source.into() })?;
+        let query = format!("?{}&limit=10{start}", of_symbol(symbol));
+        let reply = self.get("aggTrades", &query, ANSWER_BYTES_MAX).await?;
+        let rows: Vec<Aggregate> = reply.value.json()?;
         let mut valid = rows.into_iter().filter(|row| row.first_id >= 0 && row.last_id >= row.first_id);
-        Ok(if since.is_some() { valid.next() } else { valid.next_back() })
+        Ok(reply.map(|_| if since.is_some() { valid.next() } else { valid.next_back() }))
     }
 
-    /// Gives the address and the body of a successful answer.
-    async fn get(&self, path: &str, query: &str) -> Result<(String, String), RestError> {
-        let url = format!("{}/api/v3/{path}?{query}", self.base);
-        let unreachable =
-            |source: reqwest::Error| RestError::Unreachable { url: url.clone(), source: source.without_url() };
-        let answer = self.http.get(&url).send().await.map_err(unreachable)?;
-        let status = answer.status();
-        let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        let body = answer.text().await.map_err(unreachable)?;
-        match status.as_u16() {
-            200..=299 => Ok((url, body)),
-            418 | 429 => Err(RestError::Limited { url, wait: Duration::from_secs(retry_after.unwrap_or(60)), body }),
-            status @ (403 | 451) => Err(RestError::NotFromHere { url, status, body }),
-            status => Err(RestError::Refused { url, status, body }),
+    /// The body of a successful answer, of at most `limit` bytes.
+    async fn get(&self, path: &str, query: &str, limit: usize) -> Result<Answered<Reply>, RestError> {
+        let address = self.base.join(&format!("/api/v3/{path}{query}"));
+        // All of a hundred symbols would fill a screen.
+        let url = format!("{address:.200}{}", self.via);
+        let answer = match self.http.get(&address).send().await {
+            Ok(answer) => answer,
+            Err(error) => return Err(RestError::Unreachable { url, source: error.without_url() }),
+        };
+        let (status, headers) = (answer.status().as_u16(), answer.headers());
+        if (200..300).contains(&status) {
+            let used_weight = number(headers, USED_WEIGHT).and_then(|weight| u32::try_from(weight).ok());
+            return match body::read_whole(answer, limit).await {
+                Ok(bytes) => Ok(Answered { value: Reply { url, bytes }, used_weight }),
+                Err(source) => Err(RestError::Unreadable { url, source }),
+            };
         }
+        if (300..400).contains(&status) {
+            let to =
+                headers.get(LOCATION).map_or_else(|| Excerpt::of("nowhere"), |to| Excerpt::of_bytes(to.as_bytes()));
+            return Err(RestError::Moved { url, status, to });
+        }
+        let wait = number(headers, RETRY_AFTER.as_str()).map(Duration::from_secs);
+        let text = body::read_begin(answer).await;
+        let body = Excerpt::of(&text);
+        Err(match status {
+            418 | 429 => {
+                let most = if status == 418 { BANNED_WAIT_MAX } else { LIMITED_WAIT_MAX };
+                RestError::Limited { url, wait: wait.unwrap_or(LIMITED_WAIT).min(most), body }
+            }
+            403 | 451 => RestError::NotFromHere { url, status, body },
+            _ => {
+                let code = serde_json::from_str(&text).ok().map(|ErrorBody { code }| code);
+                RestError::Refused { url, status, code, body }
+            }
+        })
     }
+}
+
+/// A header that is a whole number; one that no integer holds is the greatest.
+fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
+    let text = headers.get(name)?.to_str().ok()?.trim();
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
 fn of_symbol(symbol: &Symbol) -> String {
     format!("symbol={}", url_word(symbol.as_str()))
-}
-
-fn code(body: &str) -> Option<i64> {
-    serde_json::from_str(body).ok().map(|ErrorBody { code }| code)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn page(text: &str) -> Result<Vec<Trade>, PageError> {
-        read_page(&"BTCUSDT".parse().unwrap(), text)
-    }
-
-    #[test]
-    fn a_page_keeps_every_value() {
-        let row = r#"{"id":42,"price":"37000.10000000","qty":"0.00200000","quoteQty":"74.00020000","time":1700000000000,"isBuyerMaker":true,"isBestMatch":true}"#;
-        let trades = page(&format!("[{row}]")).unwrap();
-        assert_eq!((trades[0].id.get(), trades[0].time.ms()), (42, 1_700_000_000_000));
-        assert_eq!((trades[0].price.as_str(), trades[0].quantity.as_str()), ("37000.10000000", "0.00200000"));
-        assert!(trades[0].buyer_is_maker);
-        assert_eq!(page("[]").unwrap(), []);
-    }
-
-    #[test]
-    fn what_is_no_page_is_refused() {
-        for text in ["", "{}", r#"{"code":-1121,"msg":"Invalid symbol."}"#, r#"[{"id":1}]"#, "[1]"] {
-            assert!(matches!(page(text), Err(PageError::Json(_))), "{text}");
-        }
-        let zero = r#"[{"id":42,"price":"0","qty":"1","time":1,"isBuyerMaker":true}]"#;
-        assert!(matches!(page(zero), Err(PageError::Trade(_))));
-        let good = zero.replace("\"0\"", "\"5\"");
-        let both = format!("[{},{}]", good.trim_matches(['[', ']']), zero.trim_matches(['[', ']']));
-        assert_eq!(page(&both).unwrap().len(), 1, "the rows before it are taken");
-    }
-
-    proptest! {
-        #[test]
-        fn arbitrary_text_never_panics(text in ".*") {
-            let _ = page(&text);
-        }
-    }
 }

@@ -5,22 +5,29 @@
 //! connection that is read is a connection that answers. When to open and
 //! close connections is decided in [`crate::capture::connections`].
 
-use std::sync::Arc;
+mod open;
+
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::{FutureExt, StreamExt};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
-use tokio_tungstenite::{Connector, connect_async_tls_with_config};
+
+use super::{MARKET_DATA_REST_URL, MARKET_DATA_STREAM_URL};
+use crate::net::Network;
+use crate::text::Excerpt;
 
 /// How long opening a connection may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Messages handed over at once, at most; with [`MESSAGE_BYTES_MAX`] this bounds a group's size.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Messages handed over at once, at most.
 const GROUP_MAX: usize = 512;
-/// A trade is 170 bytes; nothing that Binance sends here comes near this.
-const MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// A group with so many bytes takes no further message.
+const GROUP_BYTES_MAX: usize = 1 << 20;
+/// A trade is 170 bytes; a message that is longer than this ends the connection.
+const MESSAGE_BYTES_MAX: usize = 2 << 20;
+/// Bytes that wait for a server that does not read, at most: past it the newest pong stands for all.
+const WRITE_BYTES_MAX: usize = 64 << 10;
 
 /// Tells one connection's messages from another's; never used twice in a run.
 pub type ConnectionId = u64;
@@ -36,37 +43,62 @@ pub enum StreamEvent {
     Closed(StreamError),
 }
 
-/// Text messages that one wake-up of the socket gave.
+/// Messages that one wake-up of the socket gave.
 #[derive(Debug)]
 pub struct Group {
     /// When they were read, for latencies.
     pub received: Instant,
     /// When they were read, for recordings.
     pub received_wall: SystemTime,
-    /// The messages, in order, at most 512.
+    /// The text messages, in order: at most 512, and no further one behind the first MiB.
     pub texts: Vec<Utf8Bytes>,
+    /// Binary messages among them; the exchange sends none here, so they hold no trade.
+    pub binary: u32,
 }
 
-/// Why a connection could not be opened, or ended.
+/// Why a connection could not be opened, or ended. A `place` is the stream's URL, and the proxy on the way.
 #[derive(Debug, Error)]
 pub enum StreamError {
-    /// The handshake failed, or the URL is not usable.
-    #[error("cannot open {url:.200}: {source}")]
+    /// No connection, or no answer that can be read.
+    #[error("cannot open {place}: {why}")]
     Open {
-        /// The stream's URL.
-        url: String,
-        /// What tungstenite says.
-        source: Box<WsError>,
+        /// Which stream.
+        place: String,
+        /// What happened, with its causes.
+        why: String,
     },
     /// No answer to the handshake.
-    #[error("cannot open {url:.200}: no answer within {} s", CONNECT_TIMEOUT.as_secs())]
+    #[error("cannot open {place}: no answer within {} s", OPEN_TIMEOUT.as_secs())]
     OpenTimeout {
-        /// The stream's URL.
-        url: String,
+        /// Which stream.
+        place: String,
+    },
+    /// Binance does not serve this place or this host (451, 403).
+    #[error(
+        "{place} answered {status}, it is not to be used from here: market data is also at \
+         --stream-url {MARKET_DATA_STREAM_URL} --rest-url {MARKET_DATA_REST_URL}: {said}"
+    )]
+    NotFromHere {
+        /// Which stream.
+        place: String,
+        /// The HTTP status.
+        status: u16,
+        /// The words of who answered.
+        said: Excerpt,
+    },
+    /// Something answered that is no stream: a login page, a redirect, a wrong path.
+    #[error("{place} answered {status}, and no stream opened: {said}")]
+    NotAStream {
+        /// Which stream.
+        place: String,
+        /// The HTTP status.
+        status: u16,
+        /// What answered, and what to do.
+        said: String,
     },
     /// The exchange sent a close frame.
     #[error("closed by the exchange: {0}")]
-    ClosedByExchange(String),
+    ClosedByExchange(Excerpt),
     /// The connection broke.
     #[error("connection broke: {0}")]
     Broken(#[source] Box<WsError>),
@@ -85,12 +117,12 @@ pub enum StreamError {
 /// Dropping the future loses a group that is not handed over yet; drop the other half of `closed` instead.
 pub async fn run(
     url: String,
-    tls: Arc<rustls::ClientConfig>,
+    network: Network,
     id: ConnectionId,
     events: mpsc::Sender<(ConnectionId, StreamEvent)>,
     closed: oneshot::Receiver<()>,
 ) {
-    let reason = match read(url, tls, id, &events, closed).await {
+    let reason = match read(&url, &network, id, &events, closed).await {
         Ok(()) => return,
         Err(reason) => reason,
     };
@@ -99,23 +131,15 @@ pub async fn run(
 }
 
 async fn read(
-    url: String,
-    tls: Arc<rustls::ClientConfig>,
+    url: &str,
+    network: &Network,
     id: ConnectionId,
     events: &mpsc::Sender<(ConnectionId, StreamEvent)>,
     mut closed: oneshot::Receiver<()>,
 ) -> Result<(), StreamError> {
-    let config =
-        WebSocketConfig::default().max_message_size(Some(MESSAGE_BYTES_MAX)).max_frame_size(Some(MESSAGE_BYTES_MAX));
-    let opening = connect_async_tls_with_config(url.as_str(), Some(config), true, Some(Connector::Rustls(tls)));
-    let opened = tokio::select! {
+    let mut socket = tokio::select! {
         _ = &mut closed => return Ok(()),
-        opened = tokio::time::timeout(CONNECT_TIMEOUT, opening) => opened,
-    };
-    let mut socket = match opened {
-        Ok(Ok((socket, _))) => socket,
-        Ok(Err(source)) => return Err(StreamError::Open { url, source: Box::new(source) }),
-        Err(_) => return Err(StreamError::OpenTimeout { url }),
+        opened = open::open(url, network) => opened?,
     };
     if events.send((id, StreamEvent::Opened)).await.is_err() {
         return Ok(());
@@ -126,17 +150,22 @@ async fn read(
             _ = &mut closed => return Ok(()),
             item = socket.next() => Some(item),
         };
-        let mut group = Group { received: Instant::now(), received_wall: SystemTime::now(), texts: Vec::new() };
-        let mut end = None;
-        // Whatever else is ready belongs to the same group.
+        let mut group =
+            Group { received: Instant::now(), received_wall: SystemTime::now(), texts: Vec::new(), binary: 0 };
+        let (mut taken, mut bytes, mut end) = (0, 0, None);
+        // Whatever else is ready belongs to the same group. Every message counts, so that a flood of pings ends it, too.
         while let Some(item) = next.take() {
             match item {
-                Some(Ok(Message::Text(text))) => group.texts.push(text),
+                Some(Ok(Message::Text(text))) => {
+                    bytes += text.len();
+                    group.texts.push(text);
+                }
+                Some(Ok(Message::Binary(_))) => group.binary += 1,
                 Some(Ok(Message::Close(frame))) => {
                     let why = frame.map_or_else(|| "no reason given".to_owned(), |frame| frame.to_string());
-                    end = Some(StreamError::ClosedByExchange(why));
+                    end = Some(StreamError::ClosedByExchange(Excerpt::of(&why)));
                 }
-                // Pongs go out by themselves; Binance sends no binary frames here.
+                // Pongs go out by themselves.
                 Some(Ok(_)) => {}
                 Some(Err(WsError::ConnectionClosed | WsError::AlreadyClosed)) => {}
                 Some(Err(source)) => end = end.or(Some(StreamError::Broken(Box::new(source)))),
@@ -145,11 +174,13 @@ async fn read(
                     break;
                 }
             }
-            if group.texts.len() < GROUP_MAX {
+            taken += 1;
+            if taken < GROUP_MAX && bytes < GROUP_BYTES_MAX {
                 next = socket.next().now_or_never();
             }
         }
-        if !group.texts.is_empty() && events.send((id, StreamEvent::Messages(group))).await.is_err() {
+        let has_any = !group.texts.is_empty() || group.binary > 0;
+        if has_any && events.send((id, StreamEvent::Messages(group))).await.is_err() {
             return Ok(());
         }
         if let Some(reason) = end {

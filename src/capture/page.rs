@@ -1,34 +1,6 @@
 //! A page of the exchange's history, row by row: a row that is no trade does not hide those behind it.
 
-use crate::text::Excerpt;
-use crate::trade::Trade;
-
-/// A row that is no trade, such as one with a price of zero.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BadRow {
-    /// Its id, if that can be read.
-    pub id: Option<u64>,
-    /// What is wrong with it.
-    pub why: Excerpt,
-    /// The row as it came, cut.
-    pub text: String,
-}
-
-/// A row of a page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Row {
-    /// A trade.
-    Trade(Trade),
-    /// Something else.
-    Bad(BadRow),
-}
-
-/// The rows of a page in the exchange's order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Page {
-    /// The rows.
-    pub rows: Vec<Row>,
-}
+pub use crate::binance::rest::{BadRow, Page, Row};
 
 impl Row {
     /// Its id, if that can be read.

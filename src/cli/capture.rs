@@ -9,7 +9,7 @@ use clap::Args;
 use tokio::sync::watch;
 
 use super::report::{FormatArgs, print_one};
-use super::settings::{DEFAULT_EXCHANGE, DEFAULT_OUTBOX, Purpose, StoreArgs, now};
+use super::settings::{DEFAULT_EXCHANGE, DEFAULT_OUTBOX, Purpose, StoreArgs, endpoint, now};
 use super::signals::stop_on_signals;
 use super::status::StatusLine;
 use super::stderr::{notice, start_logs};
@@ -20,6 +20,8 @@ use crate::binance::{DEFAULT_REST_URL, DEFAULT_STREAM_URL};
 use crate::capture::machine::{CaptureFailure, Outcome, Shortfall};
 use crate::capture::settings::Progress;
 use crate::capture::summary::Summary;
+use crate::net::Network;
+use crate::net::endpoint::{Endpoint, Service, UrlText};
 use crate::shell::run::{RunError, Setup, run as run_capture};
 use crate::store::AnyStore;
 use crate::telemetry::health::Health;
@@ -33,17 +35,23 @@ const NAMED_MAX: usize = 20;
 #[derive(Debug, Args)]
 pub(super) struct CaptureArgs {
     /// Symbols, with commas between them
-    #[arg(long, env = "TICKFLUX_SYMBOLS", value_delimiter = ',', default_value = "BTCUSDT,ETHUSDT")]
+    #[arg(
+        long,
+        env = "TICKFLUX_SYMBOLS",
+        hide_env_values = true,
+        value_delimiter = ',',
+        default_value = "BTCUSDT,ETHUSDT"
+    )]
     symbols: Vec<Symbol>,
     /// Value of the exchange tag
-    #[arg(long, env = "TICKFLUX_EXCHANGE", default_value = DEFAULT_EXCHANGE)]
+    #[arg(long, env = "TICKFLUX_EXCHANGE", hide_env_values = true, default_value = DEFAULT_EXCHANGE)]
     exchange: Exchange,
     /// Base of the stream's URL
-    #[arg(long, env = "TICKFLUX_STREAM_URL", value_name = "URL", default_value = DEFAULT_STREAM_URL)]
-    stream_url: String,
+    #[arg(long, env = "TICKFLUX_STREAM_URL", hide_env_values = true, value_name = "URL", default_value = DEFAULT_STREAM_URL)]
+    stream_url: UrlText,
     /// Base of the REST URL
-    #[arg(long, env = "TICKFLUX_REST_URL", value_name = "URL", default_value = DEFAULT_REST_URL)]
-    rest_url: String,
+    #[arg(long, env = "TICKFLUX_REST_URL", hide_env_values = true, value_name = "URL", default_value = DEFAULT_REST_URL)]
+    rest_url: UrlText,
     /// Stream connections to keep open for each symbol; a second one hides every cut
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
     connections: u8,
@@ -51,13 +59,13 @@ pub(super) struct CaptureArgs {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     idle_timeout: Duration,
     /// Folder for what is not stored yet, with the ledger of what is, and for dead letters
-    #[arg(long, env = "TICKFLUX_OUTBOX", value_name = "DIR", default_value = DEFAULT_OUTBOX)]
+    #[arg(long, env = "TICKFLUX_OUTBOX", hide_env_values = true, value_name = "DIR", default_value = DEFAULT_OUTBOX)]
     outbox: PathBuf,
     /// Bytes of batches that the outbox may hold, such as 512MB; past it trades are dropped and become holes
-    #[arg(long, env = "TICKFLUX_OUTBOX_LIMIT", value_name = "BYTES", default_value = "2GB", value_parser = bytes)]
+    #[arg(long, env = "TICKFLUX_OUTBOX_LIMIT", hide_env_values = true, value_name = "BYTES", default_value = "2GB", value_parser = bytes)]
     outbox_limit: u64,
     /// Serve /healthz and /metrics here
-    #[arg(long, env = "TICKFLUX_METRICS_LISTEN", value_name = "ADDR")]
+    #[arg(long, env = "TICKFLUX_METRICS_LISTEN", hide_env_values = true, value_name = "ADDR")]
     metrics_listen: Option<SocketAddr>,
     /// Stop once so many distinct trades are acknowledged
     #[arg(long, value_name = "N")]
@@ -83,12 +91,12 @@ pub(super) struct CaptureArgs {
 pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     start_logs("tickflux=info")?;
     let symbols = without_repeats(args.symbols);
-    let tls = crate::tls::client_config().map_err(|error| Failure::Unusable(format!("cannot set up TLS: {error}")))?;
-    let tls = Arc::new(tls);
-    check_url(&args.stream_url, &["ws", "wss"], "--stream-url")?;
-    check_url(&args.rest_url, &["http", "https"], "--rest-url")?;
-    let store = args.store.open(Purpose::Capture(args.exchange.clone()))?;
-    let rest = Rest::new(&args.rest_url, &tls).map_err(|error| Failure::Unusable(crate::error_chain(&error)))?;
+    let stream_url = endpoint(Service::Stream, args.stream_url.as_str())?;
+    let rest_url = endpoint(Service::Rest, args.rest_url.as_str())?;
+    let network = args.store.network()?;
+    let store = args.store.open_through(Purpose::Capture(args.exchange.clone()), Some(&network))?;
+    tell_proxies(&network, &[Some(stream_url.clone()), Some(rest_url.clone()), args.store.influx_url().ok()]);
+    let rest = Rest::new(&rest_url, &network).map_err(|error| Failure::Unusable(crate::error_chain(&error)))?;
     let health = Arc::new(Health::default());
     if let Some(address) = args.metrics_listen {
         let exporter = metrics::install().map_err(|error| Failure::Unusable(format!("cannot count: {error}")))?;
@@ -96,12 +104,12 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
             Failure::Usage(format!("cannot listen on {address}: {error}: give another --metrics-listen"))
         })?;
     }
-    let heading = format!("capturing {} from {} into {}", list(&symbols), args.stream_url, store.describe());
+    let heading = format!("capturing {} from {} into {}", list(&symbols), stream_url, store.describe());
     let setup = Setup {
         symbols,
         exchange: args.exchange,
-        stream_url: args.stream_url,
-        tls,
+        stream_url,
+        network,
         rest: Some(rest),
         repairs: !args.no_repair,
         backfill: args.backfill,
@@ -164,6 +172,15 @@ fn verdict(outcome: &Outcome, store: &AnyStore) -> Result<Answer, Failure> {
     }
 }
 
+/// Names the proxies on the ways out, in one line.
+fn tell_proxies(network: &Network, endpoints: &[Option<Endpoint>]) {
+    let way = |endpoint: &Endpoint| Some(format!("{endpoint} through the proxy {}", network.proxy(endpoint.url())?));
+    let ways: Vec<_> = endpoints.iter().flatten().filter_map(way).collect();
+    if !ways.is_empty() {
+        notice(ways.join(", "));
+    }
+}
+
 /// What of this run is not in the store, in words; nothing if all is.
 fn lacking(summary: &Summary) -> String {
     let counts = [
@@ -188,12 +205,6 @@ fn bytes(text: &str) -> Result<u64, String> {
     };
     let number = digits.trim_end().parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
     number.filter(|bytes| *bytes > 0).ok_or_else(|| "expected bytes such as 512MB, 2GB or 1000000".to_owned())
-}
-
-fn check_url(url: &str, schemes: &[&str], flag: &str) -> Result<(), Failure> {
-    let parsed = reqwest::Url::parse(url).ok().filter(|parsed| parsed.has_host() && schemes.contains(&parsed.scheme()));
-    let wanted = schemes.join(":// or ");
-    parsed.map(drop).ok_or_else(|| Failure::Usage(format!("{flag} {url} is not a URL that begins with {wanted}://")))
 }
 
 fn words(summary: &Summary) -> String {

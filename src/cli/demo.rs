@@ -9,12 +9,14 @@ use clap::Args;
 use tokio::sync::watch;
 
 use super::report::{Format, HighLowRow, TradeRow, print, say};
-use super::settings::now;
+use super::settings::{endpoint, now};
 use super::signals::stop_on_signals;
 use super::stderr::start_logs;
 use super::{Answer, Failure};
 use crate::capture::machine::Outcome;
 use crate::capture::settings::Progress;
+use crate::net::Network;
+use crate::net::endpoint::Service;
 use crate::practice::{self, Config, Running, Source, Speed};
 use crate::shell::run::{Setup, run as run_capture};
 use crate::store::sqlite::Sqlite;
@@ -74,13 +76,13 @@ impl Demo {
         let address = self.exchange.address();
         say(format!("A practice exchange trades at {address}. Capturing {TRADES} trades into SQLite ..."))?;
         let store: AnyStore = Arc::new(Sqlite::create(&folder.join("demo.db"), self.name.clone(), now)?);
-        let tls = crate::tls::client_config();
-        let tls = tls.map_err(|error| Failure::Unusable(format!("cannot set up TLS: {error}")))?;
+        let network = Network::local().map_err(|error| Failure::Unusable(error.to_string()))?;
+        let stream_url = endpoint(Service::Stream, &format!("ws://{address}"))?;
         let setup = Setup {
             symbols: self.symbols.clone(),
             exchange: self.name.clone(),
-            stream_url: format!("ws://{address}"),
-            tls: Arc::new(tls),
+            stream_url,
+            network,
             rest: None,
             repairs: false,
             backfill: None,

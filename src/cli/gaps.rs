@@ -1,14 +1,13 @@
 //! `tickflux gaps`: which trades are missing in the store.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 
 use super::report::{TableRow, print};
-use super::settings::{DEFAULT_OUTBOX, Purpose, QuestionArgs, default_exchange, now, searched};
+use super::settings::{DEFAULT_OUTBOX, Purpose, QuestionArgs, default_exchange, endpoint, now, searched};
 use super::signals::stop_on_signals;
 use super::stderr::{notice, start_logs};
 use super::time::duration;
@@ -16,6 +15,7 @@ use super::{Answer, Failure};
 use crate::binance::DEFAULT_REST_URL;
 use crate::binance::rest::Rest;
 use crate::capture::sequencer::Hole;
+use crate::net::endpoint::{Endpoint, Service, UrlText};
 use crate::outbox::{Ended, Target, target};
 use crate::shell::mend::{Mended, mend};
 use crate::store::{AnyStore, Gaps};
@@ -36,10 +36,10 @@ pub(super) struct GapsArgs {
     #[arg(long)]
     repair: bool,
     /// Base of the REST URL to repair from
-    #[arg(long, env = "TICKFLUX_REST_URL", value_name = "URL", default_value = DEFAULT_REST_URL)]
-    rest_url: String,
+    #[arg(long, env = "TICKFLUX_REST_URL", hide_env_values = true, value_name = "URL", default_value = DEFAULT_REST_URL)]
+    rest_url: UrlText,
     /// Folder of the capture's outbox, whose ledger knows which ids will never come
-    #[arg(long, env = "TICKFLUX_OUTBOX", value_name = "DIR", default_value = DEFAULT_OUTBOX)]
+    #[arg(long, env = "TICKFLUX_OUTBOX", hide_env_values = true, value_name = "DIR", default_value = DEFAULT_OUTBOX)]
     outbox: PathBuf,
     #[command(flatten)]
     question: QuestionArgs,
@@ -73,6 +73,7 @@ fn state_name<S: serde::Serializer>(state: &HoleState, serializer: S) -> Result<
 
 pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
     let GapsArgs { symbols, since, repair, rest_url, outbox, question } = args;
+    let rest_url = endpoint(Service::Rest, rest_url.as_str())?;
     let settings = question.store.clone();
     let (store, scope, format) = question.open(symbols)?;
     let ago = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
@@ -83,8 +84,10 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
     if repair {
         start_logs("tickflux=info")?;
         let exchange = scope.exchange.clone().map_or_else(default_exchange, Ok)?;
-        let store = settings.open(Purpose::Capture(exchange.clone()))?;
-        ledger.mended = mend_all(&store, &rest_url, &audits, &exchange, &ledger).await?;
+        let network = settings.network()?;
+        let store = settings.open_through(Purpose::Capture(exchange.clone()), Some(&network))?;
+        let rest = Rest::new(&rest_url, &network).map_err(|error| Failure::Unusable(crate::error_chain(&error)))?;
+        ledger.mended = mend_all(&store, (rest, &rest_url), &audits, &exchange, &ledger).await?;
         audits = store.gaps(&scope, since).await?;
     }
     let rows = audits.iter().map(|audit| Ok(GapsRow::new(audit, &ledger.ended(audit)?)));
@@ -106,13 +109,11 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
 /// Repairs every open hole of `exchange`; gives the ids that will never come.
 async fn mend_all(
     store: &AnyStore,
-    rest_url: &str,
+    (rest, rest_url): (Rest, &Endpoint),
     audits: &[Gaps],
     exchange: &Exchange,
     ledger: &Ledger,
 ) -> Result<Vec<Ended>, Failure> {
-    let tls = crate::tls::client_config().map_err(|error| Failure::Unusable(format!("cannot set up TLS: {error}")))?;
-    let rest = Rest::new(rest_url, &Arc::new(tls)).map_err(|error| Failure::Unusable(crate::error_chain(&error)))?;
     let mut holes = Vec::new();
     for audit in audits.iter().filter(|audit| audit.exchange == *exchange) {
         let row = GapsRow::new(audit, &ledger.ended(audit)?);

@@ -18,7 +18,7 @@ pub(super) struct ProvisionArgs {
 }
 
 pub(super) async fn run(args: ProvisionArgs) -> Result<Answer, Failure> {
-    let influx = args.store.influx(default_exchange()?)?;
+    let influx = args.store.influx(default_exchange()?, None)?;
     let bucket = &args.store.bucket;
     match influx.provision(args.force).await? {
         Provisioned::Created => say(format!("made bucket {bucket}: it keeps 24h in groups of 1h"))?,

@@ -1,15 +1,19 @@
 //! Settings that several commands share: store, token, symbols.
 
 use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use clap::Args;
+use clap::builder::OsStringValueParser;
 
 use super::Failure;
 use super::names::{check_bucket, check_org};
 use super::report::{Format, FormatArgs};
 use super::stderr::notice;
+use crate::net::Network;
+use crate::net::endpoint::{Endpoint, Service, UrlText, shown};
 use crate::store::influx::{Credentials, Influx, InfluxSettings, Token};
 use crate::store::sqlite::Sqlite;
 use crate::store::{AnyStore, Scope, StoreError};
@@ -18,22 +22,28 @@ use crate::trade::{Exchange, Symbol, TradeTime};
 /// Where capture keeps what is not stored yet, and what it knows of the store.
 pub(super) const DEFAULT_OUTBOX: &str = "tickflux-outbox";
 const DEFAULT_STORE: &str = "sqlite:tickflux.db";
+/// It is said once, however often the store is opened.
+static OVERHEARD: Once = Once::new();
 
 /// Which store, and how to get in.
 #[derive(Debug, Clone, Args)]
 pub(super) struct StoreArgs {
     /// sqlite:PATH, or http(s)://HOST:PORT of an InfluxDB 2.x [default: sqlite:tickflux.db]
-    #[arg(long, env = "TICKFLUX_STORE", value_name = "STORE")]
-    pub(super) store: Option<String>,
+    #[arg(long, env = "TICKFLUX_STORE", hide_env_values = true, value_name = "STORE")]
+    pub(super) store: Option<UrlText>,
     /// InfluxDB organization
-    #[arg(long, env = "INFLUX_ORG", default_value = "tickflux")]
+    #[arg(long, env = "INFLUX_ORG", hide_env_values = true, default_value = "tickflux")]
     pub(super) org: String,
     /// InfluxDB bucket
-    #[arg(long, env = "INFLUX_BUCKET_NAME", default_value = "ticks")]
+    #[arg(long, env = "INFLUX_BUCKET_NAME", hide_env_values = true, default_value = "ticks")]
     pub(super) bucket: String,
-    /// File that holds the InfluxDB token; without it INFLUX_TOKEN is used
-    #[arg(long, env = "TICKFLUX_TOKEN_FILE", value_name = "FILE")]
+    /// File that holds the InfluxDB token, for its owner only; without it INFLUX_TOKEN is used
+    #[arg(long, env = "TICKFLUX_TOKEN_FILE", hide_env_values = true, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
+    /// PEM file of certificates to trust beside the system's, for servers with TLS of their own
+    // Set to nothing it is not set: so an empty line in an .env file has it.
+    #[arg(long, env = "TICKFLUX_CA_FILE", hide_env_values = true, value_name = "FILE", value_parser = OsStringValueParser::new())]
+    pub(super) ca_file: Option<OsString>,
 }
 
 /// What every question takes.
@@ -74,12 +84,23 @@ pub(super) enum Purpose {
 }
 
 impl StoreArgs {
+    /// The way out to the network.
+    pub(super) fn network(&self) -> Result<Network, Failure> {
+        let ca_file = self.ca_file.as_ref().filter(|path| !path.is_empty()).map(Path::new);
+        Network::from_env(ca_file).map_err(|error| Failure::Usage(error.to_string()))
+    }
+
     /// Opens the store.
     pub(super) fn open(&self, purpose: Purpose) -> Result<AnyStore, Failure> {
+        self.open_through(purpose, None)
+    }
+
+    /// Opens the store; one that is no file is reached through `network`, or as the settings say.
+    pub(super) fn open_through(&self, purpose: Purpose, network: Option<&Network>) -> Result<AnyStore, Failure> {
         if self.store.is_none() && env::var_os("INFLUX_HOST").is_some() {
             notice(format!("INFLUX_HOST is set but the store is {DEFAULT_STORE}: give --store for InfluxDB"));
         }
-        let store = self.store.as_deref().unwrap_or(DEFAULT_STORE);
+        let store = self.store.as_ref().map_or(DEFAULT_STORE, UrlText::as_str);
         if let Some(path) = store.strip_prefix("sqlite:") {
             return Ok(Arc::new(open_sqlite(Path::new(path), purpose)?));
         }
@@ -87,24 +108,32 @@ impl StoreArgs {
             Purpose::Capture(exchange) => exchange,
             Purpose::Questions => default_exchange()?,
         };
-        Ok(Arc::new(self.influx(exchange)?))
+        Ok(Arc::new(self.influx(exchange, network)?))
+    }
+
+    /// Where the InfluxDB is that the settings name.
+    pub(super) fn influx_url(&self) -> Result<Endpoint, Failure> {
+        let text = self.store.as_ref().map_or(DEFAULT_STORE, UrlText::as_str);
+        if !["http://", "https://"].iter().any(|scheme| text.to_ascii_lowercase().starts_with(scheme)) {
+            let (given, store) = (shown(text), "it is sqlite:PATH or http(s)://HOST:PORT");
+            return Err(Failure::Usage(format!("--store {given} is not an InfluxDB: {store}")));
+        }
+        endpoint(Service::Influx, text)
     }
 
     /// The InfluxDB that the settings name.
-    pub(super) fn influx(&self, exchange: Exchange) -> Result<Influx, Failure> {
-        let url = self.store.as_deref().unwrap_or(DEFAULT_STORE);
-        if !url.starts_with("http://") && !url.starts_with("https://") {
-            let why = format!("--store {url} is not an InfluxDB: it is sqlite:PATH or http(s)://HOST:PORT");
-            return Err(Failure::Usage(why));
+    pub(super) fn influx(&self, exchange: Exchange, network: Option<&Network>) -> Result<Influx, Failure> {
+        let url = self.influx_url()?;
+        let credentials = self.credentials()?;
+        if url.is_overheard() {
+            OVERHEARD.call_once(|| {
+                notice(format!("the token goes to {url} in clear text, for anyone on the way to read: use https://"));
+            });
         }
         check_org(&self.org)?;
         check_bucket(&self.bucket)?;
-        let settings = InfluxSettings {
-            url: url.to_owned(),
-            org: self.org.clone(),
-            bucket: self.bucket.clone(),
-            credentials: self.credentials()?,
-        };
+        let network = network.cloned().map_or_else(|| self.network(), Ok)?;
+        let settings = InfluxSettings { url, network, org: self.org.clone(), bucket: self.bucket.clone(), credentials };
         Ok(Influx::new(settings, exchange, now)?)
     }
 
@@ -117,6 +146,11 @@ impl StoreArgs {
             }
         }
     }
+}
+
+/// The base URL of a service.
+pub(super) fn endpoint(service: Service, text: &str) -> Result<Endpoint, Failure> {
+    Endpoint::new(service, text).map_err(|error| Failure::Usage(error.to_string()))
 }
 
 fn open_sqlite(path: &Path, purpose: Purpose) -> Result<Sqlite, StoreError> {

@@ -1,12 +1,11 @@
 //! The exchange's REST, asked as the capture says.
 
-use crate::binance::rest::{Rest, RestError};
+use crate::binance::rest::{Aggregate, Answered, Rest, RestError};
 use crate::capture::history::{Answer, Found, Lookup, Refusal, RefusalKind, Request};
 use crate::capture::holes::PageRequest;
 use crate::capture::input::Input;
-use crate::capture::page::{Page, Row};
 use crate::text::Excerpt;
-use crate::trade::{Symbol, Trade, TradeTime};
+use crate::trade::{Symbol, TradeTime};
 
 /// Asks for what is wanted.
 ///
@@ -15,26 +14,31 @@ use crate::trade::{Symbol, Trade, TradeTime};
 /// Safe: it only reads.
 pub async fn ask(rest: &Rest, request: Request) -> Input {
     let answer = match request {
-        Request::Page(PageRequest { symbol, from_id, limit }) => rest.history(&symbol, from_id, limit).await.map(page),
-        Request::NewestTrades(symbol) => rest.newest_trades(&symbol).await.map(page),
-        Request::Lookup(Lookup::Time) => rest.time().await.map(|time| Answer::Found(Some(Found { id: 0, time }))),
+        Request::Page(PageRequest { symbol, from_id, limit }) => {
+            rest.history(&symbol, from_id, limit).await.map(|page| page.map(Answer::Page))
+        }
+        Request::NewestTrades(symbol) => rest.newest_trades(&symbol).await.map(|page| page.map(Answer::Page)),
+        Request::Lookup(Lookup::Time) => {
+            rest.time().await.map(|time| time.map(|time| Answer::Found(Some(Found { id: 0, time }))))
+        }
         Request::Lookup(Lookup::First(symbol, since)) => {
+            let found = |first: Aggregate| Found { id: first.first_id.cast_unsigned(), time: since };
             let first = rest.aggregate(&symbol, Some(since)).await;
-            first.map(|found| {
-                Answer::Found(found.map(|found| Found { id: found.first_id.cast_unsigned(), time: since }))
-            })
+            first.map(|first| first.map(|first| Answer::Found(first.map(found))))
         }
         Request::Lookup(Lookup::Newest(symbol)) => {
+            let found = |newest: Aggregate| Found {
+                id: newest.last_id.cast_unsigned(),
+                time: TradeTime::from_ms(newest.time_ms).unwrap_or(TradeTime::EPOCH),
+            };
             let newest = rest.aggregate(&symbol, None).await;
-            newest.map(|found| {
-                Answer::Found(found.map(|found| Found {
-                    id: found.last_id.cast_unsigned(),
-                    time: TradeTime::from_ms(found.time_ms).unwrap_or(TradeTime::EPOCH),
-                }))
-            })
+            newest.map(|newest| newest.map(|newest| Answer::Found(newest.map(found))))
         }
     };
-    Input::History(answer.unwrap_or_else(|error| Answer::Refused(refusal(&error))), None)
+    match answer {
+        Ok(Answered { value, used_weight }) => Input::History(value, used_weight),
+        Err(error) => Input::History(Answer::Refused(refusal(&error)), None),
+    }
 }
 
 /// Asks whether the exchange lists all of `symbols`.
@@ -44,9 +48,8 @@ pub async fn ask(rest: &Rest, request: Request) -> Input {
 /// Safe: it only reads.
 pub async fn check_symbols(rest: &Rest, symbols: &[Symbol]) -> Input {
     let checked = rest.unlisted(symbols).await;
-    Input::SymbolsChecked(
-        checked.map(Option::<&Symbol>::cloned).map_err(|error| Excerpt::line(&crate::error_chain(&error))),
-    )
+    let checked = checked.map(|unlisted| unlisted.value.cloned());
+    Input::SymbolsChecked(checked.map_err(|error| Excerpt::line(&crate::error_chain(&error))))
 }
 
 /// What an error means for the next request.
@@ -54,11 +57,8 @@ pub fn refusal(error: &RestError) -> Refusal {
     let kind = match error {
         RestError::Limited { wait, .. } => RefusalKind::Limited(*wait),
         RestError::NotFromHere { .. } => RefusalKind::NotFromHere,
+        RestError::NotServed { .. } => RefusalKind::NotServed,
         _ => RefusalKind::Failed,
     };
     Refusal { kind, why: Excerpt::line(&crate::error_chain(error)) }
-}
-
-fn page(trades: Vec<Trade>) -> Answer {
-    Answer::Page(Page { rows: trades.into_iter().map(Row::Trade).collect() })
 }

@@ -21,6 +21,8 @@ use crate::capture::input::{Command, DiskDone, DiskWork, Input, OutboxFound};
 use crate::capture::machine::{Capture, CaptureFailure, Outcome};
 use crate::capture::settings::{Progress, Settings};
 use crate::capture::summary::Usage;
+use crate::net::Network;
+use crate::net::endpoint::Endpoint;
 use crate::outbox::{OutboxError, OutboxFile, Target};
 use crate::store::AnyStore;
 use crate::telemetry::Event;
@@ -39,9 +41,9 @@ pub struct Setup {
     /// The exchange that they are captured from.
     pub exchange: Exchange,
     /// Base of the stream's URL.
-    pub stream_url: String,
-    /// TLS for the stream.
-    pub tls: Arc<rustls::ClientConfig>,
+    pub stream_url: Endpoint,
+    /// The way to the stream.
+    pub network: Network,
     /// The exchange's REST; without it symbols are not checked and nothing is repaired.
     pub rest: Option<Rest>,
     /// Whether holes are to be repaired.
@@ -179,7 +181,7 @@ impl Shell {
         health: Arc<Health>,
         progress: watch::Sender<Progress>,
     ) -> Result<(Self, Capture), RunError> {
-        let Setup { symbols, exchange, stream_url, tls, rest, outbox, record, clock, .. } = setup;
+        let Setup { symbols, exchange, stream_url, network, rest, outbox, record, clock, .. } = setup;
         let failed = |path: &PathBuf, source| RunError::Record { path: path.clone(), source };
         let recorder = record.as_ref().map(|path| Recorder::create(path).map_err(|source| failed(path, source)));
         let (urls, subsets) = stream_urls(&stream_url, &symbols).into_iter().unzip();
@@ -204,7 +206,7 @@ impl Shell {
             symbols,
             exchange,
             clock,
-            streams: Streams::new(urls, tls, recorder.transpose()?),
+            streams: Streams::new(urls, network, recorder.transpose()?),
             telling: Telling::new(health, progress, &outbox, now.at),
             outbox,
             tasks: Tasks::default(),

@@ -1,13 +1,13 @@
 //! The stream connections: opened and closed as told, with one ordered way from all of them to the loop.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::record::Recorder;
 use crate::binance::stream::{self, ConnectionId, StreamEvent};
 use crate::capture::input::Input;
+use crate::net::Network;
 use crate::text::Excerpt;
 
 /// Groups of messages between the connections and the loop; with a group's own bound this bounds memory (P6).
@@ -18,7 +18,7 @@ const GROUPS_MAX: usize = 16;
 pub struct Streams {
     /// One for each subset of the symbols.
     urls: Vec<String>,
-    tls: Arc<rustls::ClientConfig>,
+    network: Network,
     events: mpsc::Receiver<(ConnectionId, StreamEvent)>,
     /// `None` once they end: the way then ends with the last connection.
     to_events: Option<mpsc::Sender<(ConnectionId, StreamEvent)>>,
@@ -29,16 +29,16 @@ pub struct Streams {
 
 impl Streams {
     /// Connections to `urls`, one for each subset of the symbols; none is opened yet.
-    pub fn new(urls: Vec<String>, tls: Arc<rustls::ClientConfig>, recorder: Option<Recorder>) -> Self {
+    pub fn new(urls: Vec<String>, network: Network, recorder: Option<Recorder>) -> Self {
         let (to_events, events) = mpsc::channel(GROUPS_MAX);
-        Self { urls, tls, events, to_events: Some(to_events), open: HashMap::new(), recorder }
+        Self { urls, network, events, to_events: Some(to_events), open: HashMap::new(), recorder }
     }
 
     /// Opens a connection that carries a subset.
     pub fn open(&mut self, id: ConnectionId, subset: usize) {
         let Some((to_events, url)) = self.to_events.as_ref().zip(self.urls.get(subset)) else { return };
         let (closer, closed) = oneshot::channel();
-        tokio::spawn(stream::run(url.clone(), Arc::clone(&self.tls), id, to_events.clone(), closed));
+        tokio::spawn(stream::run(url.clone(), self.network.clone(), id, to_events.clone(), closed));
         self.open.insert(id, closer);
     }
 

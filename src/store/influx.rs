@@ -12,7 +12,6 @@ pub mod rules;
 mod token;
 mod write;
 
-use std::fmt;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -28,6 +27,8 @@ use super::{
     Attempt, Candle, Checked, Gaps, HighLow, Interval, LineStore, Lines, Scope, Store, StoreError, StoredTrade,
     WriteError, Written,
 };
+use crate::net::Network;
+use crate::net::endpoint::{Endpoint, is_loopback};
 use crate::text::Excerpt;
 use crate::trade::{Exchange, Trade, TradeTime};
 
@@ -35,7 +36,6 @@ use crate::trade::{Exchange, Trade, TradeTime};
 const BATCH_MAX: usize = 10_000;
 /// Writes at a time: while one is answered the next one is on its way.
 const SLOTS: usize = 2;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// InfluxDB closes an idle connection after 3 minutes; ours are gone before that.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 
@@ -43,7 +43,9 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 #[derive(Debug)]
 pub struct InfluxSettings {
     /// `http(s)://HOST:PORT`, perhaps with a path before `/api/v2`.
-    pub url: String,
+    pub url: Endpoint,
+    /// The way to it.
+    pub network: Network,
     /// The organization's name.
     pub org: String,
     /// The bucket's name.
@@ -57,6 +59,8 @@ pub struct InfluxSettings {
 pub struct Influx {
     http: reqwest::Client,
     base: String,
+    /// The proxy on the way, in words.
+    via: String,
     /// The same for every spelling of the URL.
     place: String,
     write_url: Url,
@@ -75,33 +79,25 @@ impl Influx {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Settings`] if the URL is none or HTTP cannot be set up.
+    /// [`StoreError::Settings`] if HTTP cannot be set up.
     pub fn new(settings: InfluxSettings, exchange: Exchange, clock: fn() -> TradeTime) -> Result<Self, StoreError> {
-        let InfluxSettings { url, org, bucket, credentials } = settings;
-        let unusable = |why: &dyn fmt::Display| StoreError::Settings(format!("cannot use --store {url}: {why}"));
-        let parsed = Url::parse(&url).map_err(|error| unusable(&error))?;
-        let host = parsed.host_str().ok_or_else(|| unusable(&"it names no host"))?;
-        let tls = crate::tls::client_config().map_err(|error| unusable(&error))?;
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .tcp_nodelay(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| unusable(&error))?;
-        let base = url.trim_end_matches('/').to_owned();
-        let mut write_url = Url::parse(&format!("{base}/api/v2/write")).map_err(|error| unusable(&error))?;
+        let InfluxSettings { url, network, org, bucket, credentials } = settings;
+        let unusable = |error: reqwest::Error| {
+            StoreError::Settings(format!("cannot use --store {url}: {}", crate::error_chain(&error)))
+        };
+        let http = network.http().pool_idle_timeout(POOL_IDLE_TIMEOUT).build().map_err(unusable)?;
+        let mut write_url = url.url().clone();
+        write_url.set_path(&format!("{}/api/v2/write", url.url().path().trim_end_matches('/')));
         write_url
             .query_pairs_mut()
             .append_pair("org", &org)
             .append_pair("bucket", &bucket)
             .append_pair("precision", "ns");
-        let compress = !is_loopback(host);
-        let place = place(&parsed);
+        let (via, compress, place) = (network.via(url.url()), !url.is_loopback(), place(url.url()));
         Ok(Self {
             http,
-            base,
+            base: url.to_string(),
+            via,
             place,
             write_url,
             org,
@@ -119,14 +115,14 @@ impl Influx {
     fn said(&self, status: u16, body: &str) -> String {
         let body = Excerpt::of(body);
         if body.is_empty() {
-            return format!("{} answered {status} without a word, so it may be no InfluxDB", self.base);
+            return format!("{}{} answered {status} without a word, so it may be no InfluxDB", self.base, self.via);
         }
-        format!("{} answered {status}: {body}", self.base)
+        format!("{}{} answered {status}: {body}", self.base, self.via)
     }
 
     /// No answer, in words for people.
     fn silent(&self, error: &reqwest::Error) -> String {
-        format!("{} does not answer: {}", self.base, crate::error_chain(error))
+        format!("{}{} does not answer: {}", self.base, self.via, crate::error_chain(error))
     }
 }
 
@@ -136,11 +132,6 @@ fn place(url: &Url) -> String {
     let host = if is_loopback(host) { "localhost" } else { host.trim_end_matches('.') };
     let port = url.port_or_known_default().unwrap_or_default();
     format!("{}://{host}:{port}{}", url.scheme(), url.path().trim_end_matches('/'))
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 impl Store for Influx {

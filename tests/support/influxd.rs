@@ -7,6 +7,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use tickflux::net::Network;
+use tickflux::net::endpoint::{Endpoint, Service};
 use tickflux::store::influx::{Credentials, Influx, InfluxSettings, Token};
 
 use super::{exchange, left_out, now};
@@ -96,17 +98,23 @@ impl Influxd {
 
     /// What tickflux needs to use a bucket of it.
     pub fn settings(&self, bucket: &str) -> InfluxSettings {
-        InfluxSettings {
-            url: self.url.clone(),
-            org: ORG.to_owned(),
-            bucket: bucket.to_owned(),
-            credentials: Credentials::fixed(Token::new(TOKEN).unwrap()),
-        }
+        settings(&self.url, bucket)
     }
 
     /// A store on a bucket of it.
     pub fn store(&self, bucket: &str, exchange_name: &str) -> Influx {
         Influx::new(self.settings(bucket), exchange(exchange_name), now).unwrap()
+    }
+}
+
+/// What tickflux needs to use a bucket of the server at `http://HOST:PORT`.
+pub fn settings(url: &str, bucket: &str) -> InfluxSettings {
+    InfluxSettings {
+        url: Endpoint::new(Service::Influx, url).unwrap(),
+        network: Network::local().unwrap(),
+        org: ORG.to_owned(),
+        bucket: bucket.to_owned(),
+        credentials: Credentials::fixed(Token::new(TOKEN).unwrap()),
     }
 }
 

@@ -11,9 +11,12 @@ pub mod process;
 pub mod proxy;
 pub mod scene;
 pub mod server;
+pub mod tls;
 pub mod trades;
+pub mod tunnel;
 pub mod witness;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -23,11 +26,17 @@ use tickflux::trade::{Exchange, Price, Quantity, Symbol, Trade, TradeId, TradeTi
 
 /// Runs `tickflux` in `folder`, with the example token and nothing of the caller's settings.
 pub fn tickflux(folder: &Path, args: &[&str]) -> Output {
+    tickflux_in(folder, &[], args)
+}
+
+/// The same with these variables in its environment.
+pub fn tickflux_in(folder: &Path, variables: &[(&str, &str)], args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tickflux"))
         .args(args)
         .current_dir(folder)
         .env_clear()
         .env("INFLUX_TOKEN", influxd::TOKEN)
+        .envs(variables.iter().copied())
         .output()
         .unwrap()
 }
@@ -38,6 +47,12 @@ pub fn tickflux(folder: &Path, args: &[&str]) -> Output {
 pub fn left_out(why: &str) {
     assert!(std::env::var_os("TICKFLUX_TEST_STRICT").is_none(), "nothing may be left out here, and this test {why}");
     eprintln!("LEFT OUT: {why}");
+}
+
+/// Writes a file that only its owner may read.
+pub fn write_secret(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 /// A runtime for what a test starts in its own process.

@@ -101,7 +101,8 @@ impl Gate {
     }
 }
 
-fn pass(one: &TcpStream, other: &TcpStream) {
+/// Passes bytes both ways until either side ends.
+pub fn pass(one: &TcpStream, other: &TcpStream) {
     for (from, to) in [(one, other), (other, one)] {
         let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
         std::thread::spawn(move || {
@@ -114,4 +115,45 @@ fn pass(one: &TcpStream, other: &TcpStream) {
             let _ = to.shutdown(std::net::Shutdown::Both);
         });
     }
+}
+
+/// A server that answers each request line with a whole HTTP answer, and closes, which it says.
+pub fn answering(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> SocketAddr {
+    serving(move |mut client: &TcpStream, line| {
+        client.write_all(answer(line).replacen("\r\n", "\r\nConnection: close\r\n", 1).as_bytes())
+    })
+}
+
+/// A server whose answers begin with `head` and never end.
+pub fn endless(head: &'static str) -> SocketAddr {
+    serving(move |mut client: &TcpStream, _| {
+        client.write_all(head.as_bytes())?;
+        loop {
+            client.write_all(&[b'x'; 64 << 10])?;
+        }
+    })
+}
+
+fn serving(serve: impl Fn(&TcpStream, &str) -> std::io::Result<()> + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, serve) = (listener.local_addr().unwrap(), Arc::new(serve));
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let serve = Arc::clone(&serve);
+            std::thread::spawn(move || {
+                let mut head = Vec::new();
+                let mut part = [0; 4096];
+                while !head.windows(4).any(|four| four == b"\r\n\r\n") {
+                    match (&client).read(&mut part) {
+                        Ok(read @ 1..) => head.extend_from_slice(&part[..read]),
+                        _ => return,
+                    }
+                }
+                let head = String::from_utf8_lossy(&head).into_owned();
+                // Who hangs up early has had enough.
+                let _ = serve(&client, head.lines().next().unwrap_or_default());
+            });
+        }
+    });
+    address
 }

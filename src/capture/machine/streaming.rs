@@ -73,6 +73,11 @@ impl Capture {
         if let Some(newest) = newest {
             self.clock.heard(newest, received);
         }
+        if group.binary > 0 && self.first_trade.is_none() {
+            let why = "only binary messages came, which no trade of the exchange is: see --stream-url";
+            self.stream_trouble = Excerpt::of(why);
+            self.condition.failing(Part::Stream, why);
+        }
     }
 
     /// A message, or a row of the history, is no trade: a dead letter.

@@ -131,7 +131,7 @@ impl Bench {
         let received_wall = UNIX_EPOCH + Duration::from_millis(self.now().wall.ms().unsigned_abs());
         let texts = trades.iter().map(|trade| message(trade).into()).collect();
         let id = *self.open.last().unwrap();
-        self.tell(Input::StreamMessages(id, Group { received: self.at, received_wall, texts }));
+        self.tell(Input::StreamMessages(id, Group { received: self.at, received_wall, texts, binary: 0 }));
     }
 
     /// Live trades of now with these ids.
@@ -631,6 +631,10 @@ fn a_run_that_got_nothing_says_why() {
     assert!(matches!(end(&mut bench), Some(Shortfall::NoTrade(why)) if why.as_str().contains("451")));
     let mut bench = Bench::begun(Known::default());
     assert!(matches!(end(&mut bench), Some(Shortfall::NoTrade(why)) if why.as_str().contains("no trade yet")));
+    let mut bench = Bench::begun(Known::default());
+    let received_wall = UNIX_EPOCH;
+    bench.tell(Input::StreamMessages(0, Group { received: bench.at, received_wall, texts: Vec::new(), binary: 2 }));
+    assert!(matches!(end(&mut bench), Some(Shortfall::NoTrade(why)) if why.as_str().contains("binary messages")));
     let mut bench = Bench::with(Settings { count: Some(10), ..settings(&[btc()]) }, 0);
     bench.begin_with(Known::default());
     bench.hear_ids(1..=3);

@@ -1,12 +1,20 @@
 //! The token: never printed, and read again from its file when InfluxDB no longer takes it.
 
 use std::fmt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use reqwest::header::HeaderValue;
 
+use crate::small_file;
 use crate::store::StoreError;
+
+/// Bytes of a token file, at most; a token has about 90.
+const FILE_BYTES_MAX: usize = 64 << 10;
+
+/// The rights of everyone else in a file's mode.
+const OTHERS: u32 = 0o007;
 
 /// An InfluxDB token; never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -53,7 +61,7 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Settings`] if the file cannot be read or holds no token.
+    /// [`StoreError::Settings`] if the file cannot be read, may be read by everyone, or holds no token.
     pub fn from_file(path: &Path) -> Result<Self, StoreError> {
         Ok(Self { token: Mutex::new(read(path)?), file: Some(path.to_owned()) })
     }
@@ -74,14 +82,24 @@ impl Credentials {
 }
 
 fn read(path: &Path) -> Result<Token, StoreError> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        StoreError::Settings(format!("cannot read the token file {}: {error}: see --token-file", path.display()))
-    })?;
-    Token::new(&text)
+    let unreadable = |why: &dyn fmt::Display| {
+        StoreError::Settings(format!("cannot read the token file {}: {why}: see --token-file", path.display()))
+    };
+    let (bytes, metadata) = small_file::read(path, FILE_BYTES_MAX).map_err(|error| unreadable(&error))?;
+    let mode = metadata.permissions().mode();
+    if mode & OTHERS != 0 {
+        let (path, mode) = (path.display(), mode & 0o7777);
+        return Err(StoreError::Settings(format!(
+            "every user of this machine may use the token file {path} (mode {mode:04o}): chmod 600 {path}"
+        )));
+    }
+    Token::new(str::from_utf8(&bytes).map_err(|error| unreadable(&error))?)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+
     use super::*;
 
     #[test]
@@ -93,6 +111,24 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_everyones_or_endless_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "an-example").unwrap();
+        for (mode, is_taken) in [(0o600, true), (0o640, true), (0o400, true), (0o644, false), (0o602, false)] {
+            std::fs::set_permissions(file.path(), Permissions::from_mode(mode)).unwrap();
+            match Credentials::from_file(file.path()) {
+                Ok(_) => assert!(is_taken, "{mode:o}"),
+                Err(error) => {
+                    let said = format!("(mode {mode:04o}): chmod 600 {}", file.path().display());
+                    assert!(!is_taken && error.to_string().contains(&said), "{error}");
+                }
+            }
+        }
+        let error = Credentials::from_file(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert!(error.contains("/dev/zero") && error.contains("more than"), "{error}");
+    }
+
+    #[test]
     fn a_replaced_file_is_a_new_token() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "first").unwrap();
@@ -101,6 +137,9 @@ mod tests {
         std::fs::write(file.path(), "second\n").unwrap();
         assert!(credentials.reload() && !credentials.reload());
         assert_eq!(credentials.header().to_str().unwrap(), "Token second");
+        std::fs::write(file.path(), "third").unwrap();
+        std::fs::set_permissions(file.path(), Permissions::from_mode(0o604)).unwrap();
+        assert!(!credentials.reload(), "a file that everyone may read changes nothing");
         std::fs::remove_file(file.path()).unwrap();
         assert!(!credentials.reload(), "a file that is gone changes nothing");
     }
