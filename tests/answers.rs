@@ -222,7 +222,8 @@ fn trades_past_the_retention_are_left_out_and_counted() {
     with_each_subject(async |subject| {
         let old = now().ms() - 24 * 3_600_000;
         let trades = [trade("OLD", 1, old - 300_000, "5"), trade("OLD", 2, old + 300_000, "5")];
-        let written = subject.binance.write(&trades, Attempt::default()).await.unwrap();
+        let attempt = Attempt { number: 0, exchange_time: Some(now()) };
+        let written = subject.binance.write(&trades, attempt).await.unwrap();
         assert_eq!((written.expired.count(), written.refused.len()), (1, 0), "{}", subject.name);
         assert_eq!(subject.latest(&only("OLD")).await, [2], "{}", subject.name);
         assert_eq!(subject.at("OLD", old + 600_000).await, [2], "{}", subject.name);

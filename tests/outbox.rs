@@ -4,13 +4,17 @@
 
 mod support;
 
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
-use support::process::wait_until;
-use support::scene::Scene;
+use support::influxd::Influxd;
+use support::process::{Capture, wait_until};
+use support::proxy::{Mode, Proxy};
+use support::scene::{Scene, outbox_in};
 use support::server::Gate;
-use support::{summary, tickflux};
+use support::trades::{exchanges_list, influx_trades};
+use support::{practice, runtime, summary, tickflux};
 
 #[test]
 fn a_kill_while_the_store_is_away_and_another_before_it_is_back_lose_nothing() {
@@ -117,6 +121,36 @@ fn damage(path: &Path) {
         page.fill(0x5a);
     }
     std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn damage_while_capturing_costs_no_trade() {
+    const TRADES: u64 = 140_000;
+    let Some(influxd) = Influxd::start() else { return };
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let exchange = runtime.block_on(practice::start(practice::market(48, TRADES)));
+    let proxy = Proxy::start(&influxd.url);
+    let (stream, rest) = (format!("ws://{}", exchange.address()), format!("http://{}", exchange.address()));
+    let args = ["--store", &proxy.url(), "--stream-url", &stream, "--rest-url", &rest, "--count", &TRADES.to_string()];
+    proxy.set(Mode::CutBefore);
+    let capture = Capture::start(folder.path(), &args);
+    let waiting = |path: PathBuf| -> rusqlite::Result<u64> {
+        rusqlite::Connection::open(path)?.query_row("SELECT sum(trades) FROM batch", [], |row| row.get(0))
+    };
+    // So much that most of it is on disk only, and that SQLite does not remember its pages.
+    wait_until("all is in the outbox", || outbox_in(folder.path()).is_some_and(|path| waiting(path) == Ok(TRADES)));
+    let path = outbox_in(folder.path()).unwrap();
+    for suffix in ["", "-wal"] {
+        let mut path = path.clone().into_os_string();
+        path.push(suffix);
+        let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.write_all_at(&[0xa5; 1 << 20], file.metadata().unwrap().len() / 2).unwrap();
+    }
+    proxy.set(Mode::Pass);
+    let log = capture.wait();
+    assert_eq!(log.status.code(), Some(0), "{}", String::from_utf8_lossy(&log.stderr));
+    assert!(String::from_utf8_lossy(&log.stderr).contains("The outbox was damaged and is set aside"));
+    assert_eq!(influx_trades(&influxd), exchanges_list(&exchange));
 }
 
 #[test]

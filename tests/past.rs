@@ -112,6 +112,9 @@ fn a_symbol_that_the_stream_forgot_is_found_out_and_repaired() {
     wait_until("the muted symbol is stored", || {
         sqlite_trades(&folder.path().join("trades.db")).keys().any(|(name, _)| name == "ETHUSDT")
     });
+    wait_until("nothing is missing", || {
+        tickflux(folder.path(), &["gaps", "--store", "sqlite:trades.db"]).status.code() == Some(0)
+    });
     let output = capture.stop();
     assert_eq!(summary(&output)["holes_open"], 0, "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -109,6 +109,8 @@ impl Kind {
         let symbol = match event {
             Event::OtherOutboxLeft(..) | Event::OutboxSetAside(..) | Event::StoreWarned(_) => return None,
             Event::Known(..) | Event::NothingKnown(..) => return None,
+            // The attempts are limited.
+            Event::ConnectionOpened(_) => return None,
             Event::SymbolSilent(symbol)
             | Event::TradeSuspected(symbol, ..)
             | Event::TradeBelieved(symbol, ..)

@@ -1,7 +1,7 @@
 //! A practice exchange, a real influxd and a folder: what most tests of the whole need.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tickflux::practice::Running;
 
@@ -91,9 +91,7 @@ impl Scene {
 
     /// The outbox's file.
     pub fn outbox(&self) -> PathBuf {
-        let folder = self.folder.path().join("tickflux-outbox");
-        let mut files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        files.find(|path| path.extension().is_some_and(|extension| extension == "db")).unwrap()
+        outbox_in(self.folder.path()).unwrap()
     }
 
     /// Batches that wait in it.
@@ -117,4 +115,10 @@ fn missing(stored: &BTreeSet<(String, u64)>, last: [u64; 2]) -> u64 {
         ids.first().map_or(0, |first| last + 1 - first - ids.len() as u64)
     };
     SYMBOLS.iter().zip(last).map(of).sum()
+}
+
+/// The file of the outbox of a capture in `folder`, once there is one.
+pub fn outbox_in(folder: &Path) -> Option<PathBuf> {
+    let mut files = std::fs::read_dir(folder.join("tickflux-outbox")).ok()?.map(|entry| entry.unwrap().path());
+    files.find(|path| path.extension().is_some_and(|extension| extension == "db"))
 }

@@ -15,6 +15,7 @@ use crate::trade::{IdRange, IdRanges, Symbol, TradeIds, TradeTime};
 
 /// What is about to leave the retention is not looked for: the store may have dropped it already.
 const EDGE_MS: i64 = 10 * 60 * 1_000;
+const NOTHING_STORED: &str = "the store has no trade of it";
 
 impl Capture {
     /// The store said whether it can be written: at the start a definite no ends the run.
@@ -119,11 +120,23 @@ impl Capture {
     }
 
     fn learn(&mut self, symbol: &Symbol, stored: &IdRanges, newest: TradeTime, source: Source) {
-        if let Some(span) = stored.span().filter(|_| self.past.is_untold(symbol)) {
-            self.journal.note(Event::Known(symbol.clone(), span, source));
+        if self.past.is_untold(symbol) {
+            self.journal.note(match self.before_this_run(symbol, stored) {
+                Some(span) => Event::Known(symbol.clone(), span, source),
+                None => Event::NothingKnown(symbol.clone(), Excerpt::of(NOTHING_STORED)),
+            });
         }
         let ended = self.past.ended(symbol);
         self.sequencer.learn(symbol, stored, &ended, newest);
+    }
+
+    /// From where to where `stored` reaches without what this run brought there.
+    fn before_this_run(&self, symbol: &Symbol, stored: &IdRanges) -> Option<IdRange> {
+        let mut before = stored.clone();
+        if let Some((taken, _)) = self.sequencer.taken(symbol) {
+            taken.iter().for_each(|range| before.remove(range));
+        }
+        before.span()
     }
 
     fn nothing_known(&mut self, symbol: &Symbol, why: &str) {
@@ -142,7 +155,7 @@ impl Capture {
                 self.find_lost(symbol, &stored, newest, &acknowledged_since, now);
                 match newest {
                     Some(newest) => self.learn(symbol, &stored, newest, Source::Store),
-                    None => self.nothing_known(symbol, "the store has no trade of it"),
+                    None => self.nothing_known(symbol, NOTHING_STORED),
                 }
             }
             Err(StoreError::Settings(why)) => self.nothing_known(symbol, &why),
