@@ -38,6 +38,16 @@ pub(crate) enum Action {
     KillWithoutDisk(Duration),
     /// tickflux is killed and started again on a disk that takes nothing for this.
     StartWithoutDisk(Duration),
+    /// What goes to InfluxDB is refused for this, in words that are not InfluxDB's about a line.
+    Refusal(Mode, Duration),
+    /// tickflux is killed and started again while it is refused, for this before and after.
+    KillCaptureInRefusal(Mode, Duration),
+    /// tickflux is asked to end, and started again while it is refused, for this before and after.
+    StopCaptureInRefusal(Mode, Duration),
+    /// The host's clock is off by so many seconds for this.
+    ClockStep(i64, Duration),
+    /// tickflux is killed and started again while the host's clock is off, for this before and after.
+    KillCaptureInClockStep(i64, Duration),
 }
 
 impl Action {
@@ -53,6 +63,9 @@ impl Action {
             Self::Fault(mode, _) => word(format!("{mode:?}")),
             Self::KillCaptureInFault(mode, _) => format!("KillIn{}", word(format!("{mode:?}"))),
             Self::HistoryFault(mode, _) => format!("History{}", word(format!("{mode:?}"))),
+            Self::Refusal(Mode::Refuse(status), _) => format!("Refuse{status}"),
+            Self::KillCaptureInRefusal(Mode::Refuse(status), _) => format!("KillInRefuse{status}"),
+            Self::StopCaptureInRefusal(Mode::Refuse(status), _) => format!("StopInRefuse{status}"),
             other => word(format!("{other:?}")),
         }
     }
@@ -61,7 +74,7 @@ impl Action {
 /// What happens, and how long it is quiet before.
 pub(crate) type Plan = Vec<(Duration, Action)>;
 
-/// The plan of a seed: four to seven things that go wrong.
+/// The plan of a seed: four to seven things that go wrong, and one to three refusals or steps of the clock.
 pub(crate) fn plan(seed: u64) -> Plan {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut plan: Plan = Vec::new();
@@ -74,7 +87,25 @@ pub(crate) fn plan(seed: u64) -> Plan {
         plan.push((quiet, drawn));
     }
     rng.shuffle(&mut plan);
+    // Drawn apart, so that what a seed did before these were there stays what it does.
+    let mut rng = fastrand::Rng::with_seed(seed ^ 0x7469_636b);
+    for _ in 0..rng.usize(1..4) {
+        let at = rng.usize(0..=plan.len());
+        plan.insert(at, (millis(&mut rng, 100, 1_000), refusal_or_clock(&mut rng)));
+    }
     plan
+}
+
+fn refusal_or_clock(rng: &mut fastrand::Rng) -> Action {
+    let mode = Mode::Refuse([400, 413, 422, 401][rng.usize(0..4)]);
+    let seconds = [90_000, -90_000, 90, -90, 7 * 86_400, -400 * 86_400, 400 * 86_400][rng.usize(0..7)];
+    match rng.u8(0..7) {
+        0 | 1 => Action::Refusal(mode, millis(rng, 500, 4_000)),
+        2 => Action::KillCaptureInRefusal(mode, millis(rng, 100, 1_500)),
+        3 => Action::StopCaptureInRefusal(mode, millis(rng, 100, 1_500)),
+        4 | 5 => Action::ClockStep(seconds, millis(rng, 500, 4_000)),
+        _ => Action::KillCaptureInClockStep(seconds, millis(rng, 100, 1_500)),
+    }
 }
 
 fn action(rng: &mut fastrand::Rng) -> Action {
@@ -122,6 +153,6 @@ fn every_plan_is_its_seeds_own_and_has_enough_kills_or_outages() {
         let happens = plan(seed);
         assert_eq!(happens, plan(seed));
         let severe = happens.iter().filter(|(_, action)| action.is_kill_or_outage()).count();
-        assert!(severe >= KILLS_MIN && (4..8).contains(&happens.len()), "seed {seed}: {happens:?}");
+        assert!(severe >= KILLS_MIN && (5..11).contains(&happens.len()), "seed {seed}: {happens:?}");
     }
 }

@@ -39,7 +39,7 @@ impl Process {
     /// Starts `tickflux capture` in `folder`.
     ///
     /// SIGXFSZ is ignored, so that a limit on the size of files makes writes fail instead of killing.
-    pub(crate) fn start(folder: &Path, args: &[String], disk: Disk) -> Self {
+    pub(crate) fn start(folder: &Path, args: &[String], disk: Disk, environment: &[(String, String)]) -> Self {
         let script = "trap '' XFSZ; exec prlimit \"$0\" \"$@\"";
         let mut child = Command::new("sh")
             .args(["-c", script, disk.limit(), env!("CARGO_BIN_EXE_tickflux"), "capture"])
@@ -48,6 +48,7 @@ impl Process {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("INFLUX_TOKEN", TOKEN)
+            .envs(environment.iter().cloned())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

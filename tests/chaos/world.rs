@@ -9,6 +9,7 @@ use tickflux::practice::faults::Faults;
 
 use super::plan::Action;
 use super::process::{Disk, Process};
+use crate::support::faketime::WrongClock;
 use crate::support::influxd::Influxd;
 use crate::support::practice;
 use crate::support::process::wait_until;
@@ -27,6 +28,7 @@ pub(crate) struct World {
     history: Proxy,
     pub(crate) influxd: Influxd,
     proxy: Proxy,
+    clock: WrongClock,
     captures: Vec<Process>,
     logs: Vec<String>,
     /// The lowest stored id of each symbol, before anything went wrong.
@@ -62,6 +64,7 @@ impl World {
             history: Proxy::start(&exchange_url),
             exchange,
             proxy: Proxy::start(&influxd.url),
+            clock: WrongClock::new("+0"),
             influxd,
             captures: Vec::new(),
             logs: Vec::new(),
@@ -86,7 +89,7 @@ impl World {
             ("--outbox", format!("outbox-{at}")),
         ];
         let args: Vec<_> = args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
-        self.captures.insert(at, Process::start(self.folder.path(), &args, disk));
+        self.captures.insert(at, Process::start(self.folder.path(), &args, disk, &self.clock.environment()));
     }
 
     fn kill_capture(&mut self, at: usize) {
@@ -178,6 +181,36 @@ impl World {
                 self.kill_and_start(at);
             }
             Action::StartWithoutDisk(time) => self.start_without_disk(at, time),
+            Action::Refusal(mode, time) => {
+                self.proxy.set(mode);
+                sleep(time);
+                self.proxy.set(Mode::Pass);
+            }
+            Action::KillCaptureInRefusal(mode, time) => {
+                self.proxy.set(mode);
+                sleep(time);
+                self.kill_capture(at);
+                self.start_refused(at, time);
+            }
+            Action::StopCaptureInRefusal(mode, time) => {
+                self.proxy.set(mode);
+                sleep(time);
+                let (code, log) = self.captures.remove(at).stop();
+                self.logs.push(format!("--- stopped: capture {at}, {code:?}\n{log}"));
+                self.start_refused(at, time);
+            }
+            Action::ClockStep(seconds, time) => {
+                self.clock.set(&format!("{seconds:+}"));
+                sleep(time);
+                self.clock.set("+0");
+            }
+            Action::KillCaptureInClockStep(seconds, time) => {
+                self.clock.set(&format!("{seconds:+}"));
+                sleep(time);
+                self.kill_and_start(at);
+                sleep(time);
+                self.clock.set("+0");
+            }
         }
     }
 
@@ -209,6 +242,22 @@ impl World {
         let (code, log) = self.captures.remove(at).end();
         assert!(matches!(code, Some(2 | 3)) && log.contains("outbox"), "ended without a disk with {code:?}: {log}");
         self.logs.push(format!("--- ended without a disk: capture {at}, {code:?}\n{log}"));
+        self.start_capture(at, Disk::Works);
+    }
+
+    /// A start that is refused ends and says why, and an operator starts it again once that is mended.
+    fn start_refused(&mut self, at: usize, time: Duration) {
+        self.start_capture(at, Disk::Works);
+        sleep(time);
+        self.proxy.set(Mode::Pass);
+        let capture = &mut self.captures[at];
+        wait_until("it begins or ends", || !capture.is_running() || capture.said("capturing ") > 0);
+        if capture.is_running() {
+            return;
+        }
+        let (code, log) = self.captures.remove(at).end();
+        assert!(code == Some(2) && log.contains(" answered 4"), "refused, it ended with {code:?}: {log}");
+        self.logs.push(format!("--- refused at its start: capture {at}\n{log}"));
         self.start_capture(at, Disk::Works);
     }
 
