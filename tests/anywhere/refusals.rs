@@ -6,6 +6,7 @@ use crate::support::influxd::free_port;
 use crate::support::process::wait_until;
 use crate::support::proxy::{Mode, Proxy};
 use crate::support::scene::Scene;
+use crate::support::tls::Certificates;
 use crate::support::trades::{exchanges_list, influx_ids, influx_trades};
 use crate::support::{exchange, minute_ago, now, practice, runtime, summary, tickflux, trade};
 use crate::{health, wait_until_unwell};
@@ -67,6 +68,34 @@ fn at_the_start_what_is_held_ends_it_and_says_what_answered() {
         assert!(last.starts_with("tickflux: ") && last.contains(words) && !last.contains(not), "{status}: {last}");
     }
     assert!(influx_ids(&scene.influxd).is_empty());
+}
+
+#[test]
+fn plain_http_to_an_influxdb_with_tls_loses_nothing_and_says_what_to_do() {
+    let Some(mut scene) = Scene::new(78, 200.0) else { return };
+    let certificates = Certificates::new();
+    certificates.usual("influxdb", &["subjectAltName=IP:127.0.0.1"]);
+    let (certificate, key) = (certificates.pem("influxdb"), certificates.path().join("influxdb.key"));
+    let address = format!("127.0.0.1:{}", free_port());
+    let url = scene.influxd.url.clone();
+    let capture = scene.capture(&url, &["--metrics-listen", &address]);
+    scene.wait_for_trades();
+    // Somebody turns TLS on, sees what health says, and turns it off again.
+    scene.influxd.kill();
+    scene.influxd.start_again_with_tls(&certificate, &key);
+    wait_until_unwell(scene.folder.path(), &address, &["store:", "answered 400", "write https:// in --store"]);
+    let second = scene.capture_elsewhere(&url, &["--duration", "5s", "--outbox", "another"]);
+    let log = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(2), "{log}");
+    assert!(log.lines().last().unwrap().contains("that port speaks TLS: write https:// in --store"), "{log}");
+    scene.influxd.kill();
+    scene.influxd.start_again();
+    let newest = scene.newest();
+    scene.wait_until_stored_up_to(newest);
+    let output = capture.stop();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    scene.assert_stored_is_the_exchanges_list(newest);
+    assert_eq!(summary(&output)["dead_letters"], 0);
 }
 
 /// A replay of a thousand trades of which the proxy makes one unreadable, captured with an answer of no.

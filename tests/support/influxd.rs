@@ -1,7 +1,7 @@
 //! A real influxd on a port of its own, with the real influx CLI.
 
 use std::env;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -37,7 +37,7 @@ impl Influxd {
         };
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
-        let child = spawn(&bin, folder.path(), port);
+        let child = spawn(&bin, folder.path(), port, &[]);
         let influxd = Self { child, bin, folder, port, url: format!("http://127.0.0.1:{port}") };
         influxd.wait_until_it_answers();
         let setup = ["setup", "--force", "--username", "user", "--password", "an-example-password"];
@@ -54,8 +54,20 @@ impl Influxd {
 
     /// Starts it again where it was.
     pub fn start_again(&mut self) {
-        self.child = spawn(&self.bin, self.folder.path(), self.port);
+        self.child = spawn(&self.bin, self.folder.path(), self.port, &[]);
         self.wait_until_it_answers();
+    }
+
+    /// Starts it again where it was, speaking TLS only, with this certificate and key.
+    pub fn start_again_with_tls(&mut self, certificate: &Path, key: &Path) {
+        let files = [certificate, key].map(|path| path.to_str().unwrap());
+        let args = ["--tls-cert", files[0], "--tls-key", files[1]];
+        self.child = spawn(&self.bin, self.folder.path(), self.port, &args);
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(Instant::now() < deadline, "influxd does not listen");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn wait_until_it_answers(&self) {
@@ -125,7 +137,7 @@ impl Drop for Influxd {
     }
 }
 
-fn spawn(bin: &Path, folder: &Path, port: u16) -> Child {
+fn spawn(bin: &Path, folder: &Path, port: u16, more: &[&str]) -> Child {
     Command::new(bin.join("influxd"))
         .arg("--bolt-path")
         .arg(folder.join("bolt"))
@@ -134,6 +146,7 @@ fn spawn(bin: &Path, folder: &Path, port: u16) -> Child {
         .arg("--sqlite-path")
         .arg(folder.join("sqlite"))
         .args(["--http-bind-address", &format!("127.0.0.1:{port}"), "--reporting-disabled", "--log-level", "error"])
+        .args(more)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
