@@ -289,6 +289,22 @@ mod tests {
     }
 
     #[test]
+    fn what_several_files_have_in_common_is_the_same_in_each() {
+        for (begin, end, least) in [
+            ("// ---- What a trade is", "// ---- End of what a trade is", 2),
+            ("// ---- The trades next to a time", "// ---- End of the trades next to a time", 2),
+        ] {
+            let blocks: Vec<_> = Script::ALL
+                .iter()
+                .filter_map(|script| script.source().split_once(begin)?.1.split_once(end))
+                .map(|(block, _)| block)
+                .collect();
+            assert!(blocks.len() >= least, "{begin}");
+            assert!(blocks.windows(2).all(|pair| pair[0] == pair[1]), "{begin}");
+        }
+    }
+
+    #[test]
     fn rendering_replaces_every_parameter_and_nothing_else() {
         let (symbols, exchanges) = (owned(&["BTCUSDT", "币安人生USDT"]), owned(&["practice"]));
         let selection = Selection { bucket: "b", symbols: &symbols, exchanges: &exchanges };

@@ -5,6 +5,7 @@
 
 pub mod influxd;
 pub mod oracle;
+pub mod points;
 pub mod practice;
 pub mod process;
 pub mod proxy;
