@@ -7,15 +7,18 @@
 mod file;
 mod questions;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, params};
 
+use self::questions::{Look, QuestionError};
 use super::{
-    Candle, Gaps, HighLow, Interval, RETENTION_MS, Scope, Store, StoreError, StoredTrade, WriteError, Written,
+    Bounds, Candle, Gaps, HighLow, Interval, RETENTION_MS, Scope, Store, StoreError, StoredTrade, WriteError, Written,
 };
 use crate::trade::{Exchange, Trade, TradeTime};
 
@@ -29,6 +32,8 @@ pub struct Sqlite {
     exchange: Exchange,
     connection: Mutex<Connection>,
     clock: fn() -> TradeTime,
+    /// Rows that questions have passed over.
+    passed_over: AtomicU64,
 }
 
 impl Sqlite {
@@ -38,7 +43,7 @@ impl Sqlite {
     ///
     /// [`StoreError::Unusable`] if the path cannot be written or the file is not a tickflux store.
     pub fn create(path: &Path, exchange: Exchange, clock: fn() -> TradeTime) -> Result<Self, StoreError> {
-        Ok(Self { connection: Mutex::new(file::create(path)?), path: path.to_owned(), exchange, clock })
+        Ok(Self::on(file::create(path)?, path, exchange, clock))
     }
 
     /// Opens `path` for questions; never makes a file.
@@ -47,7 +52,12 @@ impl Sqlite {
     ///
     /// [`StoreError::Unusable`] if there is no such file or it is not a tickflux store.
     pub fn open(path: &Path, exchange: Exchange, clock: fn() -> TradeTime) -> Result<Self, StoreError> {
-        Ok(Self { connection: Mutex::new(file::open(path)?), path: path.to_owned(), exchange, clock })
+        Ok(Self::on(file::open(path)?, path, exchange, clock))
+    }
+
+    fn on(connection: Connection, path: &Path, exchange: Exchange, clock: fn() -> TradeTime) -> Self {
+        let connection = Mutex::new(connection);
+        Self { path: path.to_owned(), exchange, connection, clock, passed_over: AtomicU64::new(0) }
     }
 
     /// The connection stays usable after a panic: a transaction not committed is rolled back.
@@ -66,9 +76,13 @@ impl Sqlite {
         let mut connection = self.connection();
         let transaction = connection.transaction()?;
         {
+            // As in InfluxDB the last write wins; the same trade again changes nothing.
             let mut insert = transaction.prepare_cached(
-                "INSERT OR IGNORE INTO trade (exchange, symbol, time, trade_id, price, quantity, buyer_is_maker) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT INTO trade (exchange, symbol, time, trade_id, price, quantity, buyer_is_maker) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE \
+                 SET price = excluded.price, quantity = excluded.quantity, buyer_is_maker = excluded.buyer_is_maker \
+                 WHERE price <> excluded.price OR quantity <> excluded.quantity \
+                 OR buyer_is_maker <> excluded.buyer_is_maker",
             )?;
             for trade in trades {
                 if trade.time.ms() < bound {
@@ -93,16 +107,15 @@ impl Sqlite {
     /// Deletes a minute a transaction and series, so that no write waits long.
     fn delete_older_than(&self, bound_ms: i64) -> rusqlite::Result<()> {
         let all = questions::series(&self.connection(), &Scope::default())?;
-        for (exchange, symbol) in all {
+        for key in &all {
             loop {
                 let connection = self.connection();
-                let key = (exchange.as_str(), symbol.as_str());
                 let Some(oldest) = questions::oldest_time(&connection, key)?.filter(|oldest| *oldest < bound_ms) else {
                     break;
                 };
                 connection
                     .prepare_cached("DELETE FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time < ?3")?
-                    .execute(params![key.0, key.1, bound_ms.min(oldest + 60_000)])?;
+                    .execute(params![key.0, key.1, bound_ms.min(oldest.saturating_add(60_000))])?;
             }
         }
         Ok(())
@@ -110,12 +123,18 @@ impl Sqlite {
 
     fn ask<'a, T: Send + 'a>(
         &'a self,
-        question: impl FnOnce(&Connection) -> Result<T, questions::QuestionError> + Send + 'a,
+        scope: &'a Scope,
+        question: impl FnOnce(&Look<'_>) -> Result<T, QuestionError> + Send + 'a,
     ) -> BoxFuture<'a, Result<T, StoreError>> {
-        async move {
-            tokio::task::block_in_place(|| question(&self.connection())).map_err(|error| self.unusable("read", &error))
-        }
-        .boxed()
+        let bounds = Bounds::at((self.clock)());
+        let asked = move || {
+            let connection = self.connection();
+            let look = Look { connection: &connection, scope, bounds, passed_over: Cell::new(0) };
+            let answer = question(&look);
+            self.passed_over.fetch_add(look.passed_over.get(), Ordering::Relaxed);
+            answer
+        };
+        async move { tokio::task::block_in_place(asked).map_err(|error| self.unusable("read", &error)) }.boxed()
     }
 
     fn unusable(&self, doing: &str, error: &dyn std::error::Error) -> StoreError {
@@ -167,9 +186,13 @@ impl Store for Sqlite {
         .boxed()
     }
 
+    fn passed_over(&self) -> Option<String> {
+        let rows = self.passed_over.load(Ordering::Relaxed);
+        (rows > 0).then(|| format!("{rows} rows of {} are no trades and were passed over", self.path.display()))
+    }
+
     fn latest<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<StoredTrade>, StoreError>> {
-        let bound = self.bound();
-        self.ask(move |connection| questions::latest(connection, scope, bound))
+        self.ask(scope, |look| look.latest())
     }
 
     fn price_at<'a>(
@@ -178,18 +201,16 @@ impl Store for Sqlite {
         time: TradeTime,
         as_of: bool,
     ) -> BoxFuture<'a, Result<Vec<StoredTrade>, StoreError>> {
-        let bound = self.bound();
-        self.ask(move |connection| questions::price_at(connection, scope, time, as_of, bound))
+        self.ask(scope, move |look| look.price_at(time, as_of))
     }
 
     fn gaps<'a>(&'a self, scope: &'a Scope, since: TradeTime) -> BoxFuture<'a, Result<Vec<Gaps>, StoreError>> {
-        let since = since.ms().max(self.bound());
-        self.ask(move |connection| questions::gaps(connection, scope, since))
+        self.ask(scope, move |look| look.gaps(since))
     }
 
     fn high_low<'a>(&'a self, scope: &'a Scope, time: TradeTime) -> BoxFuture<'a, Result<Vec<HighLow>, StoreError>> {
-        let (bound, now) = (self.bound(), (self.clock)());
-        self.ask(move |connection| questions::high_low(connection, scope, time, bound, now))
+        let now = (self.clock)();
+        self.ask(scope, move |look| look.high_low(time, now))
     }
 
     fn candles<'a>(
@@ -198,7 +219,6 @@ impl Store for Sqlite {
         since: TradeTime,
         every: Interval,
     ) -> BoxFuture<'a, Result<Vec<Candle>, StoreError>> {
-        let bound = self.bound();
-        self.ask(move |connection| questions::candles(connection, scope, since, every, bound))
+        self.ask(scope, move |look| look.candles(since, every))
     }
 }

@@ -37,7 +37,7 @@ impl Influx {
             // A series is known though all its minutes are broken.
             let audit = audits.entry(minute.series.clone()).or_default();
             if minute.whole {
-                audit.add(minute.ids);
+                let _ = audit.add(minute.ids);
             } else {
                 broken.push(minute);
             }
@@ -48,10 +48,10 @@ impl Influx {
             let question = Question::Ids { from_ms: Some(from_ms.max(since)), until_ms: Some(until_ms) };
             let audit = audits.entry(series).or_default();
             for id in self.ask(question, &scope, trade_id).await? {
-                audit.add(IdRange { first: id, last: id });
+                let _ = audit.add(IdRange { first: id, last: id });
             }
         }
-        Ok(audits.into_iter().filter_map(|((exchange, symbol), audit)| audit.finish(exchange, symbol)).collect())
+        Ok(audits.into_iter().flat_map(|((exchange, symbol), audit)| audit.finish(&exchange, &symbol)).collect())
     }
 }
 
