@@ -25,6 +25,9 @@ import "regexp"
 import "strings"
 import "types"
 
+// The function, before a parameter takes its name.
+toTime = time
+
 // ---- Parameters: one a line -------------------------------------------------
 bucket = "ticks"
 // [] is every symbol; ["BTCUSDT", "ETHUSDT"] is these two. The same for exchanges.
@@ -78,10 +81,9 @@ isOfOtherType = (r) =>
         or (r._field == "price" or r._field == "quantity") and not types.isType(v: r._value, type: "string")
         or (r._field == "price_float" or r._field == "quantity_float") and not types.isType(v: r._value, type: "float")
         or r._field == "buyer_is_maker" and not types.isType(v: r._value, type: "bool")
-rows = (exchange, symbol, start, stop) =>
-    points(start: start, stop: stop)
-        |> filter(fn: (r) => r.exchange == exchange and r.symbol == symbol)
-        // A tag of such a name would be in the way of pivot().
+// The points of a stretch as rows. A tag with the name of a field would be in the way.
+rows = (tables=<-) =>
+    tables
         |> filter(
             fn: (r) =>
                 not exists r.trade_id and not exists r.price and not exists r.price_float and not exists r.quantity
@@ -106,10 +108,64 @@ toLines = (tables=<-) =>
         |> findColumn(fn: (key) => length(arr: experimental.objectKeys(o: key)) == 0, column: "_measurement")
 
 // union() wants two inputs.
-all = (streams) => if length(arr: streams) == 1 then streams[0] else union(tables: streams)
+unionOf = (streams) => if length(arr: streams) == 1 then streams[0] else union(tables: streams)
+
+// A stretch, in steps of so many nanoseconds.
+steps = (start, stop, every) => {
+    begin = int(v: start) - int(v: start) % every
+    count = (int(v: stop) - 1 - begin) / every + 1
+    begins =
+        generate.from(count: count, fn: (n) => n, start: toTime(v: begin), stop: toTime(v: begin + count * every))
+            |> findColumn(fn: (key) => true, column: "_time")
+
+    return
+        array.map(
+            arr: begins,
+            fn: (x) => ({start: later(a: start, b: x), stop: earlier(a: stop, b: toTime(v: int(v: x) + every))}),
+        )
+}
+
+// The hours of a stretch, without those in which another program wrote a field with another type: they hold no trade,
+// and the storage engine reads no further than such an hour.
+hours = (start, stop) => {
+    any = () =>
+        from(bucket: bucket)
+            |> range(start: start, stop: stop)
+            |> filter(fn: (r) => r._measurement == "trade")
+    edges =
+        union(tables: [any() |> first(), any() |> last()])
+            |> keep(columns: ["_time"])
+            |> sort(columns: ["_time"])
+            |> findColumn(fn: (key) => true, column: "_time")
+    stretches =
+        if length(arr: edges) == 0 then
+            []
+        else
+            steps(start: edges[0], stop: date.add(d: 1ns, to: edges[length(arr: edges) - 1]), every: 3600000000000)
+    odd =
+        if length(arr: stretches) == 0 then
+            []
+        else
+            unionOf(
+                streams:
+                    array.map(
+                        arr: stretches,
+                        fn: (x) =>
+                            points(start: x.start, stop: x.stop)
+                                |> window(every: 1h)
+                                |> last()
+                                |> filter(fn: isOfOtherType)
+                                |> set(key: "_measurement", value: string(v: x.start))
+                                |> keep(columns: ["_measurement"]),
+                    ),
+            )
+                |> group()
+                |> findColumn(fn: (key) => true, column: "_measurement")
+
+    return array.filter(arr: stretches, fn: (x) => not contains(value: string(v: x.start), set: odd))
+}
 // ---- End of what a trade is -------------------------------------------------
 
-toTime = time
 sides = [{side: "before", start: oldest, stop: end}]
 
 // ---- The trades next to a time: these lines are the same in every file that looks for them ----
@@ -120,7 +176,7 @@ look = (stretches, at) =>
     if length(arr: stretches) == 0 then
         []
     else
-        all(
+        unionOf(
             streams:
                 array.map(
                     arr: stretches,
@@ -153,6 +209,11 @@ look = (stretches, at) =>
             |> toLines()
 nearest = (tables=<-, side) => if side == "before" or side == "far after" then tables |> last() else tables |> first()
 
+rowsOf = (exchange, symbol, start, stop) =>
+    points(start: start, stop: stop)
+        |> filter(fn: (r) => r.exchange == exchange and r.symbol == symbol)
+        |> rows()
+
 // The rows of a line's series from the nearest point on, so many milliseconds far at most.
 within = (line, reach) => {
     p = strings.split(v: line, t: "\n")
@@ -161,7 +222,7 @@ within = (line, reach) => {
     start = if p[0] == "before" then later(a: int(v: p[3]), b: first - reach * 1000000) else first
     stop = if p[0] == "before" then near + 1 else earlier(a: int(v: p[4]), b: first + reach * 1000000)
 
-    return rows(exchange: p[1], symbol: p[2], start: toTime(v: start), stop: toTime(v: stop))
+    return rowsOf(exchange: p[1], symbol: p[2], start: toTime(v: start), stop: toTime(v: stop))
 }
 
 // 2. Of the rows that read() gives for a line the nearest trade. Inside one millisecond the order of _time is that of
@@ -171,7 +232,7 @@ best = (of, read, merged) =>
     if length(arr: of) == 0 then
         []
     else
-        all(streams: array.map(arr: of, fn: (x) => read(line: x) |> set(key: "_measurement", value: part(line: x, at: 0))))
+        unionOf(streams: array.map(arr: of, fn: (x) => read(line: x) |> set(key: "_measurement", value: part(line: x, at: 0))))
             |> merge(yes: merged)
             |> filter(fn: isTrade)
             |> map(
@@ -237,66 +298,14 @@ quickly = if exists quick.code then [] else quick.value
 
 // It may not show everything. Then a careful one, at all fields and hour by hour: where another program wrote a field
 // with another type, the storage engine reads no further than that hour.
-hours = () => {
-    any = () =>
-        from(bucket: bucket)
-            |> range(start: sides[0].start, stop: sides[length(arr: sides) - 1].stop)
-            |> filter(fn: (r) => r._measurement == "trade")
-    borders =
-        union(tables: [any() |> first(), any() |> last()])
-            |> keep(columns: ["_time"])
-            |> sort(columns: ["_time"])
-            |> findColumn(fn: (key) => true, column: "_time")
-    isEmpty = length(arr: borders) == 0
-    begin = date.truncate(t: if isEmpty then oldest else borders[0], unit: 1h)
-    latest = if isEmpty then begin else borders[length(arr: borders) - 1]
-    count = (int(v: latest) - int(v: begin)) / 3600000000000 + 1
-    starts =
-        generate.from(count: count, fn: (n) => n, start: begin, stop: date.add(d: duration(v: count * 3600000000000), to: begin))
-            |> findColumn(fn: (key) => true, column: "_time")
+carefully = () => {
     of = (side) =>
-        array.filter(
-            arr:
-                array.map(
-                    arr: starts,
-                    fn: (x) =>
-                        ({
-                            side: side.side,
-                            start: later(a: side.start, b: x),
-                            stop: earlier(a: side.stop, b: date.add(d: 1h, to: x)),
-                        }),
-                ),
-            fn: (x) => x.start < x.stop,
-        )
-
+        array.map(arr: hours(start: side.start, stop: side.stop), fn: (x) => ({side: side.side, start: x.start, stop: x.stop}))
     stretches =
         if length(arr: sides) == 1 then
             of(side: sides[0])
         else
             array.concat(arr: of(side: sides[0]), v: of(side: sides[1]))
-    odd =
-        if length(arr: stretches) == 0 then
-            []
-        else
-            all(
-                streams:
-                    array.map(
-                        arr: stretches,
-                        fn: (x) =>
-                            points(start: x.start, stop: x.stop)
-                                |> window(every: 1h)
-                                |> last()
-                                |> filter(fn: isOfOtherType)
-                                |> keep(columns: ["_start"]),
-                    ),
-            )
-                |> group()
-                |> findColumn(fn: (key) => true, column: "_start")
-
-    return array.filter(arr: stretches, fn: (x) => not contains(value: x.start, set: odd))
-}
-carefully = () => {
-    stretches = hours()
     near =
         look(
             stretches: stretches,
@@ -311,11 +320,11 @@ carefully = () => {
         isFarther = (x) => x.side == p[0] and (if p[0] == "before" then x.start <= start else x.start >= start)
 
         return
-            all(
+            unionOf(
                 streams:
                     array.map(
                         arr: array.filter(arr: stretches, fn: isFarther),
-                        fn: (x) => rows(exchange: p[1], symbol: p[2], start: x.start, stop: x.stop),
+                        fn: (x) => rowsOf(exchange: p[1], symbol: p[2], start: x.start, stop: x.stop),
                     ),
             )
     }

@@ -42,6 +42,21 @@ impl Gaps {
         self.holes.iter().fold(0, |sum, hole| sum.saturating_add(hole.count()))
     }
 
+    /// Takes note of ids that were stored meanwhile, where they fill a hole.
+    pub fn fill(&mut self, ids: IdRange) {
+        let mut absent = IdRanges::default();
+        for hole in &self.holes {
+            absent.insert(*hole);
+            let filled = IdRange { first: hole.first.max(ids.first), last: hole.last.min(ids.last) };
+            if filled.first <= filled.last {
+                self.trades += filled.count();
+                self.span.first = self.span.first.min(filled.first);
+            }
+        }
+        absent.remove(ids);
+        self.holes = absent.iter().collect();
+    }
+
     /// The ids that are stored.
     pub fn stored(&self) -> IdRanges {
         let mut stored = IdRanges::default();
@@ -98,19 +113,6 @@ impl Audit {
         count.trades += ids.count();
         count.duplicates += count.ids.insert(ids);
         if self.runs + count.ids.runs() > RUNS_MAX { Err(TooManyHoles) } else { Ok(()) }
-    }
-
-    /// Adds ids that were seen later than the rest of the audit, where they fill a hole of the newest count.
-    pub fn fill(&mut self, ids: IdRange) {
-        let Some(count) = self.counts.last_mut() else { return };
-        let Some(span) = count.ids.span() else { return };
-        let ids = IdRange {
-            first: ids.first.max(count.edges[0].map_or(span.first, |edge| edge + 1)),
-            last: ids.last.min(span.last),
-        };
-        if ids.first <= ids.last {
-            count.trades += ids.count() - count.ids.insert(ids);
-        }
     }
 
     /// What is stored and what is missing, an entry a count, the oldest first.
@@ -229,12 +231,12 @@ mod tests {
 
     #[test]
     fn what_is_seen_later_fills_holes_and_adds_nothing_new() {
-        let mut audit = Audit::after(Some(TradeId::new(3).unwrap()));
-        [5, 6, 9].into_iter().for_each(|id| audit.add(IdRange { first: id, last: id }).unwrap());
-        audit.fill(IdRange { first: 2, last: 7 });
-        audit.fill(IdRange { first: 9, last: 12 });
-        let gaps = audit.finish(&"binance".parse().unwrap(), &"BTCUSDT".parse().unwrap());
-        assert_eq!(gaps.iter().map(plain).collect::<Vec<_>>(), [(4, 9, 5, 0, vec![(8, 8)])]);
+        let mut gaps = audited(Some(3), &[5, 6, 9]).remove(0);
+        gaps.fill(IdRange { first: 5, last: 7 });
+        assert_eq!(plain(&gaps), (5, 9, 4, 0, vec![(4, 4), (8, 8)]));
+        gaps.fill(IdRange { first: 9, last: 12 });
+        gaps.fill(IdRange { first: 2, last: 4 });
+        assert_eq!(plain(&gaps), (4, 9, 5, 0, vec![(8, 8)]));
     }
 
     #[test]
