@@ -54,9 +54,10 @@ oneOf = (names, any) =>
             v: "^(" + strings.joinStr(arr: array.map(arr: names, fn: (x) => regexp.quoteMeta(v: x)), v: "|") + ")$",
         )
 
-// Names are letters, digits, "_", "-" and "."; in a symbol no small letters of ASCII.
-symbolMatch = oneOf(names: symbols, any: /^[^\x00-,\/:-@\[-^`-\x7F]+$/)
-exchangeMatch = oneOf(names: exchanges, any: /^[^\x00-,\/:-@\[-^`\{-\x7F]+$/)
+// Names are letters, digits, "_", "-" and "."; in a symbol no small letters of ASCII; 32 at most.
+symbolMatch = oneOf(names: symbols, any: /^([A-Z0-9_.\-\p{M}\p{N}]|[^\x00-\x7F\P{L}])+$/)
+exchangeMatch = oneOf(names: exchanges, any: /^[\p{L}\p{M}\p{N}_.\-]+$/)
+tooLong = /.{33}/
 
 millisecond = (t) => date.truncate(t: t, unit: 1ms)
 earlier = (a, b) => if a < b then a else b
@@ -72,6 +73,7 @@ points = (start, stop) =>
     from(bucket: bucket)
         |> range(start: start, stop: stop)
         |> filter(fn: (r) => r._measurement == "trade" and r.exchange =~ exchangeMatch and r.symbol =~ symbolMatch)
+        |> filter(fn: (r) => r.exchange !~ tooLong and r.symbol !~ tooLong)
         |> filter(
             fn: (r) =>
                 r._field == "trade_id" or r._field == "price" or r._field == "price_float" or r._field == "quantity"
@@ -134,23 +136,31 @@ steps = (start, stop, every) => {
         )
 }
 
+// The times of the first and the last point in the hours of a stretch, of whatever series; [] if there is none.
+edges = (start, stop) => {
+    any = () =>
+        from(bucket: bucket)
+            |> range(
+                start: date.truncate(t: start, unit: 1h),
+                // The engine would read on into the hour that begins at the stop.
+                stop: date.sub(d: 1ns, from: date.add(d: 1h, to: date.truncate(t: date.sub(d: 1ns, from: stop), unit: 1h))),
+            )
+            |> filter(fn: (r) => r._measurement == "trade")
+
+    return
+        union(tables: [any() |> first() |> keep(columns: ["_time"]), any() |> last() |> keep(columns: ["_time"])])
+            |> sort(columns: ["_time"])
+            |> findColumn(fn: (key) => true, column: "_time")
+}
+
 // The hours of a stretch, without those in which another program wrote a field with another type: they hold no trade,
 // and the storage engine reads no further than such an hour.
 hours = (start, stop) => {
-    any = () =>
-        from(bucket: bucket)
-            |> range(start: start, stop: stop)
-            |> filter(fn: (r) => r._measurement == "trade")
-    edges =
-        union(tables: [any() |> first(), any() |> last()])
-            |> keep(columns: ["_time"])
-            |> sort(columns: ["_time"])
-            |> findColumn(fn: (key) => true, column: "_time")
-    stretches =
-        if length(arr: edges) == 0 then
-            []
-        else
-            steps(start: edges[0], stop: date.add(d: 1ns, to: edges[length(arr: edges) - 1]), every: 3600000000000)
+    ends = edges(start: start, stop: stop)
+    isEmpty = length(arr: ends) == 0
+    begin = if isEmpty then start else later(a: start, b: ends[0])
+    finish = if isEmpty then start else earlier(a: stop, b: date.add(d: 1h, to: date.truncate(t: ends[length(arr: ends) - 1], unit: 1h)))
+    stretches = if begin < finish then steps(start: begin, stop: finish, every: 3600000000000) else []
     odd =
         if length(arr: stretches) == 0 then
             []
@@ -363,17 +373,10 @@ isSure = (side) => {
             array.filter(arr: symbols, fn: (x) => not contains(value: x, set: names))
         else
             notIn(of: array.map(arr: far, fn: (x) => strings.trimPrefix(v: x, prefix: "far ")), found: here)
-    any = () =>
-        from(bucket: bucket)
-            |> range(start: side.start, stop: side.stop)
-            |> filter(fn: (r) => r._measurement == "trade")
-            |> first()
-            |> keep(columns: ["_time"])
-            |> findColumn(fn: (key) => true, column: "_time")
 
     return
         length(arr: notIn(of: array.filter(arr: near, fn: (x) => isHere(line: x)), found: here)) == 0
-            and (length(arr: lost) == 0 and length(arr: here) > 0 or length(arr: any()) == 0)
+            and (length(arr: lost) == 0 and length(arr: here) > 0 or length(arr: edges(start: side.start, stop: side.stop)) == 0)
 }
 found = if length(arr: array.filter(arr: sides, fn: (x) => not isSure(side: x))) == 0 then quickly else carefully()
 // ---- End of the trades next to a time ---------------------------------------

@@ -225,7 +225,8 @@ mod tests {
     #[test]
     fn neighbours_are_read_together_up_to_a_limit() {
         let broken: Vec<_> = [1, 2, 5].into_iter().chain(20..32).map(|minute| minute * MINUTE_MS).collect();
-        let found: Vec<_> = stretches(&broken).iter().map(|(from, until)| (from / MINUTE_MS, until / MINUTE_MS)).collect();
+        let found: Vec<_> =
+            stretches(&broken).iter().map(|(from, until)| (from / MINUTE_MS, until / MINUTE_MS)).collect();
         assert_eq!(found, [(1, 3), (5, 6), (20, 30), (30, 32)]);
     }
 
@@ -246,7 +247,9 @@ mod tests {
     fn runs_are_in_the_order_of_time_and_id() {
         let mut runs = Runs::default();
         // As the points come: the low six digits of the id are their nanoseconds.
-        for (ms, id) in [(1, 999_997), (2, 1_000_000), (2, 1_000_001), (2, 999_998), (2, 999_999), (3, 1_000_003), (3, 5)] {
+        for (ms, id) in
+            [(1, 999_997), (2, 1_000_000), (2, 1_000_001), (2, 999_998), (2, 999_999), (3, 1_000_003), (3, 5)]
+        {
             runs.take(ms, TradeId::new(id).unwrap()).unwrap();
         }
         let run = |first, last, from_ms, until_ms| Run { ids: IdRange { first, last }, from_ms, until_ms };

@@ -18,6 +18,9 @@ use crate::trade::{Price, Quantity, Trade, TradeId, TradeTime};
 
 /// The queries take milliseconds; a day of trades on a busy machine a few seconds.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Columns that hold what others may have written.
+const FOREIGN_TEXTS: [&str; 8] =
+    ["exchange", "symbol", "price", "quantity", "high_price", "high_quantity", "low_price", "low_quantity"];
 /// Rows of an answer that is kept whole; a day of candles of a second has 86,400.
 const LIST_ROWS_MAX: usize = 200_000;
 
@@ -77,14 +80,19 @@ impl Influx {
         &self,
         question: Question,
         scope: &Scope,
-        on_row: impl FnMut(&Row) -> Result<(), FluxCsvError> + Send,
+        mut on_row: impl FnMut(&Row) -> Result<(), FluxCsvError> + Send,
     ) -> Result<(), StoreError> {
         let symbols: Vec<_> = scope.symbols.iter().map(ToString::to_string).collect();
         let exchanges: Vec<_> = scope.exchange.iter().map(ToString::to_string).collect();
         let selection = Selection { bucket: &self.bucket, symbols: &symbols, exchanges: &exchanges };
         let script = render(&question, &selection).map_err(|error| StoreError::Settings(error.to_string()))?;
         let reply = self.query(script).await?;
-        let answered = read_answer(reply, on_row).await;
+        // The scripts pass over what is no trade; what only this program would not take is passed over here.
+        let answered = read_answer(reply, |row| match on_row(row) {
+            Err(FluxCsvError::Value { column, .. }) if FOREIGN_TEXTS.contains(&column) => Ok(()),
+            other => other,
+        })
+        .await;
         answered.map_err(|error| {
             let name = question.script().name();
             StoreError::Unusable(format!("{} answered {name}.flux with what is no answer: {error}", self.base))
