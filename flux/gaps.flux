@@ -14,13 +14,14 @@
 // A symbol's trade ids rise by one; an id more than 1,000 below the one before it begins a new count, which has rows of
 // its own (docs/data-model.md, "What is missing"). Columns: trades, their number in the minute; first_id and last_id,
 // the lowest and the highest; missing, the ids absent between these two; missing_before, those absent between the minute
-// and the trade before it; whole, whether each id is there once. No row: nothing is missing. While trades are being
-// written, a minute that has just ended is not judged. The ids themselves: tickflux gaps.
+// and the trade before it; whole, whether each id is there once; id_before, the highest id of the minute before it with a
+// trade, -1 if there is none. No row: nothing is missing. While trades are being written, a minute that has just ended is
+// not judged. The ids themselves: tickflux gaps.
 //
 // Result: _result
 // Table: keys: []
-//   exchange  symbol   minute                          trades  first_id    last_id     missing  missing_before  whole
-//   practice  BTCUSDT  2026-11-23T16:41:00.000000000Z  1867    6327999840  6328001708  2        0               false
+//   exchange  symbol   minute                          trades  first_id    last_id     missing  missing_before  whole  id_before
+//   practice  BTCUSDT  2026-11-23T16:41:00.000000000Z  1867    6327999840  6328001708  2        0               false  6327999839
 
 import "array"
 import "date"
@@ -752,6 +753,7 @@ unionOf(streams: array.concat(arr: [minutes], v: before))
                 // Below zero are late ids, and a count that began again.
                 c8: if between > 0 then between else 0,
                 c9: isWhole,
+                d1: if exists r.step then r.last_id - r.step else -1,
                 isShown: all or (not isWhole or between > 0) and date.add(d: 1m, to: minute) <= judged,
                 _time: r._time,
             }
@@ -772,5 +774,6 @@ unionOf(streams: array.concat(arr: [minutes], v: before))
             c7: "missing",
             c8: "missing_before",
             c9: "whole",
+            d1: "id_before",
         },
     )

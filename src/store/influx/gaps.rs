@@ -30,7 +30,8 @@ struct Minute {
     series: Series,
     start_ms: i64,
     ids: IdRange,
-    missing_before: u64,
+    /// The last id before it.
+    before: Option<TradeId>,
     /// Whether it holds each id of the range exactly once.
     whole: bool,
 }
@@ -158,9 +159,9 @@ impl Known {
     }
 
     fn end_minute(&mut self) {
-        let Some(Minute { start_ms, ids, missing_before, whole, .. }) = self.newest.take() else { return };
-        if self.runs.is_empty() && self.broken.is_empty() && missing_before > 0 {
-            self.before = ids.first.checked_sub(missing_before + 1).and_then(|id| TradeId::new(id).ok());
+        let Some(Minute { start_ms, ids, before, whole, .. }) = self.newest.take() else { return };
+        if self.runs.is_empty() && self.broken.is_empty() {
+            self.before = before;
         }
         if whole {
             push(&mut self.runs, Run { ids, from_ms: start_ms, until_ms: start_ms + MINUTE_MS - 1 });
@@ -202,13 +203,12 @@ fn stretches(broken: &[i64]) -> Vec<(i64, i64)> {
 }
 
 fn minute(row: &Row) -> Result<Minute, FluxCsvError> {
-    let number = |text: &str| text.parse().ok();
     let id = |text: &str| Some(TradeId::new(text.parse().ok()?).ok()?.get());
     Ok(Minute {
         series: (row.value("exchange", |text| text.parse().ok())?, row.value("symbol", |text| text.parse().ok())?),
         start_ms: row.value("minute", time)?.ms(),
         ids: IdRange { first: row.value("first_id", id)?, last: row.value("last_id", id)? },
-        missing_before: row.value("missing_before", number)?,
+        before: row.value("id_before", |text| Some(text.parse().ok().and_then(|id| TradeId::new(id).ok())))?,
         whole: row.value("whole", |text| text.parse().ok())?,
     })
 }
@@ -219,7 +219,7 @@ mod tests {
 
     fn minute(minute: i64, first: u64, last: u64, whole: bool) -> Minute {
         let series = ("binance".parse().unwrap(), "BTCUSDT".parse().unwrap());
-        Minute { series, start_ms: minute * MINUTE_MS, ids: IdRange { first, last }, missing_before: 0, whole }
+        Minute { series, start_ms: minute * MINUTE_MS, ids: IdRange { first, last }, before: None, whole }
     }
 
     #[test]
@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn whole_minutes_are_runs_and_the_others_are_read() {
         let mut known = Known::default();
-        let first = Minute { missing_before: 2, ..minute(1, 10, 19, true) };
+        let first = Minute { before: TradeId::new(7).ok(), ..minute(1, 10, 19, true) };
         [first, minute(2, 20, 25, true), minute(4, 30, 39, false), minute(5, 40, 49, true), minute(5, 1, 3, true)]
             .into_iter()
             .for_each(|minute| known.take(minute));
