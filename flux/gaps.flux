@@ -154,14 +154,20 @@ edges = (start, stop) => {
             |> findColumn(fn: (key) => true, column: "_time")
 }
 
-// The hours of a stretch, without those in which another program wrote a field with another type: they hold no trade,
-// and the storage engine reads no further than such an hour.
-hours = (start, stop) => {
+// The hours of a stretch in which there may be points.
+allHours = (start, stop) => {
     ends = edges(start: start, stop: stop)
     isEmpty = length(arr: ends) == 0
     begin = if isEmpty then start else later(a: start, b: ends[0])
     finish = if isEmpty then start else earlier(a: stop, b: date.add(d: 1h, to: date.truncate(t: ends[length(arr: ends) - 1], unit: 1h)))
-    stretches = if begin < finish then steps(start: begin, stop: finish, every: 3600000000000) else []
+
+    return if begin < finish then steps(start: begin, stop: finish, every: 3600000000000) else []
+}
+
+// Those hours, without those in which another program wrote a field with another type: they hold no trade, and the
+// storage engine reads no further than such an hour.
+hours = (start, stop) => {
+    stretches = allHours(start: start, stop: stop)
     odd =
         if length(arr: stretches) == 0 then
             []

@@ -6,6 +6,7 @@
 mod at;
 mod candles;
 mod capture;
+mod caution;
 mod completions;
 mod demo;
 mod exchange;
@@ -152,7 +153,7 @@ async fn run(command: Command) -> Result<Answer, Failure> {
 }
 
 fn fail(failure: &Failure) -> ExitCode {
-    eprintln!("{failure}");
+    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{failure}\n"));
     ExitCode::from(failure.code())
 }
 

@@ -177,10 +177,14 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Safe: what was written is written, and may be written again.
     fn write<'a>(&'a self, trades: &'a [Trade], attempt: u32) -> BoxFuture<'a, Result<Written, WriteError>>;
 
-    /// What the questions asked so far have passed over, in words for people: points or rows that are no trades.
-    fn passed_over(&self) -> Option<String> {
-        None
-    }
+    /// What a question about the time from `since` up to `until` has passed over, in words for people: points or rows that
+    /// are no trades. To be awaited after the question, or beside it.
+    fn passed_over<'a>(
+        &'a self,
+        scope: &'a Scope,
+        since: TradeTime,
+        until: Option<TradeTime>,
+    ) -> BoxFuture<'a, Option<String>>;
 
     /// Drops what is older than the retention at `now`, where the store does not do so itself.
     ///

@@ -2,21 +2,22 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 
+use super::caution::say_passed_over;
 use super::report::{TableRow, print};
 use super::settings::{DEFAULT_OUTBOX, Purpose, QuestionArgs, default_exchange, now, searched};
 use super::signals::stop_on_signals;
+use super::time::interval;
 use super::{Answer, Failure, start_logs};
 use crate::binance::DEFAULT_REST_URL;
 use crate::binance::rest::Rest;
 use crate::capture::mend::{Mended, mend};
 use crate::capture::sequencer::Hole;
 use crate::outbox::{Ended, file};
-use crate::store::{AnyStore, Gaps};
+use crate::store::{AnyStore, Gaps, Interval};
 use crate::trade::{Exchange, IdRange, IdRanges, Symbol, TradeTime};
 
 /// The contract's word for a hole that may still be repaired.
@@ -29,9 +30,9 @@ const HOLES_SHOWN: usize = 20;
 pub(super) struct GapsArgs {
     /// Symbols such as BTCUSDT; every stored one if none is given
     symbols: Vec<Symbol>,
-    /// How far back, 24h at most
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
-    since: Duration,
+    /// How far back, 1s to 24h; what began to be missing before counts
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = interval)]
+    since: Interval,
     /// Fetch what is missing from the exchange's history first (of --exchange, or of binance)
     #[arg(long)]
     repair: bool,
@@ -45,10 +46,9 @@ pub(super) struct GapsArgs {
     question: QuestionArgs,
 }
 
-/// The audit of a series with the contract's keys.
+/// The audit of a count of a series with the contract's keys.
 #[derive(Debug, Serialize)]
 struct GapsRow {
-    #[serde(skip)]
     exchange: String,
     symbol: String,
     first_id: u64,
@@ -70,8 +70,7 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
     let GapsArgs { symbols, since, repair, rest_url, outbox, question } = args;
     let settings = question.store.clone();
     let (store, scope, format) = question.open(symbols)?;
-    let ago = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-    let since = TradeTime::from_ms(now().ms().saturating_sub(ago).max(0)).unwrap_or(TradeTime::EPOCH);
+    let since = TradeTime::from_ms(now().ms().saturating_sub(since.ms())).unwrap_or(TradeTime::EPOCH);
     let mut audits = store.gaps(&scope, since).await?;
     let mut ledger = Ledger { folder: outbox, identity: store.identity(), mended: Vec::new() };
     if repair {
@@ -84,6 +83,7 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
     let rows = audits.iter().map(|audit| Ok(GapsRow::new(audit, &ledger.ended(audit)?)));
     let rows: Vec<_> = rows.collect::<Result<_, Failure>>()?;
     print(&rows, format)?;
+    say_passed_over(&store, &scope, since, None).await;
     let is_found = |symbol: &&Symbol| audits.iter().any(|audit| audit.symbol == **symbol);
     let absent: Vec<_> = scope.symbols.iter().filter(|symbol| !is_found(symbol)).map(Symbol::as_str).collect();
     if audits.is_empty() || !absent.is_empty() {

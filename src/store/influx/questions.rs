@@ -18,6 +18,8 @@ use crate::trade::{Price, Quantity, Trade, TradeId, TradeTime};
 
 /// The queries take milliseconds; a day of trades on a busy machine a few seconds.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Before each look at what is no trade; a write is done by the last.
+const FOREIGN_PAUSES: [Duration; 2] = [Duration::ZERO, Duration::from_millis(300)];
 /// Columns that hold what others may have written.
 const FOREIGN_TEXTS: [&str; 8] =
     ["exchange", "symbol", "price", "quantity", "high_price", "high_quantity", "low_price", "low_quantity"];
@@ -51,6 +53,35 @@ impl Influx {
     ) -> Result<Vec<Candle>, StoreError> {
         let question = Question::Candles { since_ms: Some(since.ms()), every_ms: Some(every.ms()) };
         self.ask(question, scope, candle).await
+    }
+
+    /// How many points of a stretch of time are no trades, and why. A point that is being written is one a moment later.
+    pub(super) async fn ask_foreign(
+        &self,
+        scope: &Scope,
+        since: TradeTime,
+        until: Option<TradeTime>,
+    ) -> Option<String> {
+        let question = Question::Foreign { since_ms: Some(since.ms()), until_ms: until.map(TradeTime::ms) };
+        let count =
+            |row: &Row| Ok((row.text("reason")? == "name", row.value("points", |text| text.parse::<u64>().ok())?));
+        let (mut names, mut points) = (u64::MAX, u64::MAX);
+        for pause in FOREIGN_PAUSES {
+            tokio::time::sleep(pause).await;
+            let rows = self.ask(question, scope, count).await.ok()?;
+            let of =
+                |wanted| rows.iter().filter(|(is_name, _)| *is_name == wanted).map(|(_, count)| *count).sum::<u64>();
+            (names, points) = (names.min(of(true)), points.min(of(false)));
+            if names + points == 0 {
+                return None;
+            }
+        }
+        Some(format!(
+            "{} points of bucket {} are no trades and were passed over: {names} whose exchange or symbol is no name, \
+             {points} with fields missing, other types or other tags: see flux/foreign.flux",
+            names + points,
+            self.bucket
+        ))
     }
 
     /// Asks for a list, which is kept whole.
@@ -128,14 +159,14 @@ impl Influx {
                 StoreError::Settings(self.refused(status, &refusal))
             }
             (400.., Ok(Refusal { message, .. })) => {
-                StoreError::Unusable(format!("{} answered {status}: {}", self.base, Excerpt::of(&message)))
+                StoreError::Unusable(format!("{} answered {status}: {}", self.base, Excerpt::of(cause(&message))))
             }
             _ => self.is_none(&format!("{status} and {}", quoted(&said))),
         })
     }
 
     fn refused(&self, status: u16, refusal: &Refusal) -> String {
-        let said = Excerpt::of(&refusal.message);
+        let said = Excerpt::of(cause(&refusal.message));
         format!("{} answered {status}: {said}: see --org, --bucket and a token that may read", self.base)
     }
 
@@ -150,6 +181,14 @@ struct Refusal {
     #[serde(rename = "code")]
     _code: String,
     message: String,
+}
+
+/// What went wrong, without the way of the calls to it.
+fn cause(message: &str) -> &str {
+    match message.rsplit_once("error calling function") {
+        Some((_, call)) => call.split_once(": ").map_or(message, |(_, cause)| cause),
+        None => message,
+    }
 }
 
 fn quoted(said: &str) -> String {
