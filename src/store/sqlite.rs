@@ -14,8 +14,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
+use self::file::{File, FileError};
 use self::questions::{Look, QuestionError};
 use super::{
     Bounds, Candle, Gaps, HighLow, Interval, RETENTION_MS, Scope, Store, StoreError, StoredTrade, WriteError, Written,
@@ -30,7 +31,7 @@ const BATCH_MAX: usize = 5_000;
 pub struct Sqlite {
     path: PathBuf,
     exchange: Exchange,
-    connection: Mutex<Connection>,
+    file: Mutex<File>,
     clock: fn() -> TradeTime,
     /// Rows that questions have passed over.
     passed_over: AtomicU64,
@@ -41,28 +42,29 @@ impl Sqlite {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unusable`] if the path cannot be written or the file is not a tickflux store.
+    /// [`StoreError::Settings`] if the path is none, [`StoreError::Unusable`] if it cannot be written or the file is not a
+    /// tickflux store.
     pub fn create(path: &Path, exchange: Exchange, clock: fn() -> TradeTime) -> Result<Self, StoreError> {
-        Ok(Self::on(file::create(path)?, path, exchange, clock))
+        Ok(Self::on(File::create(path)?, path, exchange, clock))
     }
 
     /// Opens `path` for questions; never makes a file.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unusable`] if there is no such file or it is not a tickflux store.
+    /// [`StoreError::Settings`] if the path is none, [`StoreError::Unusable`] if there is no such file or it is not a
+    /// tickflux store.
     pub fn open(path: &Path, exchange: Exchange, clock: fn() -> TradeTime) -> Result<Self, StoreError> {
-        Ok(Self::on(file::open(path)?, path, exchange, clock))
+        Ok(Self::on(File::open(path)?, path, exchange, clock))
     }
 
-    fn on(connection: Connection, path: &Path, exchange: Exchange, clock: fn() -> TradeTime) -> Self {
-        let connection = Mutex::new(connection);
-        Self { path: path.to_owned(), exchange, connection, clock, passed_over: AtomicU64::new(0) }
+    fn on(file: File, path: &Path, exchange: Exchange, clock: fn() -> TradeTime) -> Self {
+        Self { path: path.to_owned(), exchange, file: Mutex::new(file), clock, passed_over: AtomicU64::new(0) }
     }
 
-    /// The connection stays usable after a panic: a transaction not committed is rolled back.
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A connection stays usable after a panic: a transaction not committed is rolled back.
+    fn file(&self) -> MutexGuard<'_, File> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The oldest trade time that is still kept.
@@ -70,10 +72,11 @@ impl Sqlite {
         (self.clock)().ms() - RETENTION_MS
     }
 
-    fn insert(&self, trades: &[Trade]) -> rusqlite::Result<Written> {
+    fn insert(&self, trades: &[Trade]) -> Result<Written, FileError> {
         let bound = self.bound();
         let mut written = Written::default();
-        let mut connection = self.connection();
+        let mut file = self.file();
+        let connection = file.connection()?;
         let transaction = connection.transaction()?;
         {
             // As in InfluxDB the last write wins; the same trade again changes nothing.
@@ -105,12 +108,13 @@ impl Sqlite {
     }
 
     /// Deletes a minute a transaction and series, so that no write waits long.
-    fn delete_older_than(&self, bound_ms: i64) -> rusqlite::Result<()> {
-        let all = questions::series(&self.connection(), &Scope::default())?;
+    fn delete_older_than(&self, bound_ms: i64) -> Result<(), FileError> {
+        let all = questions::series(self.file().connection()?, &Scope::default())?;
         for key in &all {
             loop {
-                let connection = self.connection();
-                let Some(oldest) = questions::oldest_time(&connection, key)?.filter(|oldest| *oldest < bound_ms) else {
+                let mut file = self.file();
+                let connection = file.connection()?;
+                let Some(oldest) = questions::oldest_time(connection, key)?.filter(|oldest| *oldest < bound_ms) else {
                     break;
                 };
                 connection
@@ -124,14 +128,16 @@ impl Sqlite {
     fn ask<'a, T: Send + 'a>(
         &'a self,
         scope: &'a Scope,
-        question: impl FnOnce(&Look<'_>) -> Result<T, QuestionError> + Send + 'a,
+        question: impl Fn(&Look<'_>) -> Result<T, QuestionError> + Send + 'a,
     ) -> BoxFuture<'a, Result<T, StoreError>> {
         let bounds = Bounds::at((self.clock)());
         let asked = move || {
-            let connection = self.connection();
-            let look = Look { connection: &connection, scope, bounds, passed_over: Cell::new(0) };
-            let answer = question(&look);
-            self.passed_over.fetch_add(look.passed_over.get(), Ordering::Relaxed);
+            let mut file = self.file();
+            let (answer, passed_over) = file.ask(|connection| {
+                let look = Look { connection, scope, bounds, passed_over: Cell::new(0) };
+                (question(&look), look.passed_over.get())
+            })?;
+            self.passed_over.fetch_add(passed_over, Ordering::Relaxed);
             answer
         };
         async move { tokio::task::block_in_place(asked).map_err(|error| self.unusable("read", &error)) }.boxed()
@@ -162,7 +168,8 @@ impl Store for Sqlite {
 
     fn check(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
         async move {
-            let begun = tokio::task::block_in_place(|| self.connection().execute_batch("BEGIN IMMEDIATE; ROLLBACK"));
+            let begin = || Ok(self.file().connection()?.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?);
+            let begun: Result<(), FileError> = tokio::task::block_in_place(begin);
             begun.map(|()| Vec::new()).map_err(|error| self.unusable("write", &error))
         }
         .boxed()
@@ -170,9 +177,10 @@ impl Store for Sqlite {
 
     fn write<'a>(&'a self, trades: &'a [Trade], _attempt: u32) -> BoxFuture<'a, Result<Written, WriteError>> {
         async move {
-            tokio::task::block_in_place(|| self.insert(trades)).map_err(|error| WriteError::Transient {
-                why: format!("cannot write {}: {error}", self.path.display()),
-                wait: None,
+            let why = |error: &FileError| format!("cannot write {}: {error}", self.path.display());
+            tokio::task::block_in_place(|| self.insert(trades)).map_err(|error| match error {
+                FileError::Sqlite(_) => WriteError::Transient { why: why(&error), wait: None },
+                FileError::Gone(_) | FileError::Lost(_) => WriteError::Held { why: why(&error) },
             })
         }
         .boxed()

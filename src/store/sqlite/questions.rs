@@ -9,6 +9,7 @@ use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use thiserror::Error;
 
+use super::file::FileError;
 use crate::store::gaps::{Audit, TooManyHoles};
 use crate::store::{Bounds, Candle, Gaps, HighLow, Interval, Scope, StoredTrade};
 use crate::trade::{Exchange, Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime, compare_texts};
@@ -25,6 +26,8 @@ pub(super) enum QuestionError {
     Holes(#[from] TooManyHoles),
     #[error(transparent)]
     Time(#[from] TradeError),
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 type Series = (Exchange, Symbol);
