@@ -6,6 +6,7 @@
 mod at;
 mod candles;
 mod capture;
+mod caution;
 mod completions;
 mod demo;
 mod exchange;

@@ -23,11 +23,14 @@ pub enum Script {
     Gaps,
     /// The trade ids of a stretch of time.
     Ids,
+    /// The points that are no trades.
+    Foreign,
 }
 
 impl Script {
     /// Every bundled script.
-    pub const ALL: [Self; 6] = [Self::Latest, Self::PriceAt, Self::HighLow, Self::Candles, Self::Gaps, Self::Ids];
+    pub const ALL: [Self; 7] =
+        [Self::Latest, Self::PriceAt, Self::HighLow, Self::Candles, Self::Gaps, Self::Ids, Self::Foreign];
 
     /// The name of its file in `flux/`, without the suffix.
     #[must_use]
@@ -39,6 +42,7 @@ impl Script {
             Self::Candles => "candles",
             Self::Gaps => "gaps",
             Self::Ids => "ids",
+            Self::Foreign => "foreign",
         }
     }
 
@@ -58,6 +62,7 @@ impl Script {
             Self::Candles => include_str!("../flux/candles.flux"),
             Self::Gaps => include_str!("../flux/gaps.flux"),
             Self::Ids => include_str!("../flux/ids.flux"),
+            Self::Foreign => include_str!("../flux/foreign.flux"),
         }
     }
 }
@@ -100,6 +105,13 @@ pub enum Question {
         /// Up to but not including there. Default: one minute ago.
         until_ms: Option<i64>,
     },
+    /// The points of a stretch of time that are no trades, in milliseconds since the epoch.
+    Foreign {
+        /// From here. Default: 24 h ago.
+        since_ms: Option<i64>,
+        /// Up to but not including there. Default: 48 h ahead.
+        until_ms: Option<i64>,
+    },
 }
 
 impl Question {
@@ -113,6 +125,7 @@ impl Question {
             Self::Candles { .. } => Script::Candles,
             Self::Gaps { .. } => Script::Gaps,
             Self::Ids { .. } => Script::Ids,
+            Self::Foreign { .. } => Script::Foreign,
         }
     }
 }
@@ -160,6 +173,7 @@ pub fn render(question: &Question, selection: &Selection<'_>) -> Result<String, 
             vec![("since", since_ms)]
         }
         Question::Ids { from_ms, until_ms } => vec![("from_time", from_ms), ("until_time", until_ms)],
+        Question::Foreign { since_ms, until_ms } => vec![("since", since_ms), ("until", until_ms)],
     };
     for (name, ms) in times {
         if let Some(ms) = ms {
@@ -245,6 +259,7 @@ mod tests {
             Script::Candles => all.extend([("since", "-1h"), ("every", "1m")]),
             Script::Gaps => all.extend([("since", "-24h"), ("all", "false")]),
             Script::Ids => all.extend([("from_time", "-2m"), ("until_time", "-1m")]),
+            Script::Foreign => all.extend([("since", "-24h"), ("until", "48h")]),
         }
         all
     }
@@ -258,6 +273,7 @@ mod tests {
             Script::Candles => Question::Candles { since_ms: ms, every_ms: Some(90_500) },
             Script::Gaps => Question::Gaps { since_ms: ms, all: true },
             Script::Ids => Question::Ids { from_ms: ms, until_ms: ms },
+            Script::Foreign => Question::Foreign { since_ms: ms, until_ms: ms },
         }
     }
 
@@ -285,6 +301,22 @@ mod tests {
             for (name, default) in parameters(script) {
                 assert_eq!(assigned(script.source(), name), default, "{name} in {}", script.name());
             }
+        }
+    }
+
+    #[test]
+    fn what_several_files_have_in_common_is_the_same_in_each() {
+        for (begin, end, least) in [
+            ("// ---- What a trade is", "// ---- End of what a trade is", 2),
+            ("// ---- The trades next to a time", "// ---- End of the trades next to a time", 2),
+        ] {
+            let blocks: Vec<_> = Script::ALL
+                .iter()
+                .filter_map(|script| script.source().split_once(begin)?.1.split_once(end))
+                .map(|(block, _)| block)
+                .collect();
+            assert!(blocks.len() >= least, "{begin}");
+            assert!(blocks.windows(2).all(|pair| pair[0] == pair[1]), "{begin}");
         }
     }
 

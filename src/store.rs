@@ -29,6 +29,29 @@ pub const RETENTION: Duration = Duration::from_secs(24 * 3600);
 /// [`RETENTION`] in milliseconds, to reckon with trade times.
 pub const RETENTION_MS: i64 = 24 * 3600 * 1000;
 
+/// How far ahead of the clock of whoever asks a trade may be to answer: the exchange's clock may be ahead of it.
+pub const AHEAD_MS: i64 = 48 * 3600 * 1000;
+
+/// What may answer at a moment, in milliseconds since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// No older trade answers.
+    pub oldest: i64,
+    /// No older trade says where a hole begins: whole hours are dropped, so what is past the retention is complete down
+    /// to the begin of the hour in which the retention begins.
+    pub oldest_neighbour: i64,
+    /// Trades from here on do not answer.
+    pub end: i64,
+}
+
+impl Bounds {
+    /// The bounds at `now`.
+    pub fn at(now: TradeTime) -> Self {
+        let oldest = now.ms() - RETENTION_MS;
+        Self { oldest, oldest_neighbour: oldest - oldest.rem_euclid(3_600_000), end: now.ms() + AHEAD_MS }
+    }
+}
+
 /// A trade as a store gives it back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredTrade {
@@ -45,7 +68,7 @@ pub struct HighLow {
     pub minute: TradeTime,
     /// How many trades it has.
     pub trades: u64,
-    /// Ids between its lowest and highest that are not stored.
+    /// Ids that are missing in it ([`gaps`]).
     pub missing: u64,
     /// Whether the minute is still running.
     pub open: bool,
@@ -183,6 +206,15 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Safe: what was written is written, and may be written again.
     fn write<'a>(&'a self, trades: &'a [Trade], attempt: Attempt) -> BoxFuture<'a, Result<Written, WriteError>>;
 
+    /// What a question about the time from `since` up to `until` has passed over, in words for people: points or rows that
+    /// are no trades. To be awaited after the question, or beside it.
+    fn passed_over<'a>(
+        &'a self,
+        scope: &'a Scope,
+        since: TradeTime,
+        until: Option<TradeTime>,
+    ) -> BoxFuture<'a, Option<String>>;
+
     /// Drops what is older than the retention at `now`, the exchange's time, where the store does not do so itself.
     ///
     /// # Errors
@@ -211,7 +243,8 @@ pub trait Store: Send + Sync + fmt::Debug {
         as_of: bool,
     ) -> BoxFuture<'a, Result<Vec<StoredTrade>, StoreError>>;
 
-    /// Which ids are missing among the trades since `since`, within the retention.
+    /// Which ids are missing among the trades since `since`, within the retention: an entry for each count of each
+    /// series, a series' oldest first.
     ///
     /// # Errors
     ///

@@ -5,8 +5,6 @@
 
 mod support;
 
-use std::collections::BTreeSet;
-
 use support::{exchange, minute_ago, now, oracle, seed, trade, with_each_store};
 use tickflux::store::{Attempt, Gaps, Scope, Store, StoredTrade};
 use tickflux::trade::{Trade, TradeTime};
@@ -159,6 +157,13 @@ fn gaps_are_found_wherever_they_are() {
         assert_eq!(subject.gaps("WHOLE", minute).await, [(7, 10, 4, 0, vec![])], "{name}");
         assert_eq!(subject.gaps("WHOLE", minute + 61_000).await, [(9, 10, 2, 0, vec![])], "{name}: since");
 
+        // A hole that began before the time asked for, in its minute and long before it.
+        subject.write(&at("SINCE", &[(7, 0), (10, 61_000), (11, 62_000)])).await;
+        for since in [1, 30_000, 60_000, 61_000] {
+            assert_eq!(subject.gaps("SINCE", minute + since).await, [(10, 11, 2, 0, vec![(8, 9)])], "{name}: {since}");
+        }
+        assert_eq!(subject.gaps("SINCE", minute + 61_001).await, [(11, 11, 1, 0, vec![])], "{name}");
+
         // Inside a minute, between two, across empty ones.
         subject.write(&at("HOLES", &[(1, 0), (3, 5), (4, 59_999), (6, 60_000), (7, 600_000), (12, 900_000)])).await;
         let holes = vec![(2, 2), (5, 5), (8, 11)];
@@ -167,6 +172,35 @@ fn gaps_are_found_wherever_they_are() {
         // A hole hidden by a duplicate: the count of the minute is right.
         subject.write(&at("HIDDEN", &[(1, 0), (2, 10), (2, 20), (4, 30)])).await;
         assert_eq!(subject.gaps("HIDDEN", minute).await, [(1, 4, 4, 1, vec![(3, 3)])], "{name}");
+
+        // As many duplicates as holes, and the same sum of ids.
+        subject.write(&at("BALANCED", &[(1, 0), (1, 1), (3, 2), (5, 3), (5, 4)])).await;
+        assert_eq!(subject.gaps("BALANCED", minute).await, [(1, 5, 5, 2, vec![(2, 2), (4, 4)])], "{name}");
+        assert_eq!(subject.high_low("BALANCED", minute).await, [(5, 2, 1, 1)], "{name}");
+
+        // More duplicates than ids; an id far above what sums of ids have room for.
+        subject.write(&at("DOUBLE", &[(1, 0), (1, 1), (1, 2), (2, 3)])).await;
+        assert_eq!(subject.gaps("DOUBLE", minute).await, [(1, 2, 4, 2, vec![])], "{name}");
+        assert_eq!(subject.high_low("DOUBLE", minute).await, [(4, 0, 1, 1)], "{name}");
+        let top = i64::MAX as u64;
+        subject.write(&at("TOP", &[(top - 9, 0), (top - 8, 5), (top - 5, 10), (top, 70_000)])).await;
+        let holes = vec![(top - 7, top - 6), (top - 4, top - 1)];
+        assert_eq!(subject.gaps("TOP", minute).await, [(top - 9, top, 4, 0, holes)], "{name}");
+        assert_eq!(subject.high_low("TOP", minute).await, [(3, 6, top - 9, top - 9)], "{name}");
+        assert_eq!(subject.latest(&only("TOP")).await, [top], "{name}");
+        assert_eq!(subject.at("TOP", minute + 4).await, [top - 8], "{name}");
+
+        // A count that began again: an entry each, and nothing is missing between them.
+        subject.write(&at("AGAIN", &[(5_000, 0), (5_002, 5), (1, 20), (2, 25), (4, 90_000), (1, 200_000)])).await;
+        let counts = [(5_000, 5_002, 2, 0, vec![(5_001, 5_001)]), (1, 4, 4, 1, vec![(3, 3)])];
+        assert_eq!(subject.gaps("AGAIN", minute).await, counts, "{name}");
+        assert_eq!(subject.gaps("AGAIN", minute + 10).await, counts[1..], "{name}");
+        assert_eq!(subject.high_low("AGAIN", minute).await, [(4, 2, 1, 1)], "{name}");
+        assert_eq!(subject.high_low("AGAIN", minute + 60_000).await, [(1, 1, 4, 4)], "{name}");
+
+        // The second half of a minute is missing.
+        subject.write(&at("HALF", &[(10, -1), (11, 0), (12, 29_999), (20, 60_000)])).await;
+        assert_eq!(subject.high_low("HALF", minute).await, [(2, 7, 11, 11)], "{name}");
 
         // An id that is stored in two minutes.
         subject.write(&at("TWICE", &[(1, 0), (2, 10), (2, 60_000), (3, 60_010)])).await;
@@ -177,7 +211,7 @@ fn gaps_are_found_wherever_they_are() {
         assert_eq!(subject.gaps("CROSS", minute).await, [(999_999, 1_000_002, 4, 0, vec![])], "{name}");
 
         let all = subject.binance.gaps(&Scope::default(), time(minute)).await.unwrap();
-        assert_eq!(all.len(), 5, "{name}: a row each");
+        assert_eq!(all.len(), 12, "{name}: a row for each count");
     });
 }
 
@@ -230,14 +264,25 @@ fn trades_past_the_retention_are_left_out_and_counted() {
     });
 }
 
-/// Trades with many in one millisecond, ids across a million, holes, and few different prices.
+/// Trades with many in one millisecond, ids across a million, holes, duplicates, empty minutes, counts that begin again,
+/// and few different prices.
 fn random_trades(rng: &mut fastrand::Rng, symbol: &str, start: i64) -> Vec<Trade> {
     let mut id = 5_000_000 - rng.u64(0..400);
     let mut ms = start;
     let mut trades = Vec::new();
     for _ in 0..rng.usize(1..500) {
-        ms += if rng.u8(0..4) == 0 { rng.i64(0..1_500) } else { 0 };
-        id += if rng.u8(0..20) == 0 { rng.u64(2..5) } else { 1 };
+        ms += match rng.u32(0..400) {
+            0 => rng.i64(60_000..200_000),
+            1..100 => rng.i64(0..1_500),
+            _ => 0,
+        };
+        match rng.u8(0..200) {
+            // Later than the trade of the same id, and than the old count.
+            0..4 => ms += 1,
+            4 => (ms, id) = (ms + 1, rng.u64(0..5_000)),
+            5..15 => id += rng.u64(2..5),
+            _ => id += 1,
+        }
         trades.push(trade(symbol, id, ms, &format!("{}.{}", rng.u8(1..4), rng.u8(0..6))));
     }
     trades
@@ -269,13 +314,10 @@ fn random_trades_agree_with_a_plain_computation() {
                 assert_eq!(subject.at(symbol, asked).await, one(oracle::at(&all, asked)), "{context}");
                 assert_eq!(subject.as_of(symbol, asked).await, one(oracle::as_of(&all, asked)), "{context} as of");
             }
-            let stored: BTreeSet<_> = all.iter().map(|trade| trade.id.get()).collect();
-            let (first, last) = (*stored.first().unwrap(), *stored.last().unwrap());
-            let absent: Vec<_> = (first..=last).filter(|id| !stored.contains(id)).collect();
-            let audits = subject.gaps(symbol, start).await;
-            let found: Vec<_> = audits[0].4.iter().flat_map(|(from, to)| *from..=*to).collect();
-            assert_eq!(found, absent, "{} {symbol}", subject.name);
-            assert_eq!((audits[0].0, audits[0].1, audits[0].2, audits[0].3), (first, last, all.len() as u64, 0));
+            for since in [start, rng.i64(start..=end), rng.choice(&all).unwrap().time.ms()] {
+                let context = format!("{} {symbol} since {since}", subject.name);
+                assert_eq!(subject.gaps(symbol, since).await, oracle::gaps(&all, since), "{context}");
+            }
             let mut minute = start / 60_000 * 60_000;
             while minute <= end {
                 let expected = oracle::high_low(&all, minute).into_iter().collect::<Vec<_>>();

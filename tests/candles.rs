@@ -184,10 +184,10 @@ fn check_command(store: &str) -> [Vec<Trade>; 2] {
         let found: Vec<_> = rows.iter().map(|row| from_texts(|column| row[column].to_string())).collect();
         assert_same(&found, &expected, &format!("{store} {symbol}"));
         let keys: Vec<_> = rows[0].as_object().unwrap().keys().cloned().collect();
-        assert_eq!(keys, ["symbol", "time", "open", "high", "low", "close", "volume", "trades"]);
+        assert_eq!(keys, ["exchange", "symbol", "time", "open", "high", "low", "close", "volume", "trades"]);
         assert!(rows.iter().all(|row| row["symbol"] == symbol && row["trades"].is_u64()));
         let csv = printed("csv");
-        assert!(csv.starts_with(&format!("{}\n{symbol},", keys.join(","))), "{csv}");
+        assert!(csv.starts_with(&format!("{}\npractice,{symbol},", keys.join(","))), "{csv}");
         assert_eq!(csv.lines().count(), 1 + expected.len());
         let table = printed("table");
         assert!(table.contains("| exchange |") && table.contains("| practice |"), "{table}");

@@ -72,10 +72,13 @@ fn what_a_capture_makes_is_its_owners_alone() {
     }
     let outbox = [files_in(&at("state/outbox"), "db"), files_in(&at("state/outbox"), "lock")].concat();
     assert_eq!(outbox.len(), 2, "{outbox:?}");
-    let others = ["state/outbox/dead-letters/messages.txt", "session.txt", "trades.db"].map(at);
+    let others = ["state/outbox/dead-letters/messages.txt", "session.txt"].map(at);
     for path in outbox.iter().chain(&others) {
         assert_eq!(mode(path), 0o600, "{}", path.display());
     }
+    // The store is where others may look, as far as whoever captures lets them.
+    fs::write(at("any"), "").unwrap();
+    assert_eq!(mode(&at("trades.db")), mode(&at("any")));
     assert_eq!(sqlite_trades(&at("trades.db")).len(), 1);
 }
 

@@ -2,11 +2,12 @@
 
 use clap::Args;
 
+use super::caution::{newest, say_if_clocks_disagree, say_passed_over};
 use super::report::{TradeRow, print};
 use super::settings::{QuestionArgs, now, searched};
 use super::time::TimeArg;
 use super::{Answer, Failure};
-use crate::trade::Symbol;
+use crate::trade::{Symbol, TradeTime};
 
 /// Which symbol, when, in which store.
 #[derive(Debug, Args)]
@@ -26,10 +27,21 @@ pub(super) struct AtArgs {
 pub(super) async fn run(args: AtArgs) -> Result<Answer, Failure> {
     let time = args.time.within_retention(now())?;
     let (store, scope, format) = args.question.open(vec![args.symbol.clone()])?;
-    let trades = store.price_at(&scope, time, args.as_of).await?;
+    let trades = store.price_at(&scope, time, args.as_of);
+    let (trades, newest) = if args.time.is_relative() {
+        let (trades, newest) = tokio::join!(trades, newest(&store, &scope));
+        (trades?, newest?)
+    } else {
+        (trades.await?, None)
+    };
     let now = now();
     let rows: Vec<_> = trades.iter().map(|trade| TradeRow::new(trade, now, Some(time))).collect();
     print(&rows, format)?;
+    // What lies between the time and the answers.
+    let times = || trades.iter().map(|stored| stored.trade.time).chain((!trades.is_empty()).then_some(time));
+    let until = times().max().and_then(|time| TradeTime::from_ms(time.ms() + 1).ok());
+    say_passed_over(&store, &scope, times().min().unwrap_or(TradeTime::EPOCH), until).await;
+    say_if_clocks_disagree(newest, now);
     if rows.is_empty() {
         let which = if args.as_of { format!("at or before {time}") } else { "within 24 h".to_owned() };
         let why = format!("no trade of {} {which} in {}: capture it first", args.symbol, searched(&store, &scope));

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
+use super::caution::{newest, say_if_clocks_disagree, say_passed_over};
 use super::report::{TableRow, print};
 use super::settings::{QuestionArgs, now, searched};
 use super::time::interval;
@@ -28,7 +29,6 @@ pub(super) struct CandlesArgs {
 /// A candle with the contract's keys.
 #[derive(Debug, Serialize)]
 struct CandleRow {
-    #[serde(skip)]
     exchange: String,
     symbol: String,
     time: String,
@@ -43,9 +43,12 @@ struct CandleRow {
 pub(super) async fn run(args: CandlesArgs) -> Result<Answer, Failure> {
     let (store, scope, format) = args.question.open(vec![args.symbol.clone()])?;
     let since = TradeTime::from_ms(now().ms().saturating_sub(args.since.ms())).unwrap_or(TradeTime::EPOCH);
-    let candles = store.candles(&scope, since, args.every).await?;
+    let (candles, newest) = tokio::join!(store.candles(&scope, since, args.every), newest(&store, &scope));
+    let (candles, newest) = (candles?, newest?);
     let rows: Vec<_> = candles.iter().map(CandleRow::new).collect();
     print(&rows, format)?;
+    say_passed_over(&store, &scope, args.every.begin(since).unwrap_or(since), None).await;
+    say_if_clocks_disagree(newest, now());
     if rows.is_empty() {
         let why = format!("no trade of {} since {since} in {}", args.symbol, searched(&store, &scope));
         return Err(Failure::No(format!("{why}: capture it first, or give a longer --since")));
@@ -106,8 +109,8 @@ mod tests {
         let row = CandleRow::new(&candle);
         assert_eq!(
             serde_json::to_string(&row).unwrap(),
-            "{\"symbol\":\"BTCUSDT\",\"time\":\"2026-01-01T12:00:00.000Z\",\"open\":87001.5,\"high\":87001.5,\
-             \"low\":87000.0,\"close\":87000.0,\"volume\":0.30000000000000004,\"trades\":2}"
+            "{\"exchange\":\"binance\",\"symbol\":\"BTCUSDT\",\"time\":\"2026-01-01T12:00:00.000Z\",\"open\":87001.5,\
+             \"high\":87001.5,\"low\":87000.0,\"close\":87000.0,\"volume\":0.30000000000000004,\"trades\":2}"
         );
         let cells = ["binance", "BTCUSDT", "2026-01-01T12:00:00.000Z", "87001.5", "87001.5", "87000", "87000"];
         assert_eq!(row.cells()[..7], cells);

@@ -1,16 +1,16 @@
 //! `tickflux gaps`: which trades are missing in the store.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 
+use super::caution::say_passed_over;
 use super::report::{TableRow, print};
 use super::settings::{DEFAULT_OUTBOX, Purpose, QuestionArgs, default_exchange, endpoint, now, searched};
 use super::signals::stop_on_signals;
 use super::stderr::{notice, start_logs};
-use super::time::duration;
+use super::time::interval;
 use super::{Answer, Failure};
 use crate::binance::DEFAULT_REST_URL;
 use crate::binance::rest::Rest;
@@ -18,7 +18,7 @@ use crate::capture::sequencer::Hole;
 use crate::net::endpoint::{Endpoint, Service, UrlText};
 use crate::outbox::{Ended, Target, target};
 use crate::shell::mend::{Mended, mend};
-use crate::store::{AnyStore, Gaps};
+use crate::store::{AnyStore, Gaps, Interval};
 use crate::trade::{Exchange, HoleState, IdRange, IdRanges, Symbol, TradeTime};
 
 /// Holes that a table lists.
@@ -29,9 +29,9 @@ const HOLES_SHOWN: usize = 20;
 pub(super) struct GapsArgs {
     /// Symbols such as BTCUSDT; every stored one if none is given
     symbols: Vec<Symbol>,
-    /// How far back, 24h at most
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
-    since: Duration,
+    /// How far back, 1s to 24h; what began to be missing before counts
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = interval)]
+    since: Interval,
     /// Fetch what is missing from the exchange's history first (of --exchange, or of binance)
     #[arg(long)]
     repair: bool,
@@ -45,10 +45,9 @@ pub(super) struct GapsArgs {
     question: QuestionArgs,
 }
 
-/// The audit of a series with the contract's keys.
+/// The audit of a count of a series with the contract's keys.
 #[derive(Debug, Serialize)]
 struct GapsRow {
-    #[serde(skip)]
     exchange: String,
     symbol: String,
     first_id: u64,
@@ -76,8 +75,7 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
     let rest_url = endpoint(Service::Rest, rest_url.as_str())?;
     let settings = question.store.clone();
     let (store, scope, format) = question.open(symbols)?;
-    let ago = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-    let since = TradeTime::from_ms(now().ms().saturating_sub(ago).max(0)).unwrap_or(TradeTime::EPOCH);
+    let since = TradeTime::from_ms(now().ms().saturating_sub(since.ms())).unwrap_or(TradeTime::EPOCH);
     let mut audits = store.gaps(&scope, since).await?;
     let store_id = store.id().await;
     let mut ledger = Ledger { folder: outbox, store: AnyStore::clone(&store), store_id, mended: Vec::new() };
@@ -93,6 +91,7 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
     let rows = audits.iter().map(|audit| Ok(GapsRow::new(audit, &ledger.ended(audit)?)));
     let rows: Vec<_> = rows.collect::<Result<_, Failure>>()?;
     print(&rows, format)?;
+    say_passed_over(&store, &scope, since, None).await;
     let is_found = |symbol: &&Symbol| audits.iter().any(|audit| audit.symbol == **symbol);
     let absent: Vec<_> = scope.symbols.iter().filter(|symbol| !is_found(symbol)).map(Symbol::as_str).collect();
     if audits.is_empty() || !absent.is_empty() {

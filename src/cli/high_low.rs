@@ -2,11 +2,14 @@
 
 use clap::Args;
 
+use super::caution::{newest, say_if_clocks_disagree, say_passed_over};
 use super::report::{HighLowRow, print};
 use super::settings::{QuestionArgs, now, searched};
 use super::time::TimeArg;
 use super::{Answer, Failure};
-use crate::trade::Symbol;
+use crate::trade::{Symbol, TradeTime};
+
+const MINUTE_MS: i64 = 60_000;
 
 /// Which symbol, which minute, in which store.
 #[derive(Debug, Args)]
@@ -23,10 +26,19 @@ pub(super) struct HighLowArgs {
 pub(super) async fn run(args: HighLowArgs) -> Result<Answer, Failure> {
     let time = args.minute.within_retention(now())?;
     let (store, scope, format) = args.question.open(vec![args.symbol.clone()])?;
-    let answers = store.high_low(&scope, time).await?;
+    let answers = store.high_low(&scope, time);
+    let (answers, newest) = if args.minute.is_relative() {
+        let (answers, newest) = tokio::join!(answers, newest(&store, &scope));
+        (answers?, newest?)
+    } else {
+        (answers.await?, None)
+    };
     let now = now();
     let rows: Vec<_> = answers.iter().map(|answer| HighLowRow::new(answer, now)).collect();
     print(&rows, format)?;
+    let minute = TradeTime::from_ms(time.ms() - time.ms() % MINUTE_MS).unwrap_or(time);
+    say_passed_over(&store, &scope, minute, TradeTime::from_ms(minute.ms() + MINUTE_MS).ok()).await;
+    say_if_clocks_disagree(newest, now);
     if rows.is_empty() {
         let why = format!("no trade of {} in the minute of {time} in {}", args.symbol, searched(&store, &scope));
         return Err(Failure::No(format!("{why}: ask for a minute that was captured")));

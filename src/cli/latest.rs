@@ -2,10 +2,11 @@
 
 use clap::Args;
 
+use super::caution::{say_if_clocks_disagree, say_passed_over};
 use super::report::{TradeRow, print};
 use super::settings::{QuestionArgs, now, searched};
 use super::{Answer, Failure};
-use crate::trade::Symbol;
+use crate::trade::{Symbol, TradeTime};
 
 /// Which symbols, in which store.
 #[derive(Debug, Args)]
@@ -22,6 +23,9 @@ pub(super) async fn run(args: LatestArgs) -> Result<Answer, Failure> {
     let now = now();
     let rows: Vec<_> = trades.iter().map(|trade| TradeRow::new(trade, now, None)).collect();
     print(&rows, format)?;
+    let times = || trades.iter().map(|stored| stored.trade.time);
+    say_passed_over(&store, &scope, times().min().unwrap_or(TradeTime::EPOCH), None).await;
+    say_if_clocks_disagree(times().max(), now);
     let is_found = |symbol: &&Symbol| trades.iter().any(|stored| stored.trade.symbol == **symbol);
     let missing: Vec<_> = scope.symbols.iter().filter(|symbol| !is_found(symbol)).map(Symbol::as_str).collect();
     if !missing.is_empty() {

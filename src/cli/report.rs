@@ -75,6 +75,7 @@ impl TradeRow {
 /// The extremes of a minute with the contract's keys.
 #[derive(Debug, Serialize)]
 pub(super) struct HighLowRow {
+    exchange: String,
     symbol: String,
     minute: String,
     trades: u64,
@@ -88,6 +89,7 @@ impl HighLowRow {
     /// A row as seen at `now`.
     pub(super) fn new(answer: &HighLow, now: TradeTime) -> Self {
         Self {
+            exchange: answer.high.exchange.to_string(),
             symbol: answer.high.trade.symbol.to_string(),
             minute: answer.minute.to_string(),
             trades: answer.trades,
@@ -161,7 +163,7 @@ impl TableRow for HighLowRow {
     fn cells(&self) -> Vec<String> {
         let both = |value: fn(&TradeRow) -> String| format!("{}\n{}", value(&self.high), value(&self.low));
         vec![
-            self.high.exchange.clone(),
+            self.exchange.clone(),
             self.symbol.clone(),
             self.minute.clone(),
             self.trades.to_string(),
@@ -233,14 +235,19 @@ fn write_json(out: &mut impl Write, row: &impl Serialize) -> io::Result<()> {
 }
 
 fn write_csv<R: Serialize>(out: &mut impl Write, rows: &[R]) -> io::Result<()> {
+    // The error of what is written to, not one about it: whether the reader has gone is told by its kind.
+    let inner = |error: csv::Error| match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    };
     let mut csv = csv::Writer::from_writer(out);
     for (at, row) in rows.iter().enumerate() {
         let mut flat = Vec::new();
         flatten("", &serde_json::to_value(row)?, &mut flat);
         if at == 0 {
-            csv.write_record(flat.iter().map(|(key, _)| key))?;
+            csv.write_record(flat.iter().map(|(key, _)| key)).map_err(inner)?;
         }
-        csv.write_record(flat.iter().map(|(_, value)| value))?;
+        csv.write_record(flat.iter().map(|(_, value)| value)).map_err(inner)?;
     }
     csv.flush()
 }
@@ -355,11 +362,15 @@ mod tests {
     fn a_minute_has_the_keys_of_the_contract() {
         let json: Value = serde_json::from_str(&printed(high_low_row(), Format::Json)).unwrap();
         let keys: Vec<_> = json.as_object().unwrap().keys().cloned().collect();
-        assert_eq!(keys, ["symbol", "minute", "trades", "missing", "open", "high", "low"]);
+        assert_eq!(keys, ["exchange", "symbol", "minute", "trades", "missing", "open", "high", "low"]);
         assert_eq!(json["high"]["price"], "2.50");
         let csv = printed(high_low_row(), Format::Csv);
-        assert!(csv.starts_with("symbol,minute,trades,missing,open,high_exchange,high_symbol,high_trade_id,"), "{csv}");
-        assert!(csv.contains(",low_buyer_is_maker\nBTCUSDT,2026-01-01T11:59:00.000Z,2,1,false,binance,"), "{csv}");
+        let begin = "exchange,symbol,minute,trades,missing,open,high_exchange,high_symbol,high_trade_id,";
+        assert!(csv.starts_with(begin), "{csv}");
+        assert!(
+            csv.contains(",low_buyer_is_maker\nbinance,BTCUSDT,2026-01-01T11:59:00.000Z,2,1,false,binance,"),
+            "{csv}"
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::DateTime;
+use chrono::{DateTime, SecondsFormat};
 
 use super::Failure;
 use crate::store::{Interval, RETENTION_MS};
@@ -13,10 +13,10 @@ const DURATION_MAX: Duration = Duration::from_secs(10 * 31_557_600);
 /// An exchange's clock may be ahead of ours by so much.
 const CLOCK_MARGIN_MS: i64 = 5_000;
 
-/// A time as it was typed.
+/// A time as it was typed, in milliseconds; it need not be one that a trade can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TimeArg {
-    At(TradeTime),
+    At(i64),
     AgoMs(i64),
 }
 
@@ -27,25 +27,31 @@ impl TimeArg {
             || format!("{text:?} is not a time: write 2026-01-31T12:00:00Z (RFC 3339), or -5m for five minutes ago");
         if let Some(ago) = text.strip_prefix('-') {
             let ago = humantime::parse_duration(ago).map_err(|_| unreadable())?;
-            return i64::try_from(ago.as_millis()).map(Self::AgoMs).map_err(|_| unreadable());
+            return Ok(Self::AgoMs(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)));
         }
         let time = DateTime::parse_from_rfc3339(text).map_err(|_| unreadable())?;
-        TradeTime::from_ms(time.timestamp_millis()).map(Self::At).map_err(|error| error.to_string())
+        Ok(Self::At(time.timestamp_millis()))
+    }
+
+    /// Whether it depends on this host's clock.
+    pub(super) fn is_relative(self) -> bool {
+        matches!(self, Self::AgoMs(_))
     }
 
     /// The time, if trades of then can be stored at `now`.
     pub(super) fn within_retention(self, now: TradeTime) -> Result<TradeTime, Failure> {
-        let time = match self {
-            Self::At(time) => time,
-            Self::AgoMs(ago) => TradeTime::from_ms(now.ms().saturating_sub(ago).max(0)).unwrap_or(TradeTime::EPOCH),
+        let ms = match self {
+            Self::At(ms) => ms,
+            Self::AgoMs(ago) => now.ms().saturating_sub(ago),
         };
-        if time.ms() > now.ms() + CLOCK_MARGIN_MS {
-            Err(Failure::No(format!("{time} is in the future (it is {now}): ask for a time that has passed")))
-        } else if time.ms() < now.ms() - RETENTION_MS {
-            Err(Failure::No(format!("{time} is more than 24 h ago (it is {now}): only the last 24 h are kept")))
-        } else {
-            Ok(time)
+        if ms > now.ms() + CLOCK_MARGIN_MS {
+            let why = format!("{} is in the future (it is {now}): ask for a time that has passed", words(ms));
+            return Err(Failure::No(why));
         }
+        let time = TradeTime::from_ms(ms).ok().filter(|time| time.ms() >= now.ms() - RETENTION_MS);
+        time.ok_or_else(|| {
+            Failure::No(format!("{} is more than 24 h ago (it is {now}): only the last 24 h are kept", words(ms)))
+        })
     }
 }
 
@@ -56,6 +62,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         Ok(_) | Err(humantime::DurationError::NumberOverflow) => Err("longer than ten years".to_owned()),
         Err(_) => Err("expected a duration such as 30s or 1h30m".to_owned()),
     }
+}
+
+/// A time that need not be a trade's.
+fn words(ms: i64) -> String {
+    let time = DateTime::from_timestamp_millis(ms);
+    time.map_or_else(|| "that".to_owned(), |time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
 /// Reads how long a candle is, or how far candles go back.
@@ -99,7 +111,6 @@ mod tests {
             let line = TimeArg::parse(text).unwrap_err();
             assert!(line.contains("-5m for five minutes ago"), "{text}: {line}");
         }
-        assert!(TimeArg::parse("1969-01-01T00:00:00Z").is_err());
     }
 
     #[test]
@@ -124,7 +135,16 @@ mod tests {
 
     #[test]
     fn the_future_and_the_time_before_the_retention_have_no_trades() {
-        for (text, why) in [("2026-01-01T12:00:06Z", "future"), ("-24h1s", "24 h ago"), ("-100years", "24 h ago")] {
+        for (text, why) in [
+            ("2026-01-01T12:00:06Z", "future"),
+            ("2262-04-12T00:00:00Z", "future"),
+            ("9999-12-31T23:59:59Z", "future"),
+            ("-24h1s", "24 h ago"),
+            ("-100years", "24 h ago"),
+            ("-500000000000years", "24 h ago"),
+            ("1969-12-31T23:59:59Z", "24 h ago"),
+            ("0001-01-01T00:00:00Z", "24 h ago"),
+        ] {
             let Err(Failure::No(line)) = time(text) else { panic!("{text}") };
             assert!(line.contains(why), "{line}");
         }

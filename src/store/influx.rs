@@ -172,6 +172,15 @@ impl Store for Influx {
         std::future::ready(Ok(())).boxed()
     }
 
+    fn passed_over<'a>(
+        &'a self,
+        scope: &'a Scope,
+        since: TradeTime,
+        until: Option<TradeTime>,
+    ) -> BoxFuture<'a, Option<String>> {
+        self.ask_foreign(scope, since, until).boxed()
+    }
+
     fn latest<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<StoredTrade>, StoreError>> {
         self.ask_latest(scope).boxed()
     }

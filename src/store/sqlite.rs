@@ -7,16 +7,20 @@
 mod file;
 mod questions;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
+use self::file::{File, FileError};
+use self::questions::{Look, QuestionError};
 use super::{
-    Attempt, Candle, Checked, Gaps, HighLow, Interval, RETENTION_MS, Scope, Store, StoreError, StoredTrade, WriteError,
-    Written,
+    Attempt, Bounds, Candle, Checked, Gaps, HighLow, Interval, RETENTION_MS, Scope, Store, StoreError, StoredTrade,
+    WriteError, Written,
 };
 use crate::trade::{Exchange, Trade, TradeTime};
 
@@ -28,8 +32,10 @@ const BATCH_MAX: usize = 5_000;
 pub struct Sqlite {
     path: PathBuf,
     exchange: Exchange,
-    connection: Mutex<Connection>,
+    file: Mutex<File>,
     clock: fn() -> TradeTime,
+    /// Rows that questions have passed over.
+    passed_over: AtomicU64,
 }
 
 impl Sqlite {
@@ -37,39 +43,45 @@ impl Sqlite {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unusable`] if the path cannot be written or the file is not a tickflux store.
+    /// [`StoreError::Settings`] if the path is none, [`StoreError::Unusable`] if it cannot be written or the file is not a
+    /// tickflux store.
     pub fn create(path: &Path, exchange: Exchange, clock: fn() -> TradeTime) -> Result<Self, StoreError> {
-        Ok(Self { connection: Mutex::new(file::create(path)?), path: path.to_owned(), exchange, clock })
+        Ok(Self::on(File::create(path)?, path, exchange, clock))
     }
 
     /// Opens `path` for questions; never makes a file.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unusable`] if there is no such file or it is not a tickflux store.
+    /// [`StoreError::Settings`] if the path is none, [`StoreError::Unusable`] if there is no such file or it is not a
+    /// tickflux store.
     pub fn open(path: &Path, exchange: Exchange, clock: fn() -> TradeTime) -> Result<Self, StoreError> {
-        Ok(Self { connection: Mutex::new(file::open(path)?), path: path.to_owned(), exchange, clock })
+        Ok(Self::on(File::open(path)?, path, exchange, clock))
     }
 
-    /// The connection stays usable after a panic: a transaction not committed is rolled back.
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    fn on(file: File, path: &Path, exchange: Exchange, clock: fn() -> TradeTime) -> Self {
+        Self { path: path.to_owned(), exchange, file: Mutex::new(file), clock, passed_over: AtomicU64::new(0) }
     }
 
-    /// The oldest trade time that is still kept.
-    fn bound(&self) -> i64 {
-        (self.clock)().ms() - RETENTION_MS
+    /// A connection stays usable after a panic: a transaction not committed is rolled back.
+    fn file(&self) -> MutexGuard<'_, File> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn insert(&self, trades: &[Trade], exchange_time: Option<TradeTime>) -> rusqlite::Result<Written> {
+    fn insert(&self, trades: &[Trade], exchange_time: Option<TradeTime>) -> Result<Written, FileError> {
         let bound = exchange_time.map_or(i64::MIN, |now| now.ms() - RETENTION_MS);
         let mut written = Written::default();
-        let mut connection = self.connection();
+        let mut file = self.file();
+        let connection = file.connection()?;
         let transaction = connection.transaction()?;
         {
+            // As in InfluxDB the last write wins; the same trade again changes nothing.
             let mut insert = transaction.prepare_cached(
-                "INSERT OR IGNORE INTO trade (exchange, symbol, time, trade_id, price, quantity, buyer_is_maker) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT INTO trade (exchange, symbol, time, trade_id, price, quantity, buyer_is_maker) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE \
+                 SET price = excluded.price, quantity = excluded.quantity, buyer_is_maker = excluded.buyer_is_maker \
+                 WHERE price <> excluded.price OR quantity <> excluded.quantity \
+                 OR buyer_is_maker <> excluded.buyer_is_maker",
             )?;
             for trade in trades {
                 if trade.time.ms() < bound {
@@ -92,18 +104,18 @@ impl Sqlite {
     }
 
     /// Deletes a minute a transaction and series, so that no write waits long.
-    fn delete_older_than(&self, bound_ms: i64) -> rusqlite::Result<()> {
-        let all = questions::series(&self.connection(), &Scope::default())?;
-        for (exchange, symbol) in all {
+    fn delete_older_than(&self, bound_ms: i64) -> Result<(), FileError> {
+        let all = questions::series(self.file().connection()?, &Scope::default())?;
+        for key in &all {
             loop {
-                let connection = self.connection();
-                let key = (exchange.as_str(), symbol.as_str());
-                let Some(oldest) = questions::oldest_time(&connection, key)?.filter(|oldest| *oldest < bound_ms) else {
+                let mut file = self.file();
+                let connection = file.connection()?;
+                let Some(oldest) = questions::oldest_time(connection, key)?.filter(|oldest| *oldest < bound_ms) else {
                     break;
                 };
                 connection
                     .prepare_cached("DELETE FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time < ?3")?
-                    .execute(params![key.0, key.1, bound_ms.min(oldest + 60_000)])?;
+                    .execute(params![key.0, key.1, bound_ms.min(oldest.saturating_add(60_000))])?;
             }
         }
         Ok(())
@@ -111,12 +123,20 @@ impl Sqlite {
 
     fn ask<'a, T: Send + 'a>(
         &'a self,
-        question: impl FnOnce(&Connection) -> Result<T, questions::QuestionError> + Send + 'a,
+        scope: &'a Scope,
+        question: impl Fn(&Look<'_>) -> Result<T, QuestionError> + Send + 'a,
     ) -> BoxFuture<'a, Result<T, StoreError>> {
-        async move {
-            tokio::task::block_in_place(|| question(&self.connection())).map_err(|error| self.unusable("read", &error))
-        }
-        .boxed()
+        let bounds = Bounds::at((self.clock)());
+        let asked = move || {
+            let mut file = self.file();
+            let (answer, passed_over) = file.ask(|connection| {
+                let look = Look { connection, scope, bounds, passed_over: Cell::new(0) };
+                (question(&look), look.passed_over.get())
+            })?;
+            self.passed_over.fetch_add(passed_over, Ordering::Relaxed);
+            answer
+        };
+        async move { tokio::task::block_in_place(asked).map_err(|error| self.unusable("read", &error)) }.boxed()
     }
 
     fn unusable(&self, doing: &str, error: &dyn std::error::Error) -> StoreError {
@@ -144,7 +164,8 @@ impl Store for Sqlite {
 
     fn check(&self) -> BoxFuture<'_, Result<Checked, StoreError>> {
         async move {
-            let begun = tokio::task::block_in_place(|| self.connection().execute_batch("BEGIN IMMEDIATE; ROLLBACK"));
+            let begin = || Ok(self.file().connection()?.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?);
+            let begun: Result<(), FileError> = tokio::task::block_in_place(begin);
             begun.map(|()| Checked::default()).map_err(|error| self.unusable("write", &error))
         }
         .boxed()
@@ -152,8 +173,10 @@ impl Store for Sqlite {
 
     fn write<'a>(&'a self, trades: &'a [Trade], attempt: Attempt) -> BoxFuture<'a, Result<Written, WriteError>> {
         async move {
-            tokio::task::block_in_place(|| self.insert(trades, attempt.exchange_time)).map_err(|error| {
-                WriteError::Transient { why: format!("cannot write {}: {error}", self.path.display()), wait: None }
+            let why = |error: &FileError| format!("cannot write {}: {error}", self.path.display());
+            tokio::task::block_in_place(|| self.insert(trades, attempt.exchange_time)).map_err(|error| match error {
+                FileError::Sqlite(_) => WriteError::Transient { why: why(&error), wait: None },
+                FileError::Gone(_) | FileError::Lost(_) => WriteError::Held { why: why(&error) },
             })
         }
         .boxed()
@@ -167,9 +190,22 @@ impl Store for Sqlite {
         .boxed()
     }
 
+    /// Counted while the questions read: the span says nothing more.
+    fn passed_over<'a>(
+        &'a self,
+        _scope: &'a Scope,
+        _since: TradeTime,
+        _until: Option<TradeTime>,
+    ) -> BoxFuture<'a, Option<String>> {
+        async move {
+            let rows = self.passed_over.load(Ordering::Relaxed);
+            (rows > 0).then(|| format!("{rows} rows of {} are no trades and were passed over", self.path.display()))
+        }
+        .boxed()
+    }
+
     fn latest<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<StoredTrade>, StoreError>> {
-        let bound = self.bound();
-        self.ask(move |connection| questions::latest(connection, scope, bound))
+        self.ask(scope, |look| look.latest())
     }
 
     fn price_at<'a>(
@@ -178,18 +214,16 @@ impl Store for Sqlite {
         time: TradeTime,
         as_of: bool,
     ) -> BoxFuture<'a, Result<Vec<StoredTrade>, StoreError>> {
-        let bound = self.bound();
-        self.ask(move |connection| questions::price_at(connection, scope, time, as_of, bound))
+        self.ask(scope, move |look| look.price_at(time, as_of))
     }
 
     fn gaps<'a>(&'a self, scope: &'a Scope, since: TradeTime) -> BoxFuture<'a, Result<Vec<Gaps>, StoreError>> {
-        let since = since.ms().max(self.bound());
-        self.ask(move |connection| questions::gaps(connection, scope, since))
+        self.ask(scope, move |look| look.gaps(since))
     }
 
     fn high_low<'a>(&'a self, scope: &'a Scope, time: TradeTime) -> BoxFuture<'a, Result<Vec<HighLow>, StoreError>> {
-        let (bound, now) = (self.bound(), (self.clock)());
-        self.ask(move |connection| questions::high_low(connection, scope, time, bound, now))
+        let now = (self.clock)();
+        self.ask(scope, move |look| look.high_low(time, now))
     }
 
     fn candles<'a>(
@@ -198,7 +232,6 @@ impl Store for Sqlite {
         since: TradeTime,
         every: Interval,
     ) -> BoxFuture<'a, Result<Vec<Candle>, StoreError>> {
-        let bound = self.bound();
-        self.ask(move |connection| questions::candles(connection, scope, since, every, bound))
+        self.ask(scope, move |look| look.candles(since, every))
     }
 }

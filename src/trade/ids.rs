@@ -59,6 +59,11 @@ impl IdRanges {
         known
     }
 
+    /// How many ranges it is made of.
+    pub fn runs(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether `id` is in it.
     pub fn contains(&self, id: u64) -> bool {
         let at = self.0.partition_point(|range| range.last < id);

@@ -6,6 +6,7 @@
 pub mod faketime;
 pub mod influxd;
 pub mod oracle;
+pub mod points;
 pub mod practice;
 pub mod process;
 pub mod proxy;

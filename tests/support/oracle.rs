@@ -1,5 +1,7 @@
 //! The answers by plain computation over all trades; shares no code with the stores.
 
+use std::collections::BTreeSet;
+
 use tickflux::store::StoredTrade;
 use tickflux::trade::Trade;
 
@@ -41,15 +43,54 @@ pub fn as_of(trades: &[&Trade], ms: i64) -> Option<u64> {
     latest(&past)
 }
 
+/// Trades in the order of (T, id), split where an id is more than 1,000 below the one before: a count that began again.
+fn counts<'a>(trades: &[&'a Trade]) -> Vec<Vec<&'a Trade>> {
+    let mut sorted = trades.to_vec();
+    sorted.sort_by_key(|trade| (trade.time, trade.id));
+    sorted.chunk_by(|before, next| next.id.get() + 1_000 >= before.id.get()).map(<[_]>::to_vec).collect()
+}
+
+/// The ids between the lowest and the highest of these that are not among them, as ranges.
+fn absent(ids: &BTreeSet<u64>) -> Vec<(u64, u64)> {
+    let pairs = ids.iter().zip(ids.iter().skip(1));
+    pairs.filter(|(one, next)| *one + 1 < **next).map(|(one, next)| (one + 1, next - 1)).collect()
+}
+
+/// Of a count the trades of a stretch of time, and their ids with those of their neighbours in the count.
+fn part<'a>(count: &[&'a Trade], from: i64, until: i64) -> (Vec<&'a Trade>, BTreeSet<u64>) {
+    let inside: Vec<_> = count.iter().copied().filter(|trade| (from..until).contains(&trade.time.ms())).collect();
+    let before = count.iter().rfind(|trade| trade.time.ms() < from);
+    let after = count.iter().find(|trade| trade.time.ms() >= until);
+    let ids = inside.iter().chain(before).chain(after).map(|trade| trade.id.get()).collect();
+    (inside, ids)
+}
+
+/// First and last id, trades, duplicates and holes.
+pub type CountGaps = (u64, u64, u64, u64, Vec<(u64, u64)>);
+
+/// The gaps of each count since a time.
+pub fn gaps(trades: &[&Trade], since: i64) -> Vec<CountGaps> {
+    let mut found = Vec::new();
+    for count in counts(trades) {
+        let (inside, ids) = part(&count, since, i64::MAX);
+        let stored: BTreeSet<_> = inside.iter().map(|trade| trade.id.get()).collect();
+        if let (Some(first), Some(last)) = (stored.first(), stored.last()) {
+            let duplicates = inside.len() - stored.len();
+            found.push((*first, *last, inside.len() as u64, duplicates as u64, absent(&ids)));
+        }
+    }
+    found
+}
+
 /// Trades, missing ids, and the ids of high and low of the minute that begins at `minute`.
 pub fn high_low(trades: &[&Trade], minute: i64) -> Option<(u64, u64, u64, u64)> {
     let inside: Vec<_> = trades.iter().filter(|trade| (minute..minute + 60_000).contains(&trade.time.ms())).collect();
-    let ids: Vec<_> = inside.iter().map(|trade| trade.id.get()).collect();
     let price = |trade: &Trade| trade.price.to_decimal();
     let high = inside.iter().min_by_key(|trade| (-price(trade), trade.id))?.id.get();
     let low = inside.iter().min_by_key(|trade| (price(trade), trade.id))?.id.get();
-    let span = ids.iter().max()? - ids.iter().min()? + 1;
-    Some((ids.len() as u64, span - ids.len() as u64, high, low))
+    let parts = counts(trades).into_iter().map(|count| part(&count, minute, minute + 60_000));
+    let holes = parts.filter(|(inside, _)| !inside.is_empty()).flat_map(|(_, ids)| absent(&ids));
+    Some((inside.len() as u64, holes.map(|(first, last)| last - first + 1).sum(), high, low))
 }
 
 /// The candles from `from` on: begin, open, high, low, close, volume, trades.

@@ -4,15 +4,27 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use reqwest::{Response, StatusCode};
+use serde::Deserialize;
+use thiserror::Error;
 
 use super::Influx;
-use super::flux_csv::{FluxCsvError, Row, rows};
+use super::flux_csv::{Decoder, FluxCsvError, Row};
 use crate::flux::{Question, Selection, render};
+use crate::net::body::read_begin;
 use crate::store::{Candle, HighLow, Interval, Scope, StoreError, StoredTrade};
+use crate::text::Excerpt;
 use crate::trade::{Price, Quantity, Trade, TradeId, TradeTime};
 
 /// The queries take milliseconds; a day of trades on a busy machine a few seconds.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Before each look at what is no trade; a write is done by the last.
+const FOREIGN_PAUSES: [Duration; 2] = [Duration::ZERO, Duration::from_millis(300)];
+/// Columns that hold what others may have written.
+const FOREIGN_TEXTS: [&str; 8] =
+    ["exchange", "symbol", "price", "quantity", "high_price", "high_quantity", "low_price", "low_quantity"];
+/// Rows of an answer that is kept whole; a day of candles of a second has 86,400.
+const LIST_ROWS_MAX: usize = 200_000;
 
 impl Influx {
     pub(super) async fn ask_latest(&self, scope: &Scope) -> Result<Vec<StoredTrade>, StoreError> {
@@ -43,26 +55,83 @@ impl Influx {
         self.ask(question, scope, candle).await
     }
 
+    /// How many points of a stretch of time are no trades, and why. A point that is being written is one a moment later.
+    pub(super) async fn ask_foreign(
+        &self,
+        scope: &Scope,
+        since: TradeTime,
+        until: Option<TradeTime>,
+    ) -> Option<String> {
+        let question = Question::Foreign { since_ms: Some(since.ms()), until_ms: until.map(TradeTime::ms) };
+        let count =
+            |row: &Row| Ok((row.text("reason")? == "name", row.value("points", |text| text.parse::<u64>().ok())?));
+        let (mut names, mut points) = (u64::MAX, u64::MAX);
+        for pause in FOREIGN_PAUSES {
+            tokio::time::sleep(pause).await;
+            let rows = self.ask(question, scope, count).await.ok()?;
+            let of =
+                |wanted| rows.iter().filter(|(is_name, _)| *is_name == wanted).map(|(_, count)| *count).sum::<u64>();
+            (names, points) = (names.min(of(true)), points.min(of(false)));
+            if names + points == 0 {
+                return None;
+            }
+        }
+        Some(format!(
+            "{} points of bucket {} are no trades and were passed over: {names} whose exchange or symbol is no name, \
+             {points} with fields missing, other types or other tags: see flux/foreign.flux",
+            names + points,
+            self.bucket
+        ))
+    }
+
+    /// Asks for a list, which is kept whole.
     pub(super) async fn ask<T>(
         &self,
         question: Question,
         scope: &Scope,
-        read: impl Fn(&Row) -> Result<T, FluxCsvError>,
-    ) -> Result<Vec<T>, StoreError> {
+        read: impl Fn(&Row) -> Result<T, FluxCsvError> + Send + Sync,
+    ) -> Result<Vec<T>, StoreError>
+    where
+        T: Send,
+    {
+        let mut list = Vec::new();
+        let keep = |row: &Row| {
+            if list.len() == LIST_ROWS_MAX {
+                return Err(FluxCsvError::Rows(LIST_ROWS_MAX));
+            }
+            list.push(read(row)?);
+            Ok(())
+        };
+        self.ask_each(question, scope, keep).await?;
+        Ok(list)
+    }
+
+    /// Asks, and hands over each row as it comes.
+    pub(super) async fn ask_each(
+        &self,
+        question: Question,
+        scope: &Scope,
+        mut on_row: impl FnMut(&Row) -> Result<(), FluxCsvError> + Send,
+    ) -> Result<(), StoreError> {
         let symbols: Vec<_> = scope.symbols.iter().map(ToString::to_string).collect();
         let exchanges: Vec<_> = scope.exchange.iter().map(ToString::to_string).collect();
         let selection = Selection { bucket: &self.bucket, symbols: &symbols, exchanges: &exchanges };
         let script = render(&question, &selection).map_err(|error| StoreError::Settings(error.to_string()))?;
-        let answer = self.query(script).await?;
-        let read_all = || rows(&answer)?.iter().map(read).collect::<Result<Vec<T>, _>>();
-        read_all().map_err(|error| {
+        let reply = self.query(script).await?;
+        // The scripts pass over what is no trade; what only this program would not take is passed over here.
+        let answered = read_answer(reply, |row| match on_row(row) {
+            Err(FluxCsvError::Value { column, .. }) if FOREIGN_TEXTS.contains(&column) => Ok(()),
+            other => other,
+        })
+        .await;
+        answered.map_err(|error| {
             let name = question.script().name();
             StoreError::Unusable(format!("{} answered {name}.flux with what is no answer: {error}", self.base))
         })
     }
 
-    /// Runs a Flux script and gives the CSV of its answer.
-    async fn query(&self, script: String) -> Result<String, StoreError> {
+    /// Runs a Flux script; gives InfluxDB's answer as soon as it begins.
+    async fn query(&self, script: String) -> Result<Response, StoreError> {
         let no_answer = |error: reqwest::Error| {
             StoreError::Unusable(format!("{}: see --store, or start InfluxDB", self.silent(&error)))
         };
@@ -78,19 +147,86 @@ impl Influx {
             .send()
             .await
             .map_err(no_answer)?;
-        let status = reply.status();
-        let body = reply.text().await.map_err(no_answer)?;
-        let said = self.said(status.as_u16(), &body);
-        match status.as_u16() {
-            200 => Ok(body),
+        if reply.status() == StatusCode::OK && is_csv(&reply) {
+            return Ok(reply);
+        }
+        let status = reply.status().as_u16();
+        let said = read_begin(reply).await;
+        Err(match (status, serde_json::from_str::<Refusal>(&said)) {
             // A missing bucket is a 404, and so is one that the token may not read; an unknown organization is a 400.
-            400 if !body.contains("organization") => Err(StoreError::Unusable(said)),
-            400 | 401 | 403 | 404 => {
-                Err(StoreError::Settings(format!("{said}: see --org, --bucket and a token that may read")))
+            (401 | 403 | 404, Ok(refusal)) => StoreError::Settings(self.refused(status, &refusal)),
+            (400, Ok(refusal)) if refusal.message.contains("organization") => {
+                StoreError::Settings(self.refused(status, &refusal))
             }
-            _ => Err(StoreError::Unusable(said)),
+            (400.., Ok(Refusal { message, .. })) => {
+                StoreError::Unusable(format!("{} answered {status}: {}", self.base, Excerpt::of(cause(&message))))
+            }
+            _ => self.is_none(&format!("{status} and {}", quoted(&said))),
+        })
+    }
+
+    fn refused(&self, status: u16, refusal: &Refusal) -> String {
+        let said = Excerpt::of(cause(&refusal.message));
+        format!("{} answered {status}: {said}: see --org, --bucket and a token that may read", self.base)
+    }
+
+    fn is_none(&self, said: &str) -> StoreError {
+        StoreError::Unusable(format!("{} answered {said}, which is no InfluxDB's answer: see --store", self.base))
+    }
+}
+
+/// InfluxDB's own words when it does not answer a question.
+#[derive(Debug, Deserialize)]
+struct Refusal {
+    #[serde(rename = "code")]
+    _code: String,
+    message: String,
+}
+
+/// What went wrong, without the way of the calls to it.
+fn cause(message: &str) -> &str {
+    match message.rsplit_once("error calling function") {
+        Some((_, call)) => call.split_once(": ").map_or(message, |(_, cause)| cause),
+        None => message,
+    }
+}
+
+fn quoted(said: &str) -> String {
+    let said = Excerpt::of(said);
+    if said.is_empty() { "nothing more".to_owned() } else { format!("\"{said}\"") }
+}
+
+fn is_csv(reply: &Response) -> bool {
+    let kind = reply.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| matches!(kind.trim(), "text/csv" | "application/csv"))
+}
+
+/// Why an answer was not read to its end.
+#[derive(Debug, Error)]
+enum AnswerError {
+    #[error("it broke off: {0}")]
+    Broken(String),
+    #[error(transparent)]
+    Csv(#[from] FluxCsvError),
+    #[error("it is empty, and its head is not InfluxDB's: see --store")]
+    Empty,
+}
+
+/// Reads an answer as it comes. One without a row proves nothing by itself: then its head must be InfluxDB's.
+async fn read_answer(
+    mut reply: Response,
+    mut on_row: impl FnMut(&Row) -> Result<(), FluxCsvError> + Send,
+) -> Result<(), AnswerError> {
+    let is_influxdb = reply.headers().keys().any(|name| name.as_str().starts_with("x-influxdb-"));
+    let mut decoder = Decoder::default();
+    let broken = |error: reqwest::Error| AnswerError::Broken(crate::error_chain(&error.without_url()));
+    while let Some(chunk) = reply.chunk().await.map_err(broken)? {
+        if !chunk.is_empty() {
+            decoder.push(&chunk, &mut on_row)?;
         }
     }
+    decoder.push(&[], &mut on_row)?;
+    if decoder.has_begun() || is_influxdb { Ok(()) } else { Err(AnswerError::Empty) }
 }
 
 /// Names of the columns that hold a trade.

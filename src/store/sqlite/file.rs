@@ -1,11 +1,14 @@
 //! The file: ours or not, made or only opened.
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use crate::files;
+use thiserror::Error;
+
 use crate::store::StoreError;
 
 /// `tkfx`, in SQLite's `application_id`: marks a file as ours.
@@ -14,6 +17,10 @@ const APPLICATION_ID: i64 = 0x746b_6678;
 const SCHEMA_VERSION: i64 = 1;
 /// How long to wait for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// So often a question is asked again of a file that is being written; then someone has it open, and it has a log.
+const STALE_MAX: usize = 3;
+/// What stays as it is in a path of a URI.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// `time` is the exchange's `T` in ms. The key is the order in which every question reads.
@@ -30,26 +37,143 @@ const SCHEMA: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
-/// Opens `path` for writing; an absent or empty file becomes a store.
-pub(super) fn create(path: &Path) -> Result<Connection, StoreError> {
-    // SQLite makes what is beside a file with the file's mode. What cannot be made here it says itself.
-    let _ = files::make_new(path);
+/// Which file it is, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    /// The file that is at `path` now.
+    fn at(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self { device: metadata.dev(), inode: metadata.ino() })
+    }
+}
+
+/// Why something could not be done with the file.
+#[derive(Debug, Error)]
+pub(super) enum FileError {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error(
+        "it was removed or renamed while trades were written into it ({0}): put it back, or end the capture and start it again"
+    )]
+    Gone(StoreError),
+    #[error(transparent)]
+    Lost(StoreError),
+}
+
+/// The store at a path, open.
+#[derive(Debug)]
+pub(super) struct File {
+    path: PathBuf,
+    /// `None` while the file that is captured into is gone.
+    opened: Option<Opened>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    connection: Connection,
+    id: Option<FileId>,
+    /// How it was when it was opened to be asked; `None` while someone writes it, and for whoever writes it.
+    at_rest: Option<AtRest>,
+    is_written: bool,
+}
+
+impl File {
+    /// Opens `path` for writing; an absent or empty file becomes a store.
+    pub(super) fn create(path: &Path) -> Result<Self, StoreError> {
+        check_name(path)?;
+        Ok(Self { path: path.to_owned(), opened: Some(open_to_write(path, true)?) })
+    }
+
+    /// Opens `path` for questions.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        check_name(path)?;
+        Ok(Self { path: path.to_owned(), opened: Some(open_to_ask(path)?) })
+    }
+
+    /// What is at the path. A store that was removed or renamed is let go; another one that is put there is opened, but
+    /// none is ever made: an empty one would hide that everything is gone.
+    pub(super) fn connection(&mut self) -> Result<&mut Connection, FileError> {
+        let path = &self.path;
+        if let Some(gone) = self.opened.take_if(|opened| opened.is_written && FileId::at(path) != opened.id) {
+            // What is still in its log goes into it, wherever it is now; under the old name an other file would get it.
+            let _ = gone.connection.pragma_update(None, "wal_checkpoint", "TRUNCATE");
+        }
+        let opened = match self.opened.take() {
+            Some(opened) => opened,
+            None => open_to_write(path, false).map_err(FileError::Gone)?,
+        };
+        Ok(&mut self.opened.insert(opened).connection)
+    }
+
+    /// Asks; once more if the file was written meanwhile, or another one is there.
+    pub(super) fn ask<T>(&mut self, question: impl Fn(&Connection) -> T) -> Result<T, FileError> {
+        for _ in 0..STALE_MAX {
+            if self.opened.as_ref().is_some_and(|opened| opened.is_stale(&self.path)) {
+                self.opened = Some(open_to_ask(&self.path).map_err(FileError::Lost)?);
+            }
+            let answer = question(self.connection()?);
+            if !self.opened.as_ref().is_some_and(|opened| opened.is_stale(&self.path)) {
+                return Ok(answer);
+            }
+        }
+        Ok(question(self.connection()?))
+    }
+}
+
+impl Opened {
+    /// Whether what is read of it may be out of date.
+    fn is_stale(&self, path: &Path) -> bool {
+        let is_moved = || FileId::at(path) != self.id;
+        !self.is_written && (is_moved() || self.at_rest.is_some_and(|then| AtRest::now(path) != Some(then)))
+    }
+}
+
+/// A file that nobody has open: without a log beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct AtRest {
+    length: u64,
+    changed: (i64, i64),
+}
+
+impl AtRest {
+    fn now(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        let has = |suffix: &str| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            Path::new(&name).symlink_metadata().is_ok()
+        };
+        if has("-wal") || has("-shm") {
+            return None;
+        }
+        Some(Self { length: metadata.len(), changed: (metadata.mtime(), metadata.mtime_nsec()) })
+    }
+}
+
+fn open_to_write(path: &Path, may_make: bool) -> Result<Opened, StoreError> {
     let started = Instant::now();
-    let mut prepared = prepare(path);
+    let mut prepared = prepare(path, may_make);
     // SQLite does not wait by itself while another process turns the write-ahead log on.
     while started.elapsed() < BUSY_TIMEOUT && prepared.as_ref().is_err_and(is_busy) {
         std::thread::sleep(BUSY_PAUSE);
-        prepared = prepare(path);
+        prepared = prepare(path, may_make);
     }
     let connection = prepared.map_err(|error| cannot_use(path, &error))?;
     check_ours(&connection, path)?;
-    Ok(connection)
+    Ok(Opened { connection, id: FileId::at(path), at_rest: None, is_written: true })
 }
 
-fn prepare(path: &Path) -> rusqlite::Result<Connection> {
-    let mut connection = Connection::open(path)?;
+fn prepare(path: &Path, may_make: bool) -> rusqlite::Result<Connection> {
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    flags.set(OpenFlags::SQLITE_OPEN_CREATE, may_make);
+    let mut connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    if is_empty(&connection)? {
+    if may_make && is_empty(&connection)? {
         connection.pragma_update(None, "page_size", 8192)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -65,26 +189,55 @@ fn prepare(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// SQLite has names that are no file's, or not that file's.
+fn check_name(path: &Path) -> Result<(), StoreError> {
+    let name = path.as_os_str().as_encoded_bytes();
+    let why = match name {
+        b"" => "there is no file name behind sqlite:",
+        b":memory:" => "a store in memory would be gone with the program that wrote it",
+        name if name.starts_with(b"file:") => "it is a file's path, not a URI",
+        _ => return Ok(()),
+    };
+    Err(StoreError::Settings(format!(
+        "cannot use --store sqlite:{}: {why}: write sqlite:PATH, such as sqlite:tickflux.db",
+        path.display()
+    )))
+}
+
 fn is_busy(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }
 
-/// Opens `path` for reading.
-pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+/// Opens `path` for reading, without a trace: whoever asks may be someone else than who captures, and a log or an index
+/// of theirs beside the file would stop the next capture.
+fn open_to_ask(path: &Path) -> Result<Opened, StoreError> {
     if !path.exists() {
         return Err(StoreError::Unusable(format!(
             "no store at {}: run tickflux capture first, or name another with --store",
             path.display()
         )));
     }
-    // A reader of a write-ahead log writes its index beside it; where it may not, read the file alone.
-    let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE)
-        .or_else(|_| Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_ONLY))
+    let id = FileId::at(path);
+    let at_rest = AtRest::now(path);
+    // A file without a log is read alone. Else the log's index is there, which need not be written to be read.
+    let how = if at_rest.is_some() { "immutable=1" } else { "readonly_shm=1" };
+    let connection = open_as(path, how)
+        // An index that is not there or that needs a recovery is written by whoever may.
+        .or_else(|error| if at_rest.is_some() { Err(error) } else { open_as(path, "") })
         .map_err(|error| cannot_use(path, &error))?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| cannot_use(path, &error))?;
     check_ours(&connection, path)?;
-    connection.pragma_update(None, "query_only", true).map_err(|error| cannot_use(path, &error))?;
+    Ok(Opened { connection, id, at_rest, is_written: false })
+}
+
+fn open_as(path: &Path, how: &str) -> rusqlite::Result<Connection> {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let name = percent_encode(absolute.as_os_str().as_encoded_bytes(), PATH);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(format!("file:{name}?mode=ro&{how}"), flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Only a read shows whether it can be read.
+    pragma(&connection, "user_version")?;
+    connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }
 

@@ -1,12 +1,17 @@
 //! The questions, each answered by walking the table's key.
+//!
+//! A row that is no trade (a price that is no number, a name that is none, an impossible id) is passed over and counted.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
+use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use thiserror::Error;
 
-use crate::store::gaps::Audit;
-use crate::store::{Candle, Gaps, HighLow, Interval, Scope, StoredTrade};
+use super::file::FileError;
+use crate::store::gaps::{Audit, TooManyHoles};
+use crate::store::{Bounds, Candle, Gaps, HighLow, Interval, Scope, StoredTrade};
 use crate::trade::{Exchange, Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime, compare_texts};
 
 /// A minute in milliseconds.
@@ -17,8 +22,12 @@ const MINUTE_MS: i64 = 60_000;
 pub(super) enum QuestionError {
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
-    #[error("a row is not a trade: {0}")]
-    Row(#[from] TradeError),
+    #[error(transparent)]
+    Holes(#[from] TooManyHoles),
+    #[error(transparent)]
+    Time(#[from] TradeError),
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 type Series = (Exchange, Symbol);
@@ -27,130 +36,249 @@ type Answer<T> = Result<T, QuestionError>;
 /// Columns that [`stored_trade`] reads, in its order.
 const COLUMNS: &str = "time, trade_id, price, quantity, buyer_is_maker";
 
-pub(super) fn latest(connection: &Connection, scope: &Scope, bound: i64) -> Answer<Vec<StoredTrade>> {
-    each_series(connection, scope, |series| last_before(connection, series, bound, i64::MAX))
+/// One look into the file.
+#[derive(Debug)]
+pub(super) struct Look<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) scope: &'a Scope,
+    pub(super) bounds: Bounds,
+    /// Rows that were passed over.
+    pub(super) passed_over: Cell<u64>,
 }
 
-pub(super) fn price_at(
-    connection: &Connection,
-    scope: &Scope,
-    time: TradeTime,
-    as_of: bool,
-    bound: i64,
-) -> Answer<Vec<StoredTrade>> {
-    let time = time.ms();
-    each_series(connection, scope, |series| {
-        if as_of {
-            return last_before(connection, series, bound, time + 1);
-        }
-        let before = last_before(connection, series, bound, time)?;
-        let after = first_from(connection, series, time.max(bound))?;
-        Ok(match (before, after) {
-            (Some(before), Some(after)) => {
-                let before_is_nearer = time - before.trade.time.ms() <= after.trade.time.ms() - time;
-                Some(if before_is_nearer { before } else { after })
-            }
-            (before, after) => before.or(after),
-        })
-    })
-}
-
-pub(super) fn high_low(
-    connection: &Connection,
-    scope: &Scope,
-    time: TradeTime,
-    bound: i64,
-    now: TradeTime,
-) -> Answer<Vec<HighLow>> {
-    let minute = time.ms() - time.ms() % MINUTE_MS;
-    let open = now.ms() < minute + MINUTE_MS;
-    let minute_time = TradeTime::from_ms(minute)?;
-    each_series(connection, scope, |series| {
-        let mut statement = connection.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 AND time < ?4"
-        ))?;
-        let mut rows =
-            statement.query(params![series.0.as_str(), series.1.as_str(), minute.max(bound), minute + MINUTE_MS])?;
-        let Some(row) = rows.next()? else { return Ok(None) };
-        let mut high = stored_trade(row, series)?;
-        let (mut low, mut trades, mut first, mut last) = (high.clone(), 1, high.trade.id, high.trade.id);
-        while let Some(row) = rows.next()? {
-            // Only an extreme is read as a whole: a minute may have ten thousand trades.
-            let (id, price) = (id(row)?, row.get_ref(2)?.as_bytes().map_err(rusqlite::Error::from)?);
-            // Of the same prices the lower id; the key's order by time is not the order of ids.
-            if compare_texts(price, high.trade.price.as_bytes()).then(high.trade.id.cmp(&id)).is_gt() {
-                high = stored_trade(row, series)?;
-            }
-            if compare_texts(price, low.trade.price.as_bytes()).then(id.cmp(&low.trade.id)).is_lt() {
-                low = stored_trade(row, series)?;
-            }
-            trades += 1;
-            (first, last) = (first.min(id), last.max(id));
-        }
-        // A count that began again in this minute has ids twice.
-        let missing = (last.get() - first.get() + 1).saturating_sub(trades);
-        Ok(Some(HighLow { minute: minute_time, trades, missing, open, high, low }))
-    })
-}
-
-/// Which ids are absent among the trades from `since` on, in ms.
-pub(super) fn gaps(connection: &Connection, scope: &Scope, since: i64) -> Answer<Vec<Gaps>> {
-    each_series(connection, scope, |(exchange, symbol)| {
-        let mut ids = connection.prepare_cached(
-            "SELECT trade_id FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 ORDER BY time, trade_id",
-        )?;
-        let mut audit = Audit::default();
-        let mut rows = ids.query(params![exchange.as_str(), symbol.as_str(), since])?;
-        while let Some(row) = rows.next()? {
-            audit.add(TradeId::new(row.get::<_, i64>(0)?.cast_unsigned())?.into());
-        }
-        Ok(audit.finish(exchange.clone(), symbol.clone()))
-    })
-}
-
-/// The candles from the one that holds `since`, in one pass; not before `bound`, in ms.
-pub(super) fn candles(
-    connection: &Connection,
-    scope: &Scope,
-    since: TradeTime,
-    every: Interval,
-    bound: i64,
-) -> Answer<Vec<Candle>> {
-    let from = every.begin(since)?.ms().max(bound);
-    let all = each_series(connection, scope, |series| candles_of(connection, series, from, every).map(Some))?;
-    Ok(all.into_iter().flatten().collect())
-}
-
-fn candles_of(connection: &Connection, series: &Series, from: i64, every: Interval) -> Answer<Vec<Candle>> {
-    let (exchange, symbol) = series;
-    let mut trades = connection.prepare_cached(
-        "SELECT time, price, quantity FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 \
-         ORDER BY time, trade_id",
-    )?;
-    let mut rows = trades.query(params![exchange.as_str(), symbol.as_str(), from])?;
-    let mut candles: Vec<Candle> = Vec::new();
-    while let Some(row) = rows.next()? {
-        let time = TradeTime::from_ms(row.get(0)?)?;
-        let (price, quantity) = (float(row, 1, "price")?, float(row, 2, "quantity")?);
-        match candles.last_mut().filter(|candle| time.ms() - candle.time.ms() < every.ms()) {
-            Some(candle) => candle.add(price, quantity),
-            None => {
-                let (exchange, symbol) = (exchange.clone(), symbol.clone());
-                candles.push(Candle::of_one(exchange, symbol, every.begin(time)?, price, quantity));
-            }
-        }
+impl Look<'_> {
+    pub(super) fn latest(&self) -> Answer<Vec<StoredTrade>> {
+        self.each_series(|series| self.last_before(series, self.bounds.oldest, self.bounds.end))
     }
-    Ok(candles)
+
+    pub(super) fn price_at(&self, time: TradeTime, as_of: bool) -> Answer<Vec<StoredTrade>> {
+        let (time, Bounds { oldest, end, .. }) = (time.ms(), self.bounds);
+        self.each_series(|series| {
+            if as_of {
+                return self.last_before(series, oldest, end.min(time.saturating_add(1)));
+            }
+            let before = self.last_before(series, oldest, end.min(time))?;
+            let after = self.first_from(series, time.max(oldest), end)?;
+            Ok(match (before, after) {
+                (Some(before), Some(after)) => {
+                    let before_is_nearer = time - before.trade.time.ms() <= after.trade.time.ms() - time;
+                    Some(if before_is_nearer { before } else { after })
+                }
+                (before, after) => before.or(after),
+            })
+        })
+    }
+
+    pub(super) fn high_low(&self, time: TradeTime, now: TradeTime) -> Answer<Vec<HighLow>> {
+        let minute = time.ms() - time.ms() % MINUTE_MS;
+        let open = now.ms() < minute + MINUTE_MS;
+        let minute_time = TradeTime::from_ms(minute)?;
+        let (from, until) = (minute.max(self.bounds.oldest), (minute + MINUTE_MS).min(self.bounds.end));
+        self.each_series(|series| {
+            let mut statement = self.connection.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 AND time < ?4 \
+                 ORDER BY time, trade_id"
+            ))?;
+            let mut rows = statement.query(params![series.0.as_str(), series.1.as_str(), from, until])?;
+            let mut found: Option<(StoredTrade, StoredTrade)> = None;
+            let (mut trades, mut audit) = (0, None::<Audit>);
+            while let Some(row) = rows.next()? {
+                let Some((id, price)) = self.checked(row)? else { continue };
+                trades += 1;
+                // Only an extreme is read as a whole: a minute may have ten thousand trades.
+                match &mut found {
+                    None => found = self.stored_trade(row, series)?.map(|trade| (trade.clone(), trade)),
+                    Some((high, low)) => {
+                        // Of the same prices the lower id; the key's order by time is not the order of ids.
+                        if compare_texts(price, high.trade.price.as_bytes()).then(high.trade.id.cmp(&id)).is_gt() {
+                            *high = self.stored_trade(row, series)?.unwrap_or_else(|| high.clone());
+                        }
+                        if compare_texts(price, low.trade.price.as_bytes()).then(id.cmp(&low.trade.id)).is_lt() {
+                            *low = self.stored_trade(row, series)?.unwrap_or_else(|| low.clone());
+                        }
+                    }
+                }
+                if audit.is_none() {
+                    audit = Some(Audit::after(self.last_id_before(series, from)?));
+                }
+                if let Some(audit) = &mut audit {
+                    audit.add(id.into())?;
+                }
+            }
+            let Some(((high, low), audit)) = found.zip(audit) else { return Ok(None) };
+            let after = self.first_from(series, until, self.bounds.end)?.map(|after| after.trade.id);
+            let missing = audit.missing(after);
+            Ok(Some(HighLow { minute: minute_time, trades, missing, open, high, low }))
+        })
+    }
+
+    /// Which ids are absent among the trades from `since` on.
+    pub(super) fn gaps(&self, since: TradeTime) -> Answer<Vec<Gaps>> {
+        let since = since.ms().max(self.bounds.oldest);
+        let all = self.each_series(|series| {
+            let mut ids = self.connection.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 AND time < ?4 \
+                 ORDER BY time, trade_id"
+            ))?;
+            let (exchange, symbol) = series;
+            let mut audit = Audit::after(self.last_id_before(series, since)?);
+            let mut rows = ids.query(params![exchange.as_str(), symbol.as_str(), since, self.bounds.end])?;
+            while let Some(row) = rows.next()? {
+                if let Some((id, _)) = self.checked(row)? {
+                    audit.add(id.into())?;
+                }
+            }
+            Ok(Some(audit.finish(exchange, symbol)))
+        })?;
+        Ok(all.into_iter().flatten().collect())
+    }
+
+    /// The candles from the one that holds `since`, in one pass.
+    pub(super) fn candles(&self, since: TradeTime, every: Interval) -> Answer<Vec<Candle>> {
+        let from = every.begin(since)?.ms().max(self.bounds.oldest);
+        let all = self.each_series(|series| self.candles_of(series, from, every).map(Some))?;
+        Ok(all.into_iter().flatten().collect())
+    }
+
+    fn candles_of(&self, series: &Series, from: i64, every: Interval) -> Answer<Vec<Candle>> {
+        let (exchange, symbol) = series;
+        let mut trades = self.connection.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 AND time < ?4 \
+             ORDER BY time, trade_id"
+        ))?;
+        let mut rows = trades.query(params![exchange.as_str(), symbol.as_str(), from, self.bounds.end])?;
+        let mut candles: Vec<Candle> = Vec::new();
+        while let Some(row) = rows.next()? {
+            let Some((_, price)) = self.checked(row)? else { continue };
+            let time = TradeTime::from_ms(row.get(0)?)?;
+            // The exchange's texts as floats: to draw, not to reckon with.
+            let Some((price, quantity)) = float(price).zip(float(text(row, 3)?)) else { continue };
+            match candles.last_mut().filter(|candle| time.ms() - candle.time.ms() < every.ms()) {
+                Some(candle) => candle.add(price, quantity),
+                None => {
+                    let (exchange, symbol) = (exchange.clone(), symbol.clone());
+                    candles.push(Candle::of_one(exchange, symbol, every.begin(time)?, price, quantity));
+                }
+            }
+        }
+        Ok(candles)
+    }
+
+    fn each_series<T>(&self, mut answer: impl FnMut(&Series) -> Answer<Option<T>>) -> Answer<Vec<T>> {
+        let mut answers = Vec::new();
+        for key in series(self.connection, self.scope)? {
+            match named(&key) {
+                Some(series) => answers.extend(answer(&series)?),
+                None => self.pass_over(rows_of(self.connection, &key, self.bounds)?),
+            }
+        }
+        Ok(answers)
+    }
+
+    /// The last id before a time, if it may be a neighbour.
+    fn last_id_before(&self, series: &Series, before: i64) -> Answer<Option<TradeId>> {
+        Ok(self.last_before(series, self.bounds.oldest_neighbour, before)?.map(|before| before.trade.id))
+    }
+
+    /// The largest (T, id) with `from <= T < before`.
+    fn last_before(&self, series: &Series, from: i64, before: i64) -> Answer<Option<StoredTrade>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 AND time < ?4 \
+             ORDER BY time DESC, trade_id DESC"
+        );
+        self.one(&sql, series, from, before)
+    }
+
+    /// The smallest (T, id) with `from <= T < before`.
+    fn first_from(&self, series: &Series, from: i64, before: i64) -> Answer<Option<StoredTrade>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 AND time < ?4 \
+             ORDER BY time, trade_id"
+        );
+        self.one(&sql, series, from, before)
+    }
+
+    fn one(&self, sql: &str, series: &Series, from: i64, before: i64) -> Answer<Option<StoredTrade>> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(params![series.0.as_str(), series.1.as_str(), from, before])?;
+        while let Some(row) = rows.next()? {
+            if let Some(trade) = self.stored_trade(row, series)? {
+                return Ok(Some(trade));
+            }
+            self.pass_over(1);
+        }
+        Ok(None)
+    }
+
+    /// The id and the price of a row that is a trade; `None`, and counted, if it is none.
+    fn checked<'r>(&self, row: &'r Row<'_>) -> rusqlite::Result<Option<(TradeId, &'r [u8])>> {
+        let (price, quantity) = (text(row, 2)?, text(row, 3)?);
+        let is_trade = is_number::<Price>(price, Price::new) && is_number::<Quantity>(quantity, Quantity::new);
+        let checked = id(row)?.filter(|_| is_trade).map(|id| (id, price));
+        self.pass_over(u64::from(checked.is_none()));
+        Ok(checked)
+    }
+
+    /// The trade in a row, if it is one.
+    fn stored_trade(&self, row: &Row<'_>, (exchange, symbol): &Series) -> rusqlite::Result<Option<StoredTrade>> {
+        let texts = (std::str::from_utf8(text(row, 2)?).ok(), std::str::from_utf8(text(row, 3)?).ok());
+        let (Some(price), Some(quantity)) = texts else { return Ok(None) };
+        let parts = (id(row)?, TradeTime::from_ms(row.get(0)?), Price::new(price), Quantity::new(quantity));
+        let (Some(id), Ok(time), Ok(price), Ok(quantity)) = parts else { return Ok(None) };
+        let trade = Trade { symbol: symbol.clone(), id, time, price, quantity, buyer_is_maker: row.get(4)? };
+        Ok(Some(StoredTrade { exchange: exchange.clone(), trade }))
+    }
+
+    fn pass_over(&self, rows: u64) {
+        self.passed_over.set(self.passed_over.get() + rows);
+    }
 }
 
-/// The exchange's text as a float: to draw, not to reckon with.
-fn float(row: &Row<'_>, column: usize, what: &'static str) -> Answer<f64> {
-    let text = row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?;
-    text.parse().map_err(|_| QuestionError::Row(TradeError::Number { what, text: text.to_owned() }))
+/// A series whose names are as a capture writes them.
+fn named((exchange, symbol): &Key) -> Option<Series> {
+    let (exchange, symbol) = (std::str::from_utf8(&exchange.0).ok()?, std::str::from_utf8(&symbol.0).ok()?);
+    let series: Series = (exchange.parse().ok()?, symbol.parse().ok()?);
+    // A symbol in small letters is another one, which no capture writes.
+    (series.1.as_str() == symbol).then_some(series)
 }
+
+fn text<'r>(row: &'r Row<'_>, column: usize) -> rusqlite::Result<&'r [u8]> {
+    row.get_ref(column)?.as_bytes().map_err(Into::into)
+}
+
+fn is_number<T>(text: &[u8], parse: impl Fn(&str) -> Result<T, TradeError>) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| parse(text).is_ok())
+}
+
+fn float(text: &[u8]) -> Option<f64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+fn id(row: &Row<'_>) -> rusqlite::Result<Option<TradeId>> {
+    Ok(TradeId::new(row.get::<_, i64>(1)?.cast_unsigned()).ok())
+}
+
+/// A text as it lies in the file, whether it is UTF-8 or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RawText(Vec<u8>);
+
+impl FromSql for RawText {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_bytes().map(|bytes| Self(bytes.to_vec()))
+    }
+}
+
+impl ToSql for RawText {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Text(&self.0)))
+    }
+}
+
+/// The names of a series in the file.
+pub(super) type Key = (RawText, RawText);
 
 /// Every series in scope, by steps from key to key: as quick with many trades as with few.
-pub(super) fn series(connection: &Connection, scope: &Scope) -> rusqlite::Result<Vec<(String, String)>> {
+pub(super) fn series(connection: &Connection, scope: &Scope) -> rusqlite::Result<Vec<Key>> {
     let mut all = Vec::new();
     for exchange in exchanges(connection, scope)? {
         let symbols = symbols(connection, &exchange, scope)?;
@@ -159,96 +287,64 @@ pub(super) fn series(connection: &Connection, scope: &Scope) -> rusqlite::Result
     Ok(all)
 }
 
-fn exchanges(connection: &Connection, scope: &Scope) -> rusqlite::Result<Vec<String>> {
+fn exchanges(connection: &Connection, scope: &Scope) -> rusqlite::Result<Vec<RawText>> {
     if let Some(exchange) = &scope.exchange {
-        return Ok(vec![exchange.to_string()]);
+        return Ok(vec![RawText(exchange.as_str().into())]);
     }
+    let mut first = connection.prepare_cached("SELECT exchange FROM trade ORDER BY exchange LIMIT 1")?;
     let mut next =
         connection.prepare_cached("SELECT exchange FROM trade WHERE exchange > ?1 ORDER BY exchange LIMIT 1")?;
-    steps(|last| next.query_row([last], |row| row.get(0)).optional())
+    steps(|last| match last {
+        None => first.query_row([], |row| row.get(0)).optional(),
+        Some(last) => next.query_row([last], |row| row.get(0)).optional(),
+    })
 }
 
 /// Those that are asked for and stored: to walk over a thousand others for each would take longer than its answer.
-fn symbols(connection: &Connection, exchange: &str, scope: &Scope) -> rusqlite::Result<Vec<String>> {
+fn symbols(connection: &Connection, exchange: &RawText, scope: &Scope) -> rusqlite::Result<Vec<RawText>> {
     if scope.symbols.is_empty() {
+        let mut first =
+            connection.prepare_cached("SELECT symbol FROM trade WHERE exchange = ?1 ORDER BY symbol LIMIT 1")?;
         let mut next = connection
             .prepare_cached("SELECT symbol FROM trade WHERE exchange = ?1 AND symbol > ?2 ORDER BY symbol LIMIT 1")?;
-        return steps(|last| next.query_row([exchange, last], |row| row.get(0)).optional());
+        return steps(|last| match last {
+            None => first.query_row([exchange], |row| row.get(0)).optional(),
+            Some(last) => next.query_row([exchange, last], |row| row.get(0)).optional(),
+        });
     }
     let mut any = connection.prepare_cached("SELECT 1 FROM trade WHERE exchange = ?1 AND symbol = ?2 LIMIT 1")?;
     let mut stored = Vec::new();
     for symbol in scope.symbols.iter().collect::<BTreeSet<_>>() {
-        if any.exists([exchange, symbol.as_str()])? {
-            stored.push(symbol.to_string());
+        let symbol = RawText(symbol.as_str().into());
+        if any.exists([exchange, &symbol])? {
+            stored.push(symbol);
         }
     }
     Ok(stored)
 }
 
 /// Every value that `next` gives of the one before it, from the smallest on.
-fn steps(mut next: impl FnMut(&str) -> rusqlite::Result<Option<String>>) -> rusqlite::Result<Vec<String>> {
-    let mut all: Vec<String> = Vec::new();
-    while let Some(value) = next(all.last().map_or("", String::as_str))? {
+fn steps(
+    mut next: impl FnMut(Option<&RawText>) -> rusqlite::Result<Option<RawText>>,
+) -> rusqlite::Result<Vec<RawText>> {
+    let mut all: Vec<RawText> = Vec::new();
+    while let Some(value) = next(all.last())? {
         all.push(value);
     }
     Ok(all)
 }
 
+/// How many rows a series has within the bounds.
+fn rows_of(connection: &Connection, key: &Key, bounds: Bounds) -> rusqlite::Result<u64> {
+    let mut count = connection.prepare_cached(
+        "SELECT count(*) FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 AND time < ?4",
+    )?;
+    count.query_row(params![key.0, key.1, bounds.oldest, bounds.end], |row| row.get(0))
+}
+
 /// The oldest trade time of a series, in ms.
-pub(super) fn oldest_time(connection: &Connection, key: (&str, &str)) -> rusqlite::Result<Option<i64>> {
+pub(super) fn oldest_time(connection: &Connection, key: &Key) -> rusqlite::Result<Option<i64>> {
     connection
         .prepare_cached("SELECT min(time) FROM trade WHERE exchange = ?1 AND symbol = ?2")?
         .query_row(params![key.0, key.1], |row| row.get(0))
-}
-
-fn each_series<T>(
-    connection: &Connection,
-    scope: &Scope,
-    mut answer: impl FnMut(&Series) -> Answer<Option<T>>,
-) -> Answer<Vec<T>> {
-    let mut answers = Vec::new();
-    for (exchange, symbol) in series(connection, scope)? {
-        answers.extend(answer(&(exchange.parse()?, symbol.parse()?))?);
-    }
-    Ok(answers)
-}
-
-/// The largest (T, id) with `from <= T < before`.
-fn last_before(connection: &Connection, series: &Series, from: i64, before: i64) -> Answer<Option<StoredTrade>> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 AND time < ?4 \
-         ORDER BY time DESC, trade_id DESC LIMIT 1"
-    );
-    one(connection, &sql, series, from, before)
-}
-
-/// The smallest (T, id) with `from <= T`.
-fn first_from(connection: &Connection, series: &Series, from: i64) -> Answer<Option<StoredTrade>> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 AND time < ?4 \
-         ORDER BY time, trade_id LIMIT 1"
-    );
-    one(connection, &sql, series, from, i64::MAX)
-}
-
-fn one(connection: &Connection, sql: &str, series: &Series, from: i64, before: i64) -> Answer<Option<StoredTrade>> {
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params![series.0.as_str(), series.1.as_str(), from, before])?;
-    rows.next()?.map(|row| stored_trade(row, series)).transpose()
-}
-
-fn stored_trade(row: &Row<'_>, (exchange, symbol): &Series) -> Answer<StoredTrade> {
-    let trade = Trade {
-        symbol: symbol.clone(),
-        id: id(row)?,
-        time: TradeTime::from_ms(row.get(0)?)?,
-        price: Price::new(row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?)?,
-        quantity: Quantity::new(row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?)?,
-        buyer_is_maker: row.get(4)?,
-    };
-    Ok(StoredTrade { exchange: exchange.clone(), trade })
-}
-
-fn id(row: &Row<'_>) -> Answer<TradeId> {
-    Ok(TradeId::new(row.get::<_, i64>(1)?.cast_unsigned())?)
 }
