@@ -1,13 +1,13 @@
 //! tickflux captures every Binance trade, exactly and exactly once.
 //!
-//! The way of a trade: [`binance`] reads it off the stream, [`capture`] puts
-//! it in sequence and gathers batches, [`outbox`] keeps them on disk until the store has
-//! them, [`store`] keeps trades and answers for them,
-//! [`flux`] holds the bundled queries. [`trade`] has the words that all of them
-//! speak; [`net`] is the one way out to the network; [`practice`] is an exchange to try it all against; [`cli`] is the
-//! command line.
+//! The way of a trade: [`binance`] reads it off the stream, [`capture`] decides what becomes of it, [`outbox`] keeps it on
+//! disk until the store has it, [`store`] keeps it and answers for it; [`shell`] does what `capture` decided. [`flux`] holds
+//! the bundled queries, [`trade`] the words that all of them speak.
 //!
-//! Dependencies point one way: cli → capture → {binance, outbox → store} → trade.
+//! Beside it: [`net`] is the one way out to the network, [`telemetry`] says what happened, [`files`] and [`mod@text`] are careful with
+//! what strangers may have put there; [`practice`] is an exchange to try it all against; [`cli`] is the command line.
+//!
+//! Dependencies point one way: cli → shell → capture → {binance, outbox → store} → trade.
 
 pub mod binance;
 pub mod capture;
