@@ -136,10 +136,11 @@ impl Capture {
 
     /// When there is something to do, if nothing happens before.
     pub(super) fn delivery_deadline(&self, now: Instant) -> Option<Instant> {
-        let ride = self.disk.pending_since.map(|since| (since + self.disk.ride_wait()).max(self.disk.not_before));
+        let ride = self.disk.pending_since.map(|since| since + self.disk.ride_wait());
+        let work = [ride, self.backlog.load_deadline()].into_iter().flatten().min();
+        let work = work.filter(|_| self.disk.state == State::Idle).map(|due| due.max(self.disk.not_before));
         let wait = self.disk.last_taken.filter(|_| self.asks_to_wait(now)).map(|last| last + STORE_WAIT);
-        let ride = ride.filter(|_| self.disk.state == State::Idle);
-        [ride, wait, self.backlog.deadline()].into_iter().flatten().min()
+        [work, wait, self.backlog.send_deadline()].into_iter().flatten().min()
     }
 
     fn work_for_disk(&mut self, is_drained: bool, now: Moment) {

@@ -103,14 +103,18 @@ impl Bench {
     }
 
     fn run(&mut self) {
-        self.capture.advance(true, self.now());
-        while let Some(command) = self.capture.next_command() {
-            if let Command::OpenStream(id, _) = &command {
-                self.open.push(*id);
+        // What was found to be due at the end of a turn is done in the next.
+        for _ in 0..2 {
+            self.capture.advance(true, self.now());
+            while let Some(command) = self.capture.next_command() {
+                if let Command::OpenStream(id, _) = &command {
+                    self.open.push(*id);
+                }
+                self.commands.push(command);
             }
-            self.commands.push(command);
         }
         self.events.extend(self.capture.journal().take());
+        assert!(self.capture.deadline(self.at) > self.at, "nothing more is due now: the loop would not rest");
     }
 
     fn tell(&mut self, input: Input) {
@@ -522,6 +526,31 @@ fn a_page_of_the_outbox_that_cannot_be_read_stops_nothing() {
     assert_eq!(held(&bench).memory_only, held(&bench).trades);
     assert!(bench.count(|event| matches!(event, Event::OutboxLost(_))) > 0);
     assert!(!bench.pages().is_empty(), "the exchange gives the rest again");
+}
+
+#[test]
+fn what_cannot_be_done_now_wakes_nobody() {
+    let mut bench = Bench::begun(Known::default());
+    bench.hear_ids(1..=10);
+    // The only rows on disk cannot be read, and are given up.
+    bench.disk_work();
+    let batch = Lines { bytes: vec![b'x'; 13 << 20].into(), ..lines(10) };
+    let kept = Some(Kept { rows: Rows { first: 1, last: 1 }, bytes: 300 });
+    bench.tell(Input::Disk(Box::new(DiskDone { batch: Some((batch, kept)), ..DiskDone::default() })));
+    for _ in 0..5 {
+        bench.pass(Duration::from_secs(6));
+        bench.disk_work();
+        let error = Some("disk I/O error".to_owned());
+        bench.tell(Input::Disk(Box::new(DiskDone { loaded: Some(Loaded::Failed), error, ..DiskDone::default() })));
+    }
+    assert_eq!(bench.count(|event| matches!(event, Event::OutboxLost(10))), 1);
+    bench.pass(Duration::from_secs(10));
+    assert!(bench.capture.deadline(bench.at) > bench.at, "nothing is due: the loop would not rest");
+    // The store does not say what it has, and the run ends meanwhile.
+    bench.tell(Input::Audited(btc(), Err(StoreError::Unusable("away".to_owned()))));
+    bench.tell(Input::Stop);
+    bench.pass(Duration::from_secs(12));
+    assert!(bench.capture.deadline(bench.at) > bench.at);
 }
 
 #[test]
