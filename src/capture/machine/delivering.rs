@@ -118,7 +118,7 @@ impl Capture {
         if self.disk.state == State::Idle {
             self.work_for_disk(is_drained, now);
         }
-        let exchange_time = self.clock.now(at);
+        let exchange_time = self.clock.surely(now);
         while let Some((batch, payload, number)) = self.backlog.next_write(is_drained, at) {
             self.commands.push_back(Command::Write(batch, payload, Attempt { number, exchange_time }));
         }
@@ -165,7 +165,7 @@ impl Capture {
             Changes::default()
         };
         self.disk.state = State::Working;
-        let time = self.clock.now(now.at).unwrap_or(now.wall);
+        let time = self.clock.surely(now).unwrap_or(now.wall);
         self.commands.push_back(Command::Disk(Box::new(DiskWork { batch, changes, load, time })));
     }
 

@@ -11,6 +11,7 @@ use crate::capture::page::{Page, Row};
 use crate::capture::summary::Usage;
 use crate::outbox::{Changes, Ended, Kept, Known, Rows};
 use crate::store::{Attempt, Checked, Lines, RefusedLine, StoreError, WriteError, Written};
+use crate::telemetry::Source;
 use crate::trade::example::trade;
 use crate::trade::{HoleState, IdRange, IdRanges, Trade, TradeTime};
 
@@ -347,6 +348,44 @@ fn one_impossible_trade_blinds_nothing_and_two_that_agree_are_taken() {
         assert_eq!(bench.capture.progress().trades, 6, "{odd:?} and the next");
         assert_eq!(bench.capture.journal().tally().dead_letters(), 0);
     }
+}
+
+#[test]
+fn an_absurd_time_of_the_exchange_gives_up_nothing() {
+    let years = 200 * 365 * 24 * HOUR;
+    let dropped = |bench: &mut Bench| {
+        let mut bounds: Vec<_> = bench.entered().forget_before.into_iter().collect();
+        bounds.extend(
+            bench.take(|command| if let Command::ExpireStore(at) = command { Ok(at) } else { Err(command) }),
+        );
+        bounds.into_iter().map(|bound| bound.ms()).max()
+    };
+    // REST says it, before any trade has come.
+    let mut bench = Bench::with(settings(&[btc()]), 0);
+    bench.run();
+    bench.tell(Input::StoreChecked(Ok(Checked::default())));
+    bench.tell(Input::OutboxOpened(Box::new(found(ledger(&[(1, 1_000)], &[])))));
+    let told = crate::capture::history::Found { id: 0, time: time(NOON + years) };
+    bench.tell(Input::History(Answer::Found(Some(told)), None));
+    bench.pass(Duration::from_secs(70));
+    assert!(dropped(&mut bench).unwrap() < NOON + HOUR);
+    assert_eq!(bench.count(|event| *event == Event::Known(btc(), range(1, 1_000), Source::Ledger)), 1);
+    // The stream says it, twice: then it is believed, and nothing else is too old for that.
+    let mut bench = Bench::begun(Known::default());
+    bench.hear_ids(1..=5);
+    bench.hear(&[trade(6, NOON + years), trade(7, NOON + years)]);
+    for id in 8..=90 {
+        bench.hear_ids([id]);
+        bench.disk_works();
+        for (batch, _, attempt) in bench.writes() {
+            assert!(attempt.exchange_time.unwrap().ms() < NOON + HOUR, "{id}");
+            bench.tell(Input::Written(batch, Ok(Written::default()), bench.at));
+        }
+        bench.pass(Duration::from_secs(1));
+    }
+    assert!(dropped(&mut bench).unwrap() < NOON + HOUR);
+    bench.store_answers(|| Ok(Written::default()));
+    assert_eq!((bench.capture.progress().trades, bench.capture.journal().tally().dead_letters()), (90, 0));
 }
 
 #[test]
