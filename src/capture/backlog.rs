@@ -234,13 +234,16 @@ impl Backlog {
         if self.loading.is_some() || self.load_not_before.is_some_and(|at| now < at) {
             return None;
         }
+        let batch = self.to_load()?;
+        let (id, rows) = (batch.id, batch.place.rows());
+        self.loading = Some(id);
+        rows
+    }
+
+    /// The oldest batch that is on disk only, if memory wants it.
+    fn to_load(&self) -> Option<&Batch> {
         let at = self.waiting.iter().position(|batch| !batch.place.is_at_hand())?;
-        if at > 0 && self.has_enough() {
-            return None;
-        }
-        let batch = self.waiting.get(at)?;
-        self.loading = Some(batch.id);
-        batch.place.rows()
+        self.waiting.get(at).filter(|_| at == 0 || !self.has_enough())
     }
 
     /// The rows that were asked for are read; gives the batch back if they are not what was written.
@@ -289,10 +292,14 @@ impl Backlog {
         lost
     }
 
-    /// When a batch is to be sent again, or rows to be read again, if nothing happens before.
-    pub fn deadline(&self) -> Option<Instant> {
-        let again = self.flying.iter().filter_map(|flying| flying.again);
-        again.chain(self.load_not_before.filter(|_| self.loading.is_none())).min()
+    /// When a batch is to be sent again, if nothing happens before.
+    pub fn send_deadline(&self) -> Option<Instant> {
+        self.flying.iter().filter_map(|flying| flying.again).min()
+    }
+
+    /// When rows are to be read again, if nothing happens before.
+    pub fn load_deadline(&self) -> Option<Instant> {
+        self.load_not_before.filter(|_| self.loading.is_none() && self.to_load().is_some())
     }
 
     /// Whether the stated memory was used up and half of it is not free again: do not read.

@@ -83,6 +83,16 @@ impl ExchangeClock {
         self.by_stream(at).or_else(|| self.by_rest(at))
     }
 
+    /// A time that is past for sure: what is old by it may be given up. A word of the exchange alone may be absurd, so the
+    /// earlier one counts of its stream's and its REST's, and of one of them and the host's. `None` while the exchange
+    /// has said nothing.
+    pub fn surely(&self, now: Moment) -> Option<TradeTime> {
+        match (self.by_stream(now.at), self.by_rest(now.at)) {
+            (Some(stream), Some(rest)) => Some(stream.min(rest)),
+            (word, other) => word.or(other).map(|word| word.min(now.wall)),
+        }
+    }
+
     /// The exchange's time by its trades.
     pub fn by_stream(&self, at: Instant) -> Option<TradeTime> {
         self.time(self.stream.largest()?, at)
@@ -168,6 +178,27 @@ mod tests {
         assert_eq!(clock.host_offset_ms(moment(begin, 60_001, HOUR)), Some(HOUR));
         assert_eq!(clock.host_offset_ms(moment(begin, 60_002, 0)), Some(0));
         assert_eq!(clock.now(begin + Duration::from_secs(81)), Some(time(NOON + 81_000)), "and nothing else changes");
+    }
+
+    #[test]
+    fn what_is_given_up_for_its_age_is_old_by_two_clocks() {
+        let begin = Instant::now();
+        let year = 365 * 24 * HOUR;
+        // By its stream, by its REST, by the host, and what is past for sure.
+        for (stream, rest, offset, sure) in [
+            (None, None, 0, None),
+            (None, Some(NOON + 170 * year), 0, Some(NOON)),
+            (None, Some(NOON), 25 * HOUR, Some(NOON)),
+            (Some(NOON + 170 * year), None, 0, Some(NOON)),
+            (Some(NOON + 170 * year), Some(NOON), -25 * HOUR, Some(NOON)),
+            (Some(NOON), Some(NOON + 170 * year), 25 * HOUR, Some(NOON)),
+            (Some(NOON), Some(NOON), -25 * HOUR, Some(NOON)),
+        ] {
+            let mut clock = ExchangeClock::new(begin);
+            stream.into_iter().for_each(|ms| clock.heard(time(ms), begin));
+            rest.into_iter().for_each(|ms| clock.told(time(ms), begin, begin));
+            assert_eq!(clock.surely(moment(begin, 0, offset)), sure.map(time), "{stream:?} {rest:?} {offset}");
+        }
     }
 
     #[test]

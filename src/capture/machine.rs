@@ -186,7 +186,7 @@ impl Capture {
             self.ending.deadline(now),
             self.sequencer.next_due(),
             self.delivery_deadline(now),
-            self.past.deadline(),
+            self.past.deadline().filter(|_| !self.is_stopping()),
             Some(self.next_expire),
         ];
         others.into_iter().flatten().fold(self.next_progress, Instant::min)

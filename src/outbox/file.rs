@@ -44,6 +44,8 @@ pub struct OutboxFile {
     next_seq: i64,
     /// Pages that the log has got since it was moved into the file.
     log_pages: i64,
+    /// Where the damaged file was put whose successor could not be made yet.
+    aside: Option<PathBuf>,
     /// Held for as long as the file is used.
     _lock: fs::File,
 }
@@ -85,7 +87,7 @@ pub struct Kept {
 
 impl OutboxFile {
     pub(super) fn new(path: PathBuf, target: Target, connection: Connection, next_seq: i64, lock: fs::File) -> Self {
-        Self { path, target, connection, next_seq, log_pages: 0, _lock: lock }
+        Self { path, target, connection, next_seq, log_pages: 0, aside: None, _lock: lock }
     }
 
     /// Where it is.
@@ -100,9 +102,13 @@ impl OutboxFile {
         match self.transact(batch, &changes, now) {
             Ok(kept) => done.kept = kept,
             Err(source) => {
+                let is_damaged = is_damage(&source);
                 done.undone = Some(changes);
                 self.fail("write", source, &mut done);
-                return done;
+                // A disk that is full can still be read; a file that is gone cannot.
+                if is_damaged {
+                    return done;
+                }
             }
         }
         if let Some(rows) = load {
@@ -206,9 +212,18 @@ impl OutboxFile {
         let failed = |source| OutboxError::Sqlite { doing: "close", path: self.path.clone(), source };
         // Closed before it is renamed: SQLite removes what is beside a file by name when it closes.
         drop(std::mem::replace(&mut self.connection, Connection::open_in_memory().map_err(failed)?));
-        let aside = put_aside(&self.path)?;
+        let aside = match self.aside.take() {
+            Some(aside) => aside,
+            None => put_aside(&self.path)?,
+        };
         // The rows' numbers go on: those of the old file are not those of the new one.
-        self.connection = prepare(&self.path, &self.target)?;
+        match prepare(&self.path, &self.target) {
+            Ok(connection) => self.connection = connection,
+            Err(error) => {
+                self.aside = Some(aside);
+                return Err(error);
+            }
+        }
         Ok(aside)
     }
 

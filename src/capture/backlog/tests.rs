@@ -64,12 +64,12 @@ fn a_batch_that_is_refused_is_sent_again_after_its_wait_and_counts_its_tries() {
     let (mut backlog, now, mut rng) = (filled(NEAR, 1), Instant::now(), fastrand::Rng::with_seed(1));
     let (id, ..) = backlog.next_write(true, now).unwrap();
     assert_eq!(backlog.refused(id, Wait::Exactly(Duration::from_secs(10)), now, &mut rng), 1);
-    assert_eq!((backlog.next_write(true, now), backlog.deadline()), (None, Some(now + Duration::from_secs(10))));
+    assert_eq!((backlog.next_write(true, now), backlog.send_deadline()), (None, Some(now + Duration::from_secs(10))));
     let later = now + Duration::from_secs(10);
     assert!(matches!(backlog.next_write(true, later), Some((again, _, 1)) if again == id));
     assert!(backlog.next_write(true, later).is_none(), "it is on its way");
     backlog.refused(id, Wait::BackoffAfter(Duration::from_secs(5)), later, &mut rng);
-    let again = backlog.deadline().unwrap();
+    let again = backlog.send_deadline().unwrap();
     assert!(again >= later + Duration::from_secs(5) && again <= later + Duration::from_secs(6));
 }
 
@@ -149,14 +149,14 @@ fn with_one_on_disk() -> Backlog {
 fn rows_that_cannot_be_read_block_nothing_and_are_given_up_after_some_tries() {
     let (mut backlog, mut now) = (with_one_on_disk(), Instant::now());
     for failure in 1..LOAD_TRIES {
-        now = backlog.deadline().unwrap_or(now);
+        now = backlog.load_deadline().unwrap_or(now);
         assert_eq!(backlog.next_load(now), Some(rows(1)), "{failure}");
         assert!(backlog.not_loaded(now).is_none());
         assert_eq!(backlog.next_load(now), None, "not at once again");
     }
     let (id, ..) = backlog.next_write(true, now).unwrap();
     assert_eq!(backlog.acknowledged(id).unwrap().about.trades, 100, "what is at hand goes meanwhile");
-    now = backlog.deadline().unwrap();
+    now = backlog.load_deadline().unwrap();
     assert_eq!(backlog.next_load(now), Some(rows(1)));
     assert_eq!(backlog.not_loaded(now).unwrap().about.trades, 100);
     assert_eq!(backlog.weight(), Weight::default());

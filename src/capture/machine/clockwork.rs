@@ -41,9 +41,9 @@ impl Capture {
         self.clockwork.has_lost = true;
     }
 
-    /// Drops what is older than the retention by the exchange's time; by no other, for that would drop what is young.
+    /// Drops what is older than the retention for sure: by a wrong clock it would drop what is young.
     pub(super) fn expire(&mut self, now: Moment) {
-        let Some(exchange_now) = self.clock.now(now.at) else { return };
+        let Some(exchange_now) = self.clock.surely(now) else { return };
         let ended = self.history.expire(exchange_now);
         self.note_ended(ended);
         let bound = TradeTime::from_ms((exchange_now.ms() - RETENTION_MS).max(0)).unwrap_or(TradeTime::EPOCH);

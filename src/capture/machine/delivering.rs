@@ -118,7 +118,7 @@ impl Capture {
         if self.disk.state == State::Idle {
             self.work_for_disk(is_drained, now);
         }
-        let exchange_time = self.clock.now(at);
+        let exchange_time = self.clock.surely(now);
         while let Some((batch, payload, number)) = self.backlog.next_write(is_drained, at) {
             self.commands.push_back(Command::Write(batch, payload, Attempt { number, exchange_time }));
         }
@@ -136,10 +136,11 @@ impl Capture {
 
     /// When there is something to do, if nothing happens before.
     pub(super) fn delivery_deadline(&self, now: Instant) -> Option<Instant> {
-        let ride = self.disk.pending_since.map(|since| (since + self.disk.ride_wait()).max(self.disk.not_before));
+        let ride = self.disk.pending_since.map(|since| since + self.disk.ride_wait());
+        let work = [ride, self.backlog.load_deadline()].into_iter().flatten().min();
+        let work = work.filter(|_| self.disk.state == State::Idle).map(|due| due.max(self.disk.not_before));
         let wait = self.disk.last_taken.filter(|_| self.asks_to_wait(now)).map(|last| last + STORE_WAIT);
-        let ride = ride.filter(|_| self.disk.state == State::Idle);
-        [ride, wait, self.backlog.deadline()].into_iter().flatten().min()
+        [work, wait, self.backlog.send_deadline()].into_iter().flatten().min()
     }
 
     fn work_for_disk(&mut self, is_drained: bool, now: Moment) {
@@ -164,7 +165,7 @@ impl Capture {
             Changes::default()
         };
         self.disk.state = State::Working;
-        let time = self.clock.now(now.at).unwrap_or(now.wall);
+        let time = self.clock.surely(now).unwrap_or(now.wall);
         self.commands.push_back(Command::Disk(Box::new(DiskWork { batch, changes, load, time })));
     }
 

@@ -88,7 +88,7 @@ impl Capture {
 
     /// Learns the ledger as soon as the exchange's time is known, and asks the store then.
     pub(super) fn ask_past(&mut self, now: Moment) {
-        let Some(exchange_now) = self.clock.now(now.at).filter(|_| self.disk.is_open() && !self.is_stopping()) else {
+        let Some(exchange_now) = self.clock.surely(now).filter(|_| self.disk.is_open() && !self.is_stopping()) else {
             return;
         };
         let since = TradeTime::from_ms((exchange_now.ms() - RETENTION_MS).max(0)).unwrap_or(TradeTime::EPOCH);
@@ -178,7 +178,7 @@ impl Capture {
     ) {
         // By a wrong clock a store, or this host, may look for another day.
         let is_clock_right = self.clock.host_offset_ms(now).is_none_or(|ms| ms.abs() < OFFSET_FAILING_MS);
-        let Some(exchange_now) = self.clock.now(now.at).filter(|_| is_clock_right) else { return };
+        let Some(exchange_now) = self.clock.surely(now).filter(|_| is_clock_right) else { return };
         let bound = exchange_now.ms() - RETENTION_MS + EDGE_MS;
         let bound = TradeTime::from_ms(bound.max(0)).unwrap_or(TradeTime::EPOCH);
         let Some(first) = self.ledger.first_since(symbol, bound) else { return };

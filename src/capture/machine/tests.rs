@@ -11,6 +11,7 @@ use crate::capture::page::{Page, Row};
 use crate::capture::summary::Usage;
 use crate::outbox::{Changes, Ended, Kept, Known, Rows};
 use crate::store::{Attempt, Checked, Lines, RefusedLine, StoreError, WriteError, Written};
+use crate::telemetry::Source;
 use crate::trade::example::trade;
 use crate::trade::{HoleState, IdRange, IdRanges, Trade, TradeTime};
 
@@ -103,14 +104,18 @@ impl Bench {
     }
 
     fn run(&mut self) {
-        self.capture.advance(true, self.now());
-        while let Some(command) = self.capture.next_command() {
-            if let Command::OpenStream(id, _) = &command {
-                self.open.push(*id);
+        // What was found to be due at the end of a turn is done in the next.
+        for _ in 0..2 {
+            self.capture.advance(true, self.now());
+            while let Some(command) = self.capture.next_command() {
+                if let Command::OpenStream(id, _) = &command {
+                    self.open.push(*id);
+                }
+                self.commands.push(command);
             }
-            self.commands.push(command);
         }
         self.events.extend(self.capture.journal().take());
+        assert!(self.capture.deadline(self.at) > self.at, "nothing more is due now: the loop would not rest");
     }
 
     fn tell(&mut self, input: Input) {
@@ -346,6 +351,44 @@ fn one_impossible_trade_blinds_nothing_and_two_that_agree_are_taken() {
 }
 
 #[test]
+fn an_absurd_time_of_the_exchange_gives_up_nothing() {
+    let years = 200 * 365 * 24 * HOUR;
+    let dropped = |bench: &mut Bench| {
+        let mut bounds: Vec<_> = bench.entered().forget_before.into_iter().collect();
+        bounds.extend(
+            bench.take(|command| if let Command::ExpireStore(at) = command { Ok(at) } else { Err(command) }),
+        );
+        bounds.into_iter().map(|bound| bound.ms()).max()
+    };
+    // REST says it, before any trade has come.
+    let mut bench = Bench::with(settings(&[btc()]), 0);
+    bench.run();
+    bench.tell(Input::StoreChecked(Ok(Checked::default())));
+    bench.tell(Input::OutboxOpened(Box::new(found(ledger(&[(1, 1_000)], &[])))));
+    let told = crate::capture::history::Found { id: 0, time: time(NOON + years) };
+    bench.tell(Input::History(Answer::Found(Some(told)), None));
+    bench.pass(Duration::from_secs(70));
+    assert!(dropped(&mut bench).unwrap() < NOON + HOUR);
+    assert_eq!(bench.count(|event| *event == Event::Known(btc(), range(1, 1_000), Source::Ledger)), 1);
+    // The stream says it, twice: then it is believed, and nothing else is too old for that.
+    let mut bench = Bench::begun(Known::default());
+    bench.hear_ids(1..=5);
+    bench.hear(&[trade(6, NOON + years), trade(7, NOON + years)]);
+    for id in 8..=90 {
+        bench.hear_ids([id]);
+        bench.disk_works();
+        for (batch, _, attempt) in bench.writes() {
+            assert!(attempt.exchange_time.unwrap().ms() < NOON + HOUR, "{id}");
+            bench.tell(Input::Written(batch, Ok(Written::default()), bench.at));
+        }
+        bench.pass(Duration::from_secs(1));
+    }
+    assert!(dropped(&mut bench).unwrap() < NOON + HOUR);
+    bench.store_answers(|| Ok(Written::default()));
+    assert_eq!((bench.capture.progress().trades, bench.capture.journal().tally().dead_letters()), (90, 0));
+}
+
+#[test]
 fn a_restarted_count_is_taken_and_the_ledger_knows_of_the_new_one_only() {
     let mut bench = Bench::begun(ledger(&[(4_000, 4_999)], &[]));
     bench.hear_ids(5_000..=5_010);
@@ -522,6 +565,31 @@ fn a_page_of_the_outbox_that_cannot_be_read_stops_nothing() {
     assert_eq!(held(&bench).memory_only, held(&bench).trades);
     assert!(bench.count(|event| matches!(event, Event::OutboxLost(_))) > 0);
     assert!(!bench.pages().is_empty(), "the exchange gives the rest again");
+}
+
+#[test]
+fn what_cannot_be_done_now_wakes_nobody() {
+    let mut bench = Bench::begun(Known::default());
+    bench.hear_ids(1..=10);
+    // The only rows on disk cannot be read, and are given up.
+    bench.disk_work();
+    let batch = Lines { bytes: vec![b'x'; 13 << 20].into(), ..lines(10) };
+    let kept = Some(Kept { rows: Rows { first: 1, last: 1 }, bytes: 300 });
+    bench.tell(Input::Disk(Box::new(DiskDone { batch: Some((batch, kept)), ..DiskDone::default() })));
+    for _ in 0..5 {
+        bench.pass(Duration::from_secs(6));
+        bench.disk_work();
+        let error = Some("disk I/O error".to_owned());
+        bench.tell(Input::Disk(Box::new(DiskDone { loaded: Some(Loaded::Failed), error, ..DiskDone::default() })));
+    }
+    assert_eq!(bench.count(|event| matches!(event, Event::OutboxLost(10))), 1);
+    bench.pass(Duration::from_secs(10));
+    assert!(bench.capture.deadline(bench.at) > bench.at, "nothing is due: the loop would not rest");
+    // The store does not say what it has, and the run ends meanwhile.
+    bench.tell(Input::Audited(btc(), Err(StoreError::Unusable("away".to_owned()))));
+    bench.tell(Input::Stop);
+    bench.pass(Duration::from_secs(12));
+    assert!(bench.capture.deadline(bench.at) > bench.at);
 }
 
 #[test]

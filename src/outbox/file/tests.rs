@@ -201,6 +201,37 @@ fn a_disk_that_refuses_leaves_everything_to_be_tried_again() {
 }
 
 #[test]
+fn a_disk_that_is_full_is_still_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut opened = try_open(folder.path()).unwrap();
+    let rows = kept(&mut opened.file, 1, 9);
+    opened.file.connection.pragma_update(None, "max_page_count", 1).unwrap();
+    let batch = (&trades(10, 5_000)[..], &ids(10, 5_000));
+    let done = opened.file.work(Work { batch: Some(batch), load: Some(rows), ..Work::default() }, now());
+    assert!(done.error.unwrap().to_string().contains("full"));
+    assert_eq!(done.loaded.unwrap(), trades(1, 9), "what waits for the store can be sent");
+}
+
+#[test]
+fn a_new_file_that_cannot_be_made_at_once_is_made_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = try_open(folder.path()).unwrap().file;
+    kept(&mut file, 1, 9);
+    file.connection.execute_batch("DROP TABLE batch").unwrap();
+    let in_the_way = PathBuf::from(format!("{}-journal", file.path().display()));
+    std::fs::create_dir(&in_the_way).unwrap();
+    let (trades, ids) = (trades(10, 12), ids(10, 12));
+    let mut keep = || file.work(Work { batch: Some((&trades[..], &ids)), ..Work::default() }, now());
+    for _ in 0..3 {
+        let done = keep();
+        assert!(done.error.is_some() && done.set_aside.is_none() && done.kept.is_none());
+    }
+    std::fs::remove_dir(&in_the_way).unwrap();
+    assert!(keep().set_aside.unwrap().to_string_lossy().ends_with("damaged-1"));
+    assert!(keep().kept.is_some());
+}
+
+#[test]
 fn trades_that_changed_on_disk_are_not_given() {
     let folder = tempfile::tempdir().unwrap();
     let mut opened = try_open(folder.path()).unwrap();
