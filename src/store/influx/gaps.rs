@@ -22,6 +22,10 @@ const YOUNG_MS: i64 = 60_000;
 /// When such a hole is looked at again; it is one if it is still there after the last look.
 const LOOK_AGAIN: [Duration; 3] = [Duration::from_millis(250), Duration::from_millis(750), Duration::from_secs(2)];
 
+/// Runs and broken minutes of all series, at most: 32 bytes each. A series counts as some more.
+const KNOWN_MAX: usize = 1_000_000;
+const SERIES_SIZE: usize = 16;
+
 type Series = (Exchange, Symbol);
 
 /// A minute of one series, or a part of one, as `gaps.flux` gives it.
@@ -61,10 +65,15 @@ impl Influx {
         let since = since.ms().max((self.clock)().ms() - RETENTION_MS);
         let mut all: BTreeMap<Series, Known> = BTreeMap::new();
         let question = Question::Gaps { since_ms: Some(since), all: true };
+        let mut size = 0;
         self.ask_each(question, scope, |row| {
             let minute = minute(row)?;
-            all.entry(minute.series.clone()).or_default().take(minute);
-            Ok(())
+            let series = all.len();
+            let known = all.entry(minute.series.clone()).or_default();
+            let before = known.runs.len() + known.broken.len();
+            known.take(minute);
+            size += known.runs.len() + known.broken.len() - before;
+            if size + series * SERIES_SIZE > KNOWN_MAX { Err(FluxCsvError::Rows(KNOWN_MAX)) } else { Ok(()) }
         })
         .await?;
         let mut found = Vec::new();
