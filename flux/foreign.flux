@@ -24,6 +24,7 @@ import "array"
 import "date"
 import "experimental"
 import "generate"
+import "influxdata/influxdb/schema"
 import "regexp"
 import "strings"
 import "types"
@@ -191,119 +192,6 @@ hours = (start, stop) => {
 start = later(a: millisecond(t: since), b: oldest)
 stop = later(a: earlier(a: millisecond(t: until), b: end), b: date.add(d: 1ms, to: start))
 
-// ---- How to read a stretch: these lines are the same in every file that adds it up ----
-// From `start` up to `stop`. The storage engine adds up fields, and knows neither types nor other tags. So first it is
-// found out whether it may: which types and tags there are, and whether it reads to the end.
-idsOf = (x) => points(start: x.start, stop: x.stop) |> filter(fn: (r) => r._field == "trade_id")
-odd =
-    experimental.catch(
-        fn: () =>
-            union(tables: [points(start: start, stop: stop) |> first(), points(start: start, stop: stop) |> last()])
-                |> group(columns: ["_field"])
-                |> filter(fn: (r) => isOfOtherType(r: r) or length(arr: experimental.objectKeys(o: r)) != 8)
-                |> keep(columns: ["_measurement"])
-                |> group()
-                |> findColumn(fn: (key) => true, column: "_measurement"),
-    )
-isOdd = if exists odd.code then true else length(arr: odd.value) > 0
-whole = [{start: start, stop: stop}]
-
-// Its last line says how many there are, and in which hour the newest is.
-counted = (stretches) =>
-    if length(arr: stretches) == 0 then
-        []
-    else
-        unionOf(
-            streams:
-                array.map(
-                    arr: stretches,
-                    fn: (x) =>
-                        idsOf(x: x)
-                            |> aggregateWindow(every: 1h, fn: count, timeSrc: "_start", createEmpty: false)
-                            |> keep(columns: ["_time", "_value"]),
-                ),
-        )
-            |> group()
-            |> sort(columns: ["_time"])
-            |> cumulativeSum()
-            |> map(fn: (r) => ({_measurement: toLine(parts: [string(v: date.truncate(t: r._time, unit: 1h)), string(v: r._value)])}))
-            |> toLines()
-lastOf = (lines) => if length(arr: lines) == 0 then "" else lines[length(arr: lines) - 1]
-inAll = if isOdd then [] else counted(stretches: whole)
-newest =
-    if isOdd then
-        []
-    else
-        idsOf(x: whole[0])
-            |> last()
-            |> keep(columns: ["_time"])
-            |> group()
-            |> sort(columns: ["_time"])
-            |> map(fn: (r) => ({_measurement: string(v: date.truncate(t: r._time, unit: 1h)) + "\n" + string(v: r._time)}))
-            |> toLines()
-isCut =
-    if isOdd then
-        true
-    else if part(line: lastOf(lines: inAll), at: 0) != part(line: lastOf(lines: newest), at: 0) then
-        true
-    else
-        length(arr: newest) == 0 and length(arr: edges(start: start, stop: stop)) > 0
-byHours = if isCut then hours(start: start, stop: stop) else whole
-ended = lastOf(lines: if isCut then counted(stretches: byHours) else inAll)
-total = if ended == "" then 0 else int(v: part(line: ended, at: 1))
-
-// A few are read point by point, and so are more if that is the only way to tell which are trades.
-areFew = total > 0 and total <= 200000
-uneven = () =>
-    unionOf(streams: array.map(arr: byHours, fn: (x) => points(start: x.start, stop: x.stop) |> count()))
-        |> group(columns: ["_field", "_value"], mode: "except")
-        |> reduce(
-            identity: {fields: 0, least: total, most: 0},
-            fn: (r, accumulator) =>
-                ({
-                    fields: accumulator.fields + 1,
-                    least: earlier(a: accumulator.least, b: r._value),
-                    most: later(a: accumulator.most, b: r._value),
-                }),
-        )
-        |> filter(fn: (r) => r.fields != 6 or r.least != r.most)
-        |> group()
-        |> findColumn(fn: (key) => true, column: "fields")
-isText = (r) => (r._field == "price" or r._field == "quantity") and r._value !~ number
-isFloat = (r) => (r._field == "price_float" or r._field == "quantity_float") and r._value <= 0.0
-isId = (r) => r._field == "trade_id" and r._value < 0
-senseless = () => {
-    first = (tables=<-) => tables |> limit(n: 1) |> keep(columns: ["_time"])
-    of = (x) =>
-        union(
-            tables: [
-                points(start: x.start, stop: x.stop) |> filter(fn: isText) |> first(),
-                points(start: x.start, stop: x.stop) |> filter(fn: isFloat) |> first(),
-                points(start: x.start, stop: x.stop) |> filter(fn: isId) |> first(),
-            ],
-        )
-
-    return
-        unionOf(streams: array.map(arr: byHours, fn: (x) => of(x: x)))
-            |> group()
-            |> findColumn(fn: (key) => true, column: "_time")
-}
-isByPoint = areFew and (total <= 5000 or isOdd or length(arr: uneven()) > 0 or length(arr: senseless()) > 0)
-stretches = if isByPoint and not isCut then hours(start: start, stop: stop) else byHours
-
-// Without the tables that have another tag.
-own = (tables=<-, columns) =>
-    if isOdd then
-        tables |> filter(fn: (r) => length(arr: experimental.objectKeys(o: r)) == columns)
-    else
-        tables
-byPoint = (x) =>
-    points(start: x.start, stop: x.stop)
-        |> rows()
-        |> filter(fn: isTrade)
-        |> own(columns: 12)
-// ---- End of how to read a stretch -------------------------------------------
-
 // 1. The points of series whose names are none, if they may be what is asked for.
 anyExchange = oneOf(names: [], any: /^[\p{L}\p{M}\p{N}_.\-]+$/)
 anySymbol = oneOf(names: [], any: /^([A-Z0-9_.\-\p{M}\p{N}]|[^\x00-\x7F\P{L}])+$/)
@@ -327,21 +215,48 @@ unnamed =
         |> sum()
         |> map(fn: (r) => ({c1: "name", c2: r._value}))
 
-// 2. The points of the others that are no trades.
-pointsAndTrades = () => {
-    all = allHours(start: start, stop: stop)
-    counted = (tables=<-) =>
-        tables
-            |> keep(columns: ["_measurement"])
-            |> group()
-            |> count(column: "_measurement")
-            |> findColumn(fn: (key) => true, column: "_measurement")
-    ofAll = unionOf(streams: array.map(arr: all, fn: (x) => points(start: x.start, stop: x.stop) |> rows() |> keep(columns: ["_measurement"]))) |> counted()
-    ofTrades = if length(arr: stretches) == 0 then [] else unionOf(streams: array.map(arr: stretches, fn: (x) => byPoint(x: x) |> keep(columns: ["_measurement"]))) |> counted()
+// 2. The points of the others that are no trades, each a row.
+countOf = (arr) => if length(arr: arr) == 0 then 0 else arr[0]
+total =
+    countOf(
+        arr:
+            points(start: start, stop: stop)
+                |> filter(fn: (r) => r._field == "trade_id" or r._field == "price")
+                |> count()
+                |> group()
+                |> sum()
+                |> findColumn(fn: (key) => true, column: "_value"),
+    )
+tagKeys =
+    schema.measurementTagKeys(bucket: bucket, measurement: "trade", start: start, stop: stop)
+        |> findColumn(fn: (key) => true, column: "_value")
+ownTags = /^(_start|_stop|_field|_measurement|exchange|symbol)$/
+hasOtherTags = length(arr: array.filter(arr: tagKeys, fn: (x) => x !~ ownTags)) > 0
+rowsOf = (x) => points(start: x.start, stop: x.stop) |> rows()
+isNone = (r) => if isTrade(r: r) then hasOtherTags and length(arr: experimental.objectKeys(o: r)) != 12 else true
+countOfRows = (streams) =>
+    if length(arr: streams) == 0 then
+        0
+    else
+        countOf(
+            arr:
+                unionOf(streams: array.map(arr: streams, fn: (x) => x |> keep(columns: ["_measurement"])))
+                    |> group()
+                    |> count(column: "_measurement")
+                    |> findColumn(fn: (key) => true, column: "_measurement"),
+        )
+everyHour = if total > 200000 then [] else allHours(start: start, stop: stop)
+quick = experimental.catch(fn: () => countOfRows(streams: array.map(arr: everyHour, fn: (x) => rowsOf(x: x) |> filter(fn: isNone))))
+inHours = () => {
+    good = hours(start: start, stop: stop)
+    starts = array.map(arr: good, fn: (x) => x.start)
+    bad = array.filter(arr: everyHour, fn: (x) => not contains(value: x.start, set: starts))
 
-    return (if length(arr: ofAll) == 0 then 0 else ofAll[0]) - (if length(arr: ofTrades) == 0 then 0 else ofTrades[0])
+    return
+        countOfRows(streams: array.map(arr: good, fn: (x) => rowsOf(x: x) |> filter(fn: isNone)))
+            + countOfRows(streams: array.map(arr: bad, fn: (x) => rowsOf(x: x)))
 }
-single = if isByPoint then pointsAndTrades() else if isCut and total == 0 then pointsAndTrades() else 0
+single = if exists quick.code then inHours() else quick.value
 
 union(tables: [unnamed, array.from(rows: [{c1: "point", c2: single}])])
     |> filter(fn: (r) => r.c2 > 0)

@@ -237,23 +237,33 @@ byHours = if isCut then hours(start: start, stop: stop) else whole
 ended = lastOf(lines: if isCut then counted(stretches: byHours) else inAll)
 total = if ended == "" then 0 else int(v: part(line: ended, at: 1))
 
-// A few are read point by point, and so are more if that is the only way to tell which are trades.
-areFew = total > 0 and total <= 200000
+// A few are read point by point, and so are more if that is the only way to tell which are trades: those whose fields are
+// not equally many, but for the writes of the last seconds, and those whose values have no sense.
+areFew = total > 0 and total <= 100000
+newestTime = if length(arr: newest) == 0 then stop else toTime(v: part(line: lastOf(lines: newest), at: 1))
+settled =
+    array.filter(
+        arr: array.map(arr: byHours, fn: (x) => ({start: x.start, stop: earlier(a: x.stop, b: date.sub(d: 5s, from: newestTime))})),
+        fn: (x) => x.start < x.stop,
+    )
 uneven = () =>
-    unionOf(streams: array.map(arr: byHours, fn: (x) => points(start: x.start, stop: x.stop) |> count()))
-        |> group(columns: ["_field", "_value"], mode: "except")
-        |> reduce(
-            identity: {fields: 0, least: total, most: 0},
-            fn: (r, accumulator) =>
-                ({
-                    fields: accumulator.fields + 1,
-                    least: earlier(a: accumulator.least, b: r._value),
-                    most: later(a: accumulator.most, b: r._value),
-                }),
-        )
-        |> filter(fn: (r) => r.fields != 6 or r.least != r.most)
-        |> group()
-        |> findColumn(fn: (key) => true, column: "fields")
+    if length(arr: settled) == 0 then
+        []
+    else
+        unionOf(streams: array.map(arr: settled, fn: (x) => points(start: x.start, stop: x.stop) |> count()))
+            |> group(columns: ["_field", "_value"], mode: "except")
+            |> reduce(
+                identity: {fields: 0, least: total, most: 0},
+                fn: (r, accumulator) =>
+                    ({
+                        fields: accumulator.fields + 1,
+                        least: earlier(a: accumulator.least, b: r._value),
+                        most: later(a: accumulator.most, b: r._value),
+                    }),
+            )
+            |> filter(fn: (r) => r.fields != 6 or r.least != r.most)
+            |> group()
+            |> findColumn(fn: (key) => true, column: "fields")
 isText = (r) => (r._field == "price" or r._field == "quantity") and r._value !~ number
 isFloat = (r) => (r._field == "price_float" or r._field == "quantity_float") and r._value <= 0.0
 isId = (r) => r._field == "trade_id" and r._value < 0

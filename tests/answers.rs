@@ -195,6 +195,11 @@ fn gaps_are_found_wherever_they_are() {
         let counts = [(5_000, 5_002, 2, 0, vec![(5_001, 5_001)]), (1, 4, 4, 1, vec![(3, 3)])];
         assert_eq!(subject.gaps("AGAIN", minute).await, counts, "{name}");
         assert_eq!(subject.gaps("AGAIN", minute + 10).await, counts[1..], "{name}");
+        // Asked from the middle of the minute in which it began again.
+        let again = [(5_000, 0), (5_003, 5), (1, 20)];
+        subject.write(&at("AGAIN_SINCE", &again)).await;
+        let counts_since = [(5_003, 5_003, 1, 0, vec![(5_001, 5_002)]), (1, 1, 1, 0, vec![])];
+        assert_eq!(subject.gaps("AGAIN_SINCE", minute + 2).await, counts_since, "{name}");
         assert_eq!(subject.high_low("AGAIN", minute).await, [(4, 2, 1, 1)], "{name}");
         assert_eq!(subject.high_low("AGAIN", minute + 60_000).await, [(1, 1, 4, 4)], "{name}");
 
@@ -211,7 +216,7 @@ fn gaps_are_found_wherever_they_are() {
         assert_eq!(subject.gaps("CROSS", minute).await, [(999_999, 1_000_002, 4, 0, vec![])], "{name}");
 
         let all = subject.binance.gaps(&Scope::default(), time(minute)).await.unwrap();
-        assert_eq!(all.len(), 12, "{name}: a row for each count");
+        assert_eq!(all.len(), 14, "{name}: a row for each count");
     });
 }
 

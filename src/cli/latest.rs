@@ -8,6 +8,9 @@ use super::settings::{QuestionArgs, now, searched};
 use super::{Answer, Failure};
 use crate::trade::{Symbol, TradeTime};
 
+/// A trade is stored within so long.
+const IN_FLIGHT_MS: i64 = 500;
+
 /// Which symbols, in which store.
 #[derive(Debug, Args)]
 pub(super) struct LatestArgs {
@@ -24,7 +27,10 @@ pub(super) async fn run(args: LatestArgs) -> Result<Answer, Failure> {
     let rows: Vec<_> = trades.iter().map(|trade| TradeRow::new(trade, now, None)).collect();
     print(&rows, format)?;
     let times = || trades.iter().map(|stored| stored.trade.time);
-    say_passed_over(&store, &scope, times().min().unwrap_or(TradeTime::EPOCH), None).await;
+    // What is in front of a trade of this moment is being written.
+    if times().min().is_none_or(|oldest| oldest.ms() < now.ms() - IN_FLIGHT_MS) {
+        say_passed_over(&store, &scope, times().min().unwrap_or(TradeTime::EPOCH), None).await;
+    }
     say_if_clocks_disagree(times().max(), now);
     let is_found = |symbol: &&Symbol| trades.iter().any(|stored| stored.trade.symbol == **symbol);
     let missing: Vec<_> = scope.symbols.iter().filter(|symbol| !is_found(symbol)).map(Symbol::as_str).collect();

@@ -134,7 +134,8 @@ pub fn endless(head: &'static str) -> SocketAddr {
     })
 }
 
-fn serving(serve: impl Fn(&TcpStream, &str) -> std::io::Result<()> + Send + Sync + 'static) -> SocketAddr {
+/// A server that leaves the answer to each request line to a function, which may give up when the client does.
+pub fn serving(serve: impl Fn(&TcpStream, &str) -> std::io::Result<()> + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, serve) = (listener.local_addr().unwrap(), Arc::new(serve));
     std::thread::spawn(move || {

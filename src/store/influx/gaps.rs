@@ -22,6 +22,10 @@ const YOUNG_MS: i64 = 60_000;
 /// When such a hole is looked at again; it is one if it is still there after the last look.
 const LOOK_AGAIN: [Duration; 3] = [Duration::from_millis(250), Duration::from_millis(750), Duration::from_secs(2)];
 
+/// Runs and broken minutes of all series, at most: 32 bytes each. A series counts as some more.
+const KNOWN_MAX: usize = 1_000_000;
+const SERIES_SIZE: usize = 16;
+
 type Series = (Exchange, Symbol);
 
 /// A minute of one series, or a part of one, as `gaps.flux` gives it.
@@ -61,32 +65,42 @@ impl Influx {
         let since = since.ms().max((self.clock)().ms() - RETENTION_MS);
         let mut all: BTreeMap<Series, Known> = BTreeMap::new();
         let question = Question::Gaps { since_ms: Some(since), all: true };
+        let mut size = 0;
         self.ask_each(question, scope, |row| {
             let minute = minute(row)?;
-            all.entry(minute.series.clone()).or_default().take(minute);
-            Ok(())
+            let series = all.len();
+            let known = all.entry(minute.series.clone()).or_default();
+            let before = known.runs.len() + known.broken.len();
+            known.take(minute);
+            size += known.runs.len() + known.broken.len() - before;
+            if size + series * SERIES_SIZE > KNOWN_MAX { Err(FluxCsvError::Rows(KNOWN_MAX)) } else { Ok(()) }
         })
         .await?;
-        let mut found = Vec::new();
+        let mut audits = Vec::new();
         for (series, mut known) in all {
             known.end_minute();
             for (from_ms, until_ms) in stretches(&known.broken) {
                 known.runs.extend(self.runs(&series, from_ms.max(since), until_ms).await?);
             }
             known.runs.sort_by_key(|run| run.from_ms);
-            let holes = |error: TooManyHoles| StoreError::Unusable(error.to_string());
-            let mut gaps = known.audit(&series).map_err(holes)?;
-            for pause in LOOK_AGAIN {
-                let Some((from_ms, until_ms)) = gaps.last().and_then(|newest| known.young(newest)) else { break };
-                tokio::time::sleep(pause).await;
-                let seen = self.runs(&series, from_ms.max(since), until_ms).await?;
-                if let Some(newest) = gaps.last_mut() {
+            let audit = known.audit(&series).map_err(|error| StoreError::Unusable(error.to_string()))?;
+            audits.push((series, known, audit));
+        }
+        for pause in LOOK_AGAIN {
+            let is_young = |known: &Known, audit: &[Gaps]| audit.last().and_then(|newest| known.young(newest));
+            if audits.iter().all(|(_, known, audit)| is_young(known, audit).is_none()) {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            for (series, known, audit) in &mut audits {
+                let Some((from_ms, until_ms)) = is_young(known, audit) else { continue };
+                let seen = self.runs(series, from_ms.max(since), until_ms).await?;
+                if let Some(newest) = audit.last_mut() {
                     seen.iter().for_each(|run| newest.fill(run.ids));
                 }
             }
-            found.extend(gaps);
         }
-        Ok(found)
+        Ok(audits.into_iter().flat_map(|(.., audit)| audit).collect())
     }
 
     /// The ids of a stretch of time, as runs in the order of (T, id).
@@ -164,7 +178,11 @@ impl Known {
             self.before = before;
         }
         if whole {
-            push(&mut self.runs, Run { ids, from_ms: start_ms, until_ms: start_ms + MINUTE_MS - 1 });
+            let run = Run { ids, from_ms: start_ms, until_ms: start_ms + MINUTE_MS - 1 };
+            // What is read of a minute between them comes between them.
+            let is_apart =
+                self.broken.last().is_some_and(|broken| self.runs.last().is_some_and(|last| last.from_ms < *broken));
+            if is_apart { self.runs.push(run) } else { push(&mut self.runs, run) }
         } else {
             self.broken.push(start_ms);
         }
@@ -234,13 +252,25 @@ mod tests {
     fn whole_minutes_are_runs_and_the_others_are_read() {
         let mut known = Known::default();
         let first = Minute { before: TradeId::new(7).ok(), ..minute(1, 10, 19, true) };
-        [first, minute(2, 20, 25, true), minute(4, 30, 39, false), minute(5, 40, 49, true), minute(5, 1, 3, true)]
-            .into_iter()
-            .for_each(|minute| known.take(minute));
+        let minutes = [
+            first,
+            minute(2, 20, 25, true),
+            minute(4, 30, 39, false),
+            minute(5, 26, 27, true),
+            minute(6, 28, 29, true),
+            minute(7, 40, 49, true),
+            minute(7, 1, 3, true),
+        ];
+        minutes.into_iter().for_each(|minute| known.take(minute));
         known.end_minute();
         assert_eq!(known.before.map(TradeId::get), Some(7));
-        let whole = Run { ids: IdRange { first: 10, last: 25 }, from_ms: MINUTE_MS, until_ms: 3 * MINUTE_MS - 1 };
-        assert_eq!((known.runs, known.broken), (vec![whole], vec![4 * MINUTE_MS, 5 * MINUTE_MS]));
+        let run = |first, last, from, until| {
+            let (from_ms, until_ms) = (from * MINUTE_MS, until * MINUTE_MS - 1);
+            Run { ids: IdRange { first, last }, from_ms, until_ms }
+        };
+        // What is read of the broken minute comes between the two.
+        let whole = vec![run(10, 25, 1, 3), run(26, 29, 5, 7)];
+        assert_eq!((known.runs, known.broken), (whole, vec![4 * MINUTE_MS, 7 * MINUTE_MS]));
     }
 
     #[test]
