@@ -196,7 +196,7 @@ fn gaps_are_found_wherever_they_are() {
         assert_eq!(subject.gaps("AGAIN", minute).await, counts, "{name}");
         assert_eq!(subject.gaps("AGAIN", minute + 10).await, counts[1..], "{name}");
         // Asked from the middle of the minute in which it began again.
-        let again = [(5_000, 0), (5_003, 5), (1, 20)];
+        let again = [(5_000, 1), (5_003, 5), (1, 20)];
         subject.write(&at("AGAIN_SINCE", &again)).await;
         let counts_since = [(5_003, 5_003, 1, 0, vec![(5_001, 5_002)]), (1, 1, 1, 0, vec![])];
         assert_eq!(subject.gaps("AGAIN_SINCE", minute + 2).await, counts_since, "{name}");
