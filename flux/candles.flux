@@ -176,8 +176,8 @@ hours = (start, stop) => {
                     array.map(
                         arr: stretches,
                         fn: (x) =>
-                            points(start: x.start, stop: x.stop)
-                                |> window(every: 1h)
+                            // Up to its stop the engine would read on into the hour after it.
+                            points(start: x.start, stop: date.sub(d: 1ns, from: x.stop))
                                 |> last()
                                 |> filter(fn: isOfOtherType)
                                 |> set(key: "_measurement", value: string(v: x.start))

@@ -177,8 +177,8 @@ hours = (start, stop) => {
                     array.map(
                         arr: stretches,
                         fn: (x) =>
-                            points(start: x.start, stop: x.stop)
-                                |> window(every: 1h)
+                            // Up to its stop the engine would read on into the hour after it.
+                            points(start: x.start, stop: date.sub(d: 1ns, from: x.stop))
                                 |> last()
                                 |> filter(fn: isOfOtherType)
                                 |> set(key: "_measurement", value: string(v: x.start))
@@ -337,10 +337,26 @@ carefully = () => {
             of(side: sides[0])
         else
             array.concat(arr: of(side: sides[0]), v: of(side: sides[1]))
+    // Up to its stop the engine would read on into the hour after it; window() keeps it from that, but reads everything.
     near =
         look(
             stretches: stretches,
-            at: (x) => points(start: x.start, stop: x.stop) |> window(every: 1h) |> nearest(side: x.side),
+            at: (x) => {
+                end = date.sub(d: 1ns, from: x.stop)
+                within = (tables=<-) =>
+                    tables
+                        |> map(fn: (r) => ({r with _start: x.start, _stop: x.stop, _value: int(v: r._time)}))
+
+                return
+                    union(
+                        tables: [
+                            points(start: x.start, stop: end) |> nearest(side: x.side) |> within(),
+                            points(start: end, stop: x.stop) |> window(every: 1h) |> nearest(side: x.side) |> within(),
+                        ],
+                    )
+                        |> sort(columns: ["_time"])
+                        |> nearest(side: x.side)
+            },
         )
     read = (of, reach) => best(of: of, read: (line) => within(line: line, reach: reach), merged: false)
     one = read(of: near, reach: 1000)
@@ -517,12 +533,17 @@ ids = (x) =>
     else
         idsOf(x: x)
 // 1. Ids that rise from point to point are all different; then a minute is whole if they are as many as they span.
-//    derivative() tells it of an hour, ten times as quickly as difference() does. Where they do not rise in an hour, its
-//    two parts before and after that millisecond are looked at; the minute, or if they do not rise either the hour, is
-//    read. So it is when an id crosses a multiple of 1,000,000 inside a millisecond.
-idsOfLine = (line, from, to) =>
-    ids(x: {start: toTime(v: from), stop: toTime(v: to)})
-        |> filter(fn: (r) => r.exchange == part(line: line, at: 0) and r.symbol == part(line: line, at: 1))
+//    derivative() tells it of an hour, ten times as quickly as difference() does. They do not rise as well where an id
+//    crosses a multiple of 1,000,000 inside a millisecond.
+idsOfLine = (line, from, to) => {
+    // Not inside the filter: it would be done for every id.
+    exchange = part(line: line, at: 0)
+    symbol = part(line: line, at: 1)
+
+    return
+        ids(x: {start: toTime(v: from), stop: toTime(v: to)})
+            |> filter(fn: (r) => r.exchange == exchange and r.symbol == symbol)
+}
 at = (line, place) => int(v: part(line: line, at: place))
 falls = (streams) =>
     if length(arr: streams) == 0 then
@@ -555,45 +576,48 @@ hourly =
     else
         steps(start: start, stop: date.add(d: 1ns, to: toTime(v: part(line: lastOf(lines: newest), at: 1))), every: 3600000000000)
 falling = falls(streams: array.map(arr: hourly, fn: (x) => ids(x: x)))
-sidesOfIt = (line, isBefore) => {
-    millisecond = at(line: line, place: 4) - at(line: line, place: 4) % 1000000
+
+// 2. What is read: how many different ids a minute has, and where an id far below the one before begins a new count. Of
+//    an hour the minutes in which ids do not rise, if they are few.
+manyFalls = 100
+fallsOf = (line) =>
+    idsOfLine(line: line, from: at(line: line, place: 2), to: at(line: line, place: 3))
+        |> derivative(unit: 1ns)
+        |> bottom(n: manyFalls)
+        |> filter(fn: (r) => r._value <= 0.0)
+        |> findColumn(fn: (key) => true, column: "_time")
+stretchesOf = (line) => {
+    times = fallsOf(line: line)
+    from = at(line: line, place: 2)
+    to = at(line: line, place: 3)
+    stretch = (from, to) =>
+        ({_measurement: toLine(parts: [part(line: line, at: 0), part(line: line, at: 1), string(v: from), string(v: to)])})
+    minute = (t) => {
+        begin = int(v: date.truncate(t: t, unit: 1m))
+
+        return stretch(from: later(a: begin, b: from), to: earlier(a: begin + 60000000000, b: to))
+    }
 
     return
-        idsOfLine(
-            line: line,
-            from: if isBefore then at(line: line, place: 2) else millisecond + 1000000,
-            to: later(a: if isBefore then millisecond else at(line: line, place: 3), b: if isBefore then at(line: line, place: 2) + 1 else millisecond + 1000001),
+        array.from(
+            rows:
+                if length(arr: times) == 0 or length(arr: times) == manyFalls then
+                    [stretch(from: from, to: to)]
+                else
+                    array.map(arr: times, fn: (x) => minute(t: x)),
         )
 }
-fallingTwice =
-    array.map(
-        arr:
-            array.concat(
-                arr: falls(streams: array.map(arr: falling, fn: (x) => sidesOfIt(line: x, isBefore: true))),
-                v: falls(streams: array.map(arr: falling, fn: (x) => sidesOfIt(line: x, isBefore: false))),
-            ),
-        fn: (x) => toLine(parts: [part(line: x, at: 0), part(line: x, at: 1), string(v: at(line: x, place: 4) / 3600000000000)]),
-    )
-isFallingTwice = (line) =>
-    contains(
-        value: toLine(parts: [part(line: line, at: 0), part(line: line, at: 1), string(v: at(line: line, place: 4) / 3600000000000)]),
-        set: fallingTwice,
-    )
-
-// 2. What is read: how many different ids a minute has, and where an id far below the one before begins a new count.
 read =
-    array.map(
-        arr: falling,
-        fn: (x) => {
-            minute = at(line: x, place: 4) - at(line: x, place: 4) % 60000000000
-
-            return
-                if isFallingTwice(line: x) then
-                    {line: x, from: at(line: x, place: 2), to: at(line: x, place: 3)}
-                else
-                    {line: x, from: later(a: minute, b: at(line: x, place: 2)), to: earlier(a: minute + 60000000000, b: at(line: x, place: 3))}
-        },
-    )
+    if length(arr: falling) == 0 then
+        []
+    else
+        array.map(
+            arr:
+                unionOf(streams: array.map(arr: falling, fn: (x) => stretchesOf(line: x)))
+                    |> unique(column: "_measurement")
+                    |> toLines(),
+            fn: (x) => ({line: x, from: at(line: x, place: 2), to: at(line: x, place: 3)}),
+        )
 isFarBelow = (r) => r._value < -1000
 restarts =
     if length(arr: read) == 0 then
@@ -606,6 +630,7 @@ restarts =
                     fn: (x) =>
                         idsOfLine(line: x.line, from: x.from, to: x.to)
                             |> difference()
+                            |> bottom(n: 1000)
                             |> filter(fn: isFarBelow),
                 ),
         )
@@ -667,37 +692,42 @@ uncut = (tables=<-) =>
                     ),
             )
 different = (tables=<-, column) => tables |> distinct(column: column) |> count()
+begun = (tables=<-, line, from, name) => {
+    // Not inside the function: it would be done for every row.
+    exchange = part(line: line, at: 0)
+    symbol = part(line: line, at: 1)
+    time = toTime(v: from)
+
+    return
+        tables
+            |> map(fn: (r) => ({exchange: exchange, symbol: symbol, _time: time, _field: name, _value: r._value}))
+            |> group(columns: ["exchange", "symbol"])
+}
 differently =
     array.map(
         arr: read,
-        fn: (x) =>
-            idsOfLine(line: x.line, from: x.from, to: x.to)
-                |> aggregateWindow(every: 1m, fn: different, timeSrc: "_start", createEmpty: false)
-                |> named(name: "different"),
+        fn: (x) => {
+            read = () => idsOfLine(line: x.line, from: x.from, to: x.to)
+
+            return
+                if x.to - x.from <= 60000000000 then
+                    read() |> different(column: "_value") |> begun(line: x.line, from: x.from, name: "different")
+                else
+                    read()
+                        |> aggregateWindow(every: 1m, fn: different, timeSrc: "_start", createEmpty: false)
+                        |> named(name: "different")
+        },
     )
 partly = (x) => {
     source = () => idsOfLine(line: x.line, from: x.from, to: x.to)
-    begun = (tables=<-, name) =>
-        tables
-            |> map(
-                fn: (r) =>
-                    ({
-                        exchange: part(line: x.line, at: 0),
-                        symbol: part(line: x.line, at: 1),
-                        _time: toTime(v: x.from),
-                        _field: name,
-                        _value: r._value,
-                    }),
-            )
-            |> group(columns: ["exchange", "symbol"])
 
     return
         union(
             tables: [
-                source() |> count() |> begun(name: "trades"),
-                source() |> min() |> begun(name: "first_id"),
-                source() |> max() |> begun(name: "last_id"),
-                source() |> different(column: "_value") |> begun(name: "different"),
+                source() |> count() |> begun(line: x.line, from: x.from, name: "trades"),
+                source() |> min() |> begun(line: x.line, from: x.from, name: "first_id"),
+                source() |> max() |> begun(line: x.line, from: x.from, name: "last_id"),
+                source() |> different(column: "_value") |> begun(line: x.line, from: x.from, name: "different"),
             ],
         )
 }

@@ -172,8 +172,8 @@ hours = (start, stop) => {
                     array.map(
                         arr: stretches,
                         fn: (x) =>
-                            points(start: x.start, stop: x.stop)
-                                |> window(every: 1h)
+                            // Up to its stop the engine would read on into the hour after it.
+                            points(start: x.start, stop: date.sub(d: 1ns, from: x.stop))
                                 |> last()
                                 |> filter(fn: isOfOtherType)
                                 |> set(key: "_measurement", value: string(v: x.start))
@@ -343,10 +343,26 @@ carefully = () => {
             of(side: sides[0])
         else
             array.concat(arr: of(side: sides[0]), v: of(side: sides[1]))
+    // Up to its stop the engine would read on into the hour after it; window() keeps it from that, but reads everything.
     near =
         look(
             stretches: stretches,
-            at: (x) => points(start: x.start, stop: x.stop) |> window(every: 1h) |> nearest(side: x.side),
+            at: (x) => {
+                end = date.sub(d: 1ns, from: x.stop)
+                within = (tables=<-) =>
+                    tables
+                        |> map(fn: (r) => ({r with _start: x.start, _stop: x.stop, _value: int(v: r._time)}))
+
+                return
+                    union(
+                        tables: [
+                            points(start: x.start, stop: end) |> nearest(side: x.side) |> within(),
+                            points(start: end, stop: x.stop) |> window(every: 1h) |> nearest(side: x.side) |> within(),
+                        ],
+                    )
+                        |> sort(columns: ["_time"])
+                        |> nearest(side: x.side)
+            },
         )
     read = (of, reach) => best(of: of, read: (line) => within(line: line, reach: reach), merged: false)
     one = read(of: near, reach: 1000)
