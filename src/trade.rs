@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-pub use self::decimal_text::{Price, Quantity, compare_texts};
+pub use self::decimal_text::{Price, Quantity, compare_texts, is_decimal_text};
 pub use self::hole::{HoleState, HoleStateError};
 pub use self::ids::{IdRange, IdRanges};
 pub use self::trade_ids::TradeIds;

@@ -22,25 +22,7 @@ struct DecimalText {
 impl DecimalText {
     fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
-        if bytes.is_empty() || bytes.len() > MAX_BYTES {
-            return None;
-        }
-        let (mut point, mut leading_zeros, mut above_zero) = (None, 0, false);
-        for (at, byte) in bytes.iter().enumerate() {
-            match byte {
-                b'0' if !above_zero => leading_zeros += 1,
-                b'0'..=b'9' => above_zero = true,
-                b'.' if point.is_none() => point = Some(at),
-                _ => return None,
-            }
-        }
-        let (whole, fraction) = match point {
-            Some(at) => (at, bytes.len() - at - 1),
-            None => (bytes.len(), 0),
-        };
-        let digits = whole + fraction - leading_zeros;
-        let well_formed = whole > 0 && (point.is_none() || fraction > 0);
-        if !well_formed || !above_zero || digits > MAX_DIGITS || fraction > MAX_DIGITS {
+        if !is_decimal_text(bytes) {
             return None;
         }
         let mut inline = [0; MAX_BYTES];
@@ -56,6 +38,26 @@ impl DecimalText {
         // Only ASCII gets past `parse`.
         std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
+}
+
+/// Whether a text would be taken as a price or a quantity. An audit asks it of every trade of a day.
+pub fn is_decimal_text(bytes: &[u8]) -> bool {
+    if bytes.len() > MAX_BYTES {
+        return false;
+    }
+    let zeros = |bytes: &[u8]| bytes.iter().take_while(|byte| **byte == b'0').count();
+    let is_digits = |bytes: &[u8]| bytes.iter().all(u8::is_ascii_digit);
+    let point = bytes.iter().position(|byte| *byte == b'.');
+    let (whole, fraction) = point.map_or((bytes, None), |at| (&bytes[..at], Some(&bytes[at + 1..])));
+    let is_well_formed = !whole.is_empty() && fraction.is_none_or(|fraction| !fraction.is_empty());
+    let fraction = fraction.unwrap_or_default();
+    if !is_well_formed || !is_digits(whole) || !is_digits(fraction) || fraction.len() > MAX_DIGITS {
+        return false;
+    }
+    let leading = zeros(whole);
+    let leading = if leading == whole.len() { leading + zeros(fraction) } else { leading };
+    let digits = whole.len() + fraction.len() - leading;
+    (1..=MAX_DIGITS).contains(&digits)
 }
 
 /// Compares numbers by their texts, exactly and by value: `5.0` is `5.00`. For texts that were taken as a price or quantity.

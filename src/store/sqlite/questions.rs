@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::file::FileError;
 use crate::store::gaps::{Audit, TooManyHoles};
 use crate::store::{Bounds, Candle, Gaps, HighLow, Interval, Scope, StoredTrade};
-use crate::trade::{Exchange, Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime, compare_texts};
+use crate::trade::{Exchange, Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime, compare_texts, is_decimal_text};
 
 /// A minute in milliseconds.
 const MINUTE_MS: i64 = 60_000;
@@ -213,7 +213,7 @@ impl Look<'_> {
     /// The id and the price of a row that is a trade; `None`, and counted, if it is none.
     fn checked<'r>(&self, row: &'r Row<'_>) -> rusqlite::Result<Option<(TradeId, &'r [u8])>> {
         let (price, quantity) = (text(row, 2)?, text(row, 3)?);
-        let is_trade = is_number::<Price>(price, Price::new) && is_number::<Quantity>(quantity, Quantity::new);
+        let is_trade = is_decimal_text(price) && is_decimal_text(quantity);
         let checked = id(row)?.filter(|_| is_trade).map(|id| (id, price));
         self.pass_over(u64::from(checked.is_none()));
         Ok(checked)
@@ -244,10 +244,6 @@ fn named((exchange, symbol): &Key) -> Option<Series> {
 
 fn text<'r>(row: &'r Row<'_>, column: usize) -> rusqlite::Result<&'r [u8]> {
     row.get_ref(column)?.as_bytes().map_err(Into::into)
-}
-
-fn is_number<T>(text: &[u8], parse: impl Fn(&str) -> Result<T, TradeError>) -> bool {
-    std::str::from_utf8(text).is_ok_and(|text| parse(text).is_ok())
 }
 
 fn float(text: &[u8]) -> Option<f64> {
