@@ -12,13 +12,14 @@
 //   until       up to but not including there
 //
 // Columns: reason, name (an exchange or a symbol that is missing or is none) or point (a field that is missing, has
-// another type or holds no number; a tag that trades have not); points, how many. No row: every point is a trade. Among
-// more than 200,000 points single ones are not looked for. A point that is being written this moment counts as well.
+// another type or holds no number; a tag that trades have not); points, how many; newest, the time of the newest such
+// point. No row: every point is a trade. Among more than 200,000 points single ones are not looked for. A point that is
+// being written this moment counts as well: ask again.
 //
 // Result: _result
 // Table: keys: []
-//   reason  points
-//   point   1
+//   reason  points  newest
+//   point   1       2026-11-23T16:41:24.039000000Z
 
 import "array"
 import "date"
@@ -198,7 +199,7 @@ anySymbol = oneOf(names: [], any: /^([A-Z0-9_.\-\p{M}\p{N}]|[^\x00-\x7F\P{L}])+$
 isAsked = (r) =>
     (length(arr: symbols) == 0 or exists r.symbol and contains(value: r.symbol, set: symbols))
         and (length(arr: exchanges) == 0 or exists r.exchange and contains(value: r.exchange, set: exchanges))
-unnamed =
+namesOf = () =>
     from(bucket: bucket)
         |> range(start: start, stop: stop)
         |> filter(
@@ -206,6 +207,17 @@ unnamed =
                 r._measurement == "trade"
                     and (r.exchange !~ anyExchange or r.symbol !~ anySymbol or r.exchange =~ tooLong or r.symbol =~ tooLong),
         )
+namesAt =
+    namesOf()
+        |> last()
+        |> keep(columns: ["_time", "exchange", "symbol"])
+        |> group()
+        |> filter(fn: isAsked)
+        |> sort(columns: ["_time"])
+        |> findColumn(fn: (key) => true, column: "_time")
+newestName = if length(arr: namesAt) == 0 then oldest else namesAt[length(arr: namesAt) - 1]
+unnamed =
+    namesOf()
         |> count()
         |> group(columns: ["_field", "_value"], mode: "except")
         |> max()
@@ -213,20 +225,17 @@ unnamed =
         |> filter(fn: isAsked)
         |> keep(columns: ["_value"])
         |> sum()
-        |> map(fn: (r) => ({c1: "name", c2: r._value}))
+        |> map(fn: (r) => ({c1: "name", c2: r._value, c3: newestName}))
 
-// 2. The points of the others that are no trades, each a row.
-countOf = (arr) => if length(arr: arr) == 0 then 0 else arr[0]
+// 2. The points of the others that are no trades, each a row: how many, and when the newest was.
 total =
-    countOf(
-        arr:
-            points(start: start, stop: stop)
-                |> filter(fn: (r) => r._field == "trade_id" or r._field == "price")
-                |> count()
-                |> group()
-                |> sum()
-                |> findColumn(fn: (key) => true, column: "_value"),
-    )
+    points(start: start, stop: stop)
+        |> filter(fn: (r) => r._field == "trade_id" or r._field == "price")
+        |> count()
+        |> group()
+        |> sum()
+        |> findColumn(fn: (key) => true, column: "_value")
+isMuch = if length(arr: total) == 0 then false else total[0] > 200000
 tagKeys =
     schema.measurementTagKeys(bucket: bucket, measurement: "trade", start: start, stop: stop)
         |> findColumn(fn: (key) => true, column: "_value")
@@ -234,31 +243,52 @@ ownTags = /^(_start|_stop|_field|_measurement|exchange|symbol)$/
 hasOtherTags = length(arr: array.filter(arr: tagKeys, fn: (x) => x !~ ownTags)) > 0
 rowsOf = (x) => points(start: x.start, stop: x.stop) |> rows()
 isNone = (r) => if isTrade(r: r) then hasOtherTags and length(arr: experimental.objectKeys(o: r)) != 12 else true
-countOfRows = (streams) =>
+summed = (streams) =>
     if length(arr: streams) == 0 then
-        0
+        []
     else
-        countOf(
-            arr:
-                unionOf(streams: array.map(arr: streams, fn: (x) => x |> keep(columns: ["_measurement"])))
-                    |> group()
-                    |> count(column: "_measurement")
-                    |> findColumn(fn: (key) => true, column: "_measurement"),
-        )
-everyHour = if total > 200000 then [] else allHours(start: start, stop: stop)
-quick = experimental.catch(fn: () => countOfRows(streams: array.map(arr: everyHour, fn: (x) => rowsOf(x: x) |> filter(fn: isNone))))
+        unionOf(streams: array.map(arr: streams, fn: (x) => x |> keep(columns: ["_time"])))
+            |> group()
+            |> reduce(
+                identity: {count: 0, newest: oldest},
+                fn: (r, accumulator) =>
+                    ({count: accumulator.count + 1, newest: later(a: accumulator.newest, b: r._time)}),
+            )
+            |> map(fn: (r) => ({_measurement: toLine(parts: [string(v: r.count), string(v: r.newest)])}))
+            |> toLines()
+everyHour = if isMuch then [] else allHours(start: start, stop: stop)
+quick = experimental.catch(fn: () => summed(streams: array.map(arr: everyHour, fn: (x) => rowsOf(x: x) |> filter(fn: isNone))))
 inHours = () => {
     good = hours(start: start, stop: stop)
     starts = array.map(arr: good, fn: (x) => x.start)
     bad = array.filter(arr: everyHour, fn: (x) => not contains(value: x.start, set: starts))
 
     return
-        countOfRows(streams: array.map(arr: good, fn: (x) => rowsOf(x: x) |> filter(fn: isNone)))
-            + countOfRows(streams: array.map(arr: bad, fn: (x) => rowsOf(x: x)))
+        array.concat(
+            arr: summed(streams: array.map(arr: good, fn: (x) => rowsOf(x: x) |> filter(fn: isNone))),
+            v: summed(streams: array.map(arr: bad, fn: (x) => rowsOf(x: x))),
+        )
 }
 single = if exists quick.code then inHours() else quick.value
 
-union(tables: [unnamed, array.from(rows: [{c1: "point", c2: single}])])
+union(
+    tables: [
+        unnamed,
+        array.from(
+            rows:
+                array.map(
+                    arr: array.concat(arr: ["0\n" + string(v: oldest)], v: single),
+                    fn: (x) => ({c1: "point", c2: int(v: part(line: x, at: 0)), c3: toTime(v: part(line: x, at: 1))}),
+                ),
+        ),
+    ],
+)
     |> filter(fn: (r) => r.c2 > 0)
+    |> group(columns: ["c1"])
+    |> reduce(
+        identity: {c2: 0, c3: oldest},
+        fn: (r, accumulator) => ({c2: accumulator.c2 + r.c2, c3: later(a: accumulator.c3, b: r.c3)}),
+    )
+    |> group()
     |> sort(columns: ["c1"])
-    |> rename(columns: {c1: "reason", c2: "points"})
+    |> rename(columns: {c1: "reason", c2: "points", c3: "newest"})

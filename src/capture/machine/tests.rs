@@ -355,9 +355,7 @@ fn an_absurd_time_of_the_exchange_gives_up_nothing() {
     let years = 200 * 365 * 24 * HOUR;
     let dropped = |bench: &mut Bench| {
         let mut bounds: Vec<_> = bench.entered().forget_before.into_iter().collect();
-        bounds.extend(
-            bench.take(|command| if let Command::ExpireStore(at) = command { Ok(at) } else { Err(command) }),
-        );
+        bounds.extend(bench.take(|command| if let Command::ExpireStore(at) = command { Ok(at) } else { Err(command) }));
         bounds.into_iter().map(|bound| bound.ms()).max()
     };
     // REST says it, before any trade has come.

@@ -18,8 +18,10 @@ use crate::trade::{Price, Quantity, Trade, TradeId, TradeTime};
 
 /// The queries take milliseconds; a day of trades on a busy machine a few seconds.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
-/// Before each look at what is no trade; a write is done by the last.
-const FOREIGN_PAUSES: [Duration; 2] = [Duration::ZERO, Duration::from_millis(300)];
+/// Before each look at what is no trade; a write that the first one saw is done by the last.
+const FOREIGN_PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(300), Duration::from_millis(1_200)];
+/// What is older is not being written.
+const IN_FLIGHT_MS: i64 = 60_000;
 /// Columns that hold what others may have written.
 const FOREIGN_TEXTS: [&str; 8] =
     ["exchange", "symbol", "price", "quantity", "high_price", "high_quantity", "low_price", "low_quantity"];
@@ -62,19 +64,27 @@ impl Influx {
         since: TradeTime,
         until: Option<TradeTime>,
     ) -> Option<String> {
-        let question = Question::Foreign { since_ms: Some(since.ms()), until_ms: until.map(TradeTime::ms) };
-        let count =
-            |row: &Row| Ok((row.text("reason")? == "name", row.value("points", |text| text.parse::<u64>().ok())?));
-        let (mut names, mut points) = (u64::MAX, u64::MAX);
+        let mut until_ms = until.map(TradeTime::ms);
+        let count = |row: &Row| {
+            let newest_ms = row.value("newest", time)?.ms();
+            Ok((row.text("reason")? == "name", row.value("points", |text| text.parse::<u64>().ok())?, newest_ms))
+        };
+        let (mut names, mut points) = (0, 0);
         for pause in FOREIGN_PAUSES {
             tokio::time::sleep(pause).await;
+            let question = Question::Foreign { since_ms: Some(since.ms()), until_ms };
             let rows = self.ask(question, scope, count).await.ok()?;
-            let of =
-                |wanted| rows.iter().filter(|(is_name, _)| *is_name == wanted).map(|(_, count)| *count).sum::<u64>();
-            (names, points) = (names.min(of(true)), points.min(of(false)));
+            let of = |wanted| rows.iter().filter(|(is_name, ..)| *is_name == wanted).map(|(_, count, _)| *count).sum();
+            (names, points) = (of(true), of(false));
             if names + points == 0 {
                 return None;
             }
+            // What is written after this look is none of what it saw.
+            let newest_ms = rows.iter().map(|(.., newest_ms)| *newest_ms).max()?;
+            if newest_ms < (self.clock)().ms() - IN_FLIGHT_MS {
+                break;
+            }
+            until_ms = Some(newest_ms + 1);
         }
         Some(format!(
             "{} points of bucket {} are no trades and were passed over: {names} whose exchange or symbol is no name, \

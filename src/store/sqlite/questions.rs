@@ -12,7 +12,9 @@ use thiserror::Error;
 use super::file::FileError;
 use crate::store::gaps::{Audit, TooManyHoles};
 use crate::store::{Bounds, Candle, Gaps, HighLow, Interval, Scope, StoredTrade};
-use crate::trade::{Exchange, Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime, compare_texts, is_decimal_text};
+use crate::trade::{
+    Exchange, Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime, compare_texts, is_decimal_text,
+};
 
 /// A minute in milliseconds.
 const MINUTE_MS: i64 = 60_000;
