@@ -83,6 +83,9 @@ fn what_is_no_influxdbs_answer_is_named_and_never_read_as_no_trade() {
         for args in QUESTIONS {
             assert_refused(args, &url, 3, words);
         }
+        if !head.contains("csv") && !body.starts_with("{\"code") {
+            assert_refused(&["provision"], &url, 3, &words[..1]);
+        }
     }
 }
 
@@ -132,6 +135,14 @@ fn an_answer_without_an_end_is_given_up_and_takes_no_memory() {
         }
     });
     assert_refused(QUESTIONS[0], &url, 3, &["answered 500", "bytes more"]);
+    assert_refused(&["provision"], &url, 3, &["answered 500", "bytes more"]);
+    let url = answering(|socket| {
+        begin(socket, "200 OK", "application/json")?;
+        loop {
+            chunk(socket, &[b'['; 60_000])?;
+        }
+    });
+    assert_refused(&["provision"], &url, 3, &["more than 1048576 bytes"]);
 
     // Rows without an end, each as it should be; of another series each, where a list is not kept.
     let header = ",result,table,exchange,symbol,trade_id,time,price,quantity,buyer_is_maker,minute,first_id,last_id,whole,id_before\r\n";

@@ -14,6 +14,11 @@ use crate::trade::{IdRange, IdRanges, Symbol, Trade, TradeId, TradeTime};
 /// How long a missing id may still arrive by itself, from a second connection
 /// or out of order, before it counts as a hole.
 pub const GRACE: Duration = Duration::from_secs(3);
+/// Missing ids that show within so short a time are waited for together.
+const TOGETHER: Duration = Duration::from_millis(100);
+/// Runs of ids that are told apart in one symbol, at most (P6): 16 bytes each. Past it the lowest are forgotten: they
+/// count as missing again until the history gives them once more, which changes nothing in the store.
+const RUNS_MAX: usize = 200_000;
 /// A longer run of missing ids is a jump: reported, not repaired.
 pub const JUMP: u64 = 10_000_000;
 /// Ids this far below the newest with a later time may come from a restarted count.
@@ -113,7 +118,11 @@ impl Sequencer {
         }
         let is_new = ids.take(trade.id, trade.time, now);
         let over = ids.fresh.first().map(Fresh::over);
+        let has_forgotten = ids.due.span().is_some();
         self.next_due = [self.next_due, over].into_iter().flatten().min();
+        if has_forgotten {
+            self.note_due(&trade.symbol);
+        }
         if is_new { Verdict::New } else { Verdict::Duplicate }
     }
 
@@ -289,7 +298,12 @@ impl Ids {
     /// Says whether the id is new.
     fn insert(&mut self, id: TradeId) -> bool {
         self.note_first(id.get());
-        self.seen.insert(id.into()) == 0
+        let is_new = self.seen.insert(id.into()) == 0;
+        if self.seen.runs() > RUNS_MAX {
+            let below = self.seen.forget_lowest(RUNS_MAX / 10);
+            below.into_iter().for_each(|range| _ = self.due.insert(range));
+        }
+        is_new
     }
 
     fn note_first(&mut self, id: u64) {
@@ -340,7 +354,10 @@ impl Ids {
             // What happened before the first trade of this run comes from no stream: nothing to wait for.
             let is_past = self.seen.span().is_none();
             let since = if is_past { now.checked_sub(GRACE).unwrap_or(now) } else { now };
-            self.fresh.push(Fresh { since, range, time });
+            match self.fresh.last_mut().filter(|fresh| since < fresh.since + TOGETHER) {
+                Some(fresh) => fresh.range.last = range.last,
+                None => self.fresh.push(Fresh { since, range, time }),
+            }
         }
         if !self.insert(trade_id) {
             return false;

@@ -101,6 +101,12 @@ impl IdRanges {
         absent
     }
 
+    /// Takes the lowest ranges out, and gives from where to where they went.
+    pub fn forget_lowest(&mut self, ranges: usize) -> Option<IdRange> {
+        let forgotten: Self = self.0.drain(..ranges.min(self.0.len())).collect();
+        forgotten.span()
+    }
+
     /// Takes the ids of `range` out.
     pub fn remove(&mut self, range: IdRange) {
         let from = self.0.partition_point(|other| other.last < range.first);

@@ -316,3 +316,21 @@ fn a_backfill_that_is_answered_before_the_audit_loses_nothing() {
     assert_eq!(sequencer.take(&trade(901, 901), None, now), Verdict::New);
     assert_eq!(due(&mut sequencer, now + GRACE), []);
 }
+
+#[test]
+fn an_exchange_with_a_hole_after_each_trade_takes_a_bounded_account() {
+    let now = Instant::now();
+    let trades = 2 * (RUNS_MAX as u64 + 7);
+    let mut sequencer = Sequencer::default();
+    for id in (1..=trades).step_by(2) {
+        let at = now + Duration::from_micros(id);
+        assert_eq!(sequencer.take(&trade(id, id.cast_signed()), None, at), Verdict::New, "{id}");
+    }
+    let ids = &sequencer.symbols[&trade(1, 1).symbol];
+    assert!(ids.seen.runs() <= RUNS_MAX && ids.fresh.len() <= 10, "{} {}", ids.seen.runs(), ids.fresh.len());
+    let open = missing(&sequencer);
+    assert!(open[0].first == 1 && open[0].count() > 2, "what is forgotten is missing again: {:?}", open[0]);
+    let due = sequencer.due_holes(now + GRACE + Duration::from_secs(9)).into_iter().map(|hole| hole.range);
+    let due: IdRanges = due.collect();
+    assert!(open.iter().all(|range| due.absent_in(*range).is_empty()), "all of it is asked for");
+}

@@ -10,12 +10,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Influx;
-use super::rules::{Answer, Rule, Sent, rule};
+use super::questions::quoted;
+use super::rules::{Answer, OwnWords, Rule, Sent, rule};
+use crate::net::body::{read_begin, read_whole};
 use crate::store::{Checked, RETENTION, StoreError};
 
 /// InfluxDB's default for a bucket that keeps a day; retention drops whole groups.
 const SHARD_GROUP_SECONDS: u64 = 3_600;
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
+/// A bucket or an organization, by name, takes some hundred bytes.
+const REPLY_BYTES_MAX: usize = 1 << 20;
 
 /// A bucket as the API lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -197,7 +201,12 @@ impl Influx {
 
     async fn get<T: serde::de::DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, Refusal> {
         let reply = self.control(Method::GET, path, query, None).await?;
-        reply.json().await.map_err(|error| self.no_reply(&error))
+        let status = reply.status().as_u16();
+        let body = read_whole(reply, REPLY_BYTES_MAX).await;
+        let said = body
+            .map_err(|error| error.to_string())
+            .and_then(|body| serde_json::from_slice(&body).map_err(|_| quoted(&String::from_utf8_lossy(&body))));
+        said.map_err(|said| self.no_influxdb(status, &said))
     }
 
     async fn control(
@@ -216,21 +225,25 @@ impl Influx {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let reply = request.send().await.map_err(|error| self.no_reply(&error))?;
+        let reply = request.send().await.map_err(|error| Refusal { status: 0, why: self.silent(&error) })?;
         let status = reply.status().as_u16();
         if reply.status().is_success() {
             return Ok(reply);
         }
-        let body = reply.text().await.map_err(|error| self.no_reply(&error))?;
-        Err(Refusal { status, why: self.said(status, &body) })
+        let said = read_begin(reply).await;
+        Err(match serde_json::from_str::<OwnWords>(&said) {
+            Ok(_) => Refusal { status, why: self.said(status, &said) },
+            Err(_) => self.no_influxdb(status, &quoted(&said)),
+        })
     }
 
-    fn no_reply(&self, error: &reqwest::Error) -> Refusal {
-        Refusal { status: 0, why: self.silent(error) }
+    /// Whatever its status means there, it is not InfluxDB that says it.
+    fn no_influxdb(&self, status: u16, said: &str) -> Refusal {
+        Refusal { status: 0, why: self.is_none(&format!("{status} and {said}")).to_string() }
     }
 }
 
-/// An answer other than success; status 0 for no answer at all.
+/// An answer other than success; status 0 for none of InfluxDB's.
 struct Refusal {
     status: u16,
     why: String,

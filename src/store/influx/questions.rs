@@ -5,11 +5,11 @@ use std::time::Duration;
 use chrono::DateTime;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Response, StatusCode};
-use serde::Deserialize;
 use thiserror::Error;
 
 use super::Influx;
 use super::flux_csv::{Decoder, FluxCsvError, Row};
+use super::rules::OwnWords;
 use crate::flux::{Question, Selection, render};
 use crate::net::body::read_begin;
 use crate::store::{Candle, HighLow, Interval, Scope, StoreError, StoredTrade};
@@ -162,35 +162,28 @@ impl Influx {
         }
         let status = reply.status().as_u16();
         let said = read_begin(reply).await;
-        Err(match (status, serde_json::from_str::<Refusal>(&said)) {
+        Err(match (status, serde_json::from_str::<OwnWords>(&said)) {
             // A missing bucket is a 404, and so is one that the token may not read; an unknown organization is a 400.
-            (401 | 403 | 404, Ok(refusal)) => StoreError::Settings(self.refused(status, &refusal)),
-            (400, Ok(refusal)) if refusal.message.contains("organization") => {
-                StoreError::Settings(self.refused(status, &refusal))
+            (401 | 403 | 404, Ok(words)) => StoreError::Settings(self.refused(status, &words)),
+            (400, Ok(words)) if words.message.contains("organization") => {
+                StoreError::Settings(self.refused(status, &words))
             }
-            (400.., Ok(Refusal { message, .. })) => {
+            (400.., Ok(OwnWords { message, .. })) => {
                 StoreError::Unusable(format!("{} answered {status}: {}", self.base, Excerpt::of(cause(&message))))
             }
             _ => self.is_none(&format!("{status} and {}", quoted(&said))),
         })
     }
 
-    fn refused(&self, status: u16, refusal: &Refusal) -> String {
-        let said = Excerpt::of(cause(&refusal.message));
+    fn refused(&self, status: u16, words: &OwnWords) -> String {
+        let said = Excerpt::of(cause(&words.message));
         format!("{} answered {status}: {said}: see --org, --bucket and a token that may read", self.base)
     }
 
-    fn is_none(&self, said: &str) -> StoreError {
+    /// What answered is no InfluxDB.
+    pub(super) fn is_none(&self, said: &str) -> StoreError {
         StoreError::Unusable(format!("{} answered {said}, which is no InfluxDB's answer: see --store", self.base))
     }
-}
-
-/// InfluxDB's own words when it does not answer a question.
-#[derive(Debug, Deserialize)]
-struct Refusal {
-    #[serde(rename = "code")]
-    _code: String,
-    message: String,
 }
 
 /// What went wrong, without the way of the calls to it.
@@ -201,7 +194,7 @@ fn cause(message: &str) -> &str {
     }
 }
 
-fn quoted(said: &str) -> String {
+pub(super) fn quoted(said: &str) -> String {
     let said = Excerpt::of(said);
     if said.is_empty() { "nothing more".to_owned() } else { format!("\"{said}\"") }
 }

@@ -55,9 +55,9 @@ pub enum Rule {
 
 /// InfluxDB's own words: the JSON that it answers with whenever it says no.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
-struct OwnWords {
-    code: String,
-    message: String,
+pub(super) struct OwnWords {
+    pub(super) code: String,
+    pub(super) message: String,
 }
 
 const NOT_INFLUXDB: &str =
