@@ -18,7 +18,7 @@ pub const GRACE: Duration = Duration::from_secs(3);
 const TOGETHER: Duration = Duration::from_millis(100);
 /// Runs of ids that are told apart in one symbol, at most (P6): 16 bytes each. Past it the lowest are forgotten: they
 /// count as missing again until the history gives them once more, which changes nothing in the store.
-const RUNS_MAX: usize = 200_000;
+const RUNS_MAX: usize = 100_000;
 /// A longer run of missing ids is a jump: reported, not repaired.
 pub const JUMP: u64 = 10_000_000;
 /// Ids this far below the newest with a later time may come from a restarted count.

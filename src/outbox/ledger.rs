@@ -181,6 +181,7 @@ pub(super) fn acknowledged(connection: &Connection) -> rusqlite::Result<TradeIds
     while let Some(row) = rows.next()? {
         if let Some((symbol, range)) = read_range(row)? {
             ids.add(&symbol, range, TradeTime::from_ms(row.get(3)?).unwrap_or(TradeTime::EPOCH));
+            ids.forget_surplus();
         }
     }
     Ok(ids)

@@ -5,6 +5,8 @@ use foldhash::HashMap;
 use super::{IdRange, IdRanges, Symbol, Trade, TradeTime};
 
 const HOUR_MS: i64 = 3_600_000;
+/// Ranges of ids of a symbol and hour that are told apart, at most (P6): 16 bytes each.
+const RUNS_MAX: usize = 100_000;
 
 /// Ids by symbol and hour. Ids that were added together are of one hour, that of their newest trade; so what is older than
 /// some hours can be forgotten, and is little.
@@ -55,6 +57,14 @@ impl TradeIds {
     pub fn merge(&mut self, other: &Self) {
         for (symbol, range, newest) in other.ranges() {
             self.add(symbol, range, newest);
+        }
+    }
+
+    /// Forgets the lowest ids where a symbol has more than [`RUNS_MAX`] ranges in an hour. Whoever relies on it knows less, and
+    /// nothing that is wrong.
+    pub fn forget_surplus(&mut self) {
+        for hour in self.0.values_mut().flatten().filter(|hour| hour.ids.runs() > RUNS_MAX) {
+            hour.ids.forget_lowest(RUNS_MAX / 10);
         }
     }
 
@@ -150,6 +160,19 @@ mod tests {
 
     fn ranges(ids: &TradeIds) -> Vec<(u64, u64, i64)> {
         ids.ranges().map(|(_, range, newest)| (range.first, range.last, newest.ms())).collect()
+    }
+
+    #[test]
+    fn an_hour_of_ids_that_do_not_touch_is_bounded() {
+        let (symbol, time) = ("A".parse().unwrap(), TradeTime::EPOCH);
+        let mut ids = TradeIds::default();
+        for id in (1..=250_001).step_by(2) {
+            ids.add(&symbol, IdRange { first: id, last: id }, time);
+            ids.forget_surplus();
+        }
+        assert!(ids.ranges().count() <= RUNS_MAX);
+        let newest = ids.ranges().map(|(_, range, _)| range.last).max();
+        assert_eq!(newest, Some(250_001), "the newest are kept");
     }
 
     #[test]

@@ -261,6 +261,7 @@ impl Capture {
             self.disk.pending.store(&ids);
         }
         self.ledger.merge(&ids);
+        self.ledger.forget_surplus();
         self.past.acknowledged(&ids);
         batch.place.rows().into_iter().for_each(|rows| self.disk.pending.remove(rows));
         self.disk.last_taken = Some(answered);
