@@ -136,7 +136,10 @@ impl Influx {
         .await;
         answered.map_err(|error| {
             let name = question.script().name();
-            StoreError::Unusable(format!("{} answered {name}.flux with what is no answer: {error}", self.base))
+            StoreError::Unusable(format!(
+                "{}{} answered {name}.flux with what is no answer: {error}",
+                self.base, self.via
+            ))
         })
     }
 
@@ -168,21 +171,22 @@ impl Influx {
             (400, Ok(words)) if words.message.contains("organization") => {
                 StoreError::Settings(self.refused(status, &words))
             }
-            (400.., Ok(OwnWords { message, .. })) => {
-                StoreError::Unusable(format!("{} answered {status}: {}", self.base, Excerpt::of(cause(&message))))
-            }
+            (400.., Ok(OwnWords { message, .. })) => StoreError::Unusable(self.said(status, cause(&message))),
             _ => self.is_none(&format!("{status} and {}", quoted(&said))),
         })
     }
 
     fn refused(&self, status: u16, words: &OwnWords) -> String {
         let said = Excerpt::of(cause(&words.message));
-        format!("{} answered {status}: {said}: see --org, --bucket and a token that may read", self.base)
+        format!("{}{} answered {status}: {said}: see --org, --bucket and a token that may read", self.base, self.via)
     }
 
     /// What answered is no InfluxDB.
     pub(super) fn is_none(&self, said: &str) -> StoreError {
-        StoreError::Unusable(format!("{} answered {said}, which is no InfluxDB's answer: see --store", self.base))
+        StoreError::Unusable(format!(
+            "{}{} answered {said}, which is no InfluxDB's answer: see --store",
+            self.base, self.via
+        ))
     }
 }
 
