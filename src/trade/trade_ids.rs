@@ -60,7 +60,7 @@ impl TradeIds {
         }
     }
 
-    /// Forgets the lowest ids where a symbol has more than [`RUNS_MAX`] ranges in an hour. Whoever relies on it knows less, and
+    /// Forgets the lowest ids where a symbol has more than 100,000 ranges in an hour. Whoever relies on it knows less, and
     /// nothing that is wrong.
     pub fn forget_surplus(&mut self) {
         for hour in self.0.values_mut().flatten().filter(|hour| hour.ids.runs() > RUNS_MAX) {
