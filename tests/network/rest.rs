@@ -234,9 +234,12 @@ fn capture_with_drops(
             list().into_iter().filter(|id| (first..=last).contains(id) && !stored.contains(id)).collect();
         (stored.last().is_some_and(|newest| *newest > last), missing)
     };
-    wait_until("the rest was repaired", || {
+    let letters = folder.path().join("tickflux-outbox/dead-letters/messages.txt");
+    wait_until("the rest was repaired, or is a dead letter", || {
         let (is_past, missing) = missing();
-        is_past && missing.into_iter().all(&is_missing)
+        let letters = std::fs::read_to_string(&letters).unwrap_or_default();
+        let kept = letters.matches("\"price\":\"0.00000000\"").count();
+        is_past && missing.iter().all(|id| is_missing(*id)) && kept >= missing.len()
     });
     let output = capture.stop();
     (missing().1, output)
