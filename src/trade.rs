@@ -20,7 +20,7 @@ mod decimal_text;
 pub(crate) mod example;
 mod hole;
 mod ids;
-mod trade_ids;
+pub(crate) mod trade_ids;
 
 /// Nanoseconds in a millisecond, and the number of trade ids that a
 /// millisecond of point times can tell apart (P3).

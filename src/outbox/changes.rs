@@ -51,8 +51,7 @@ impl Changes {
 
     /// The store has acknowledged these ids.
     pub fn store(&mut self, ids: &TradeIds) {
-        self.stored.merge(ids);
-        self.stored.forget_surplus();
+        self.stored.merge_bounded(ids);
     }
 
     /// The store does not have ids of a symbol that it acknowledged.

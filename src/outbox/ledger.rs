@@ -3,9 +3,8 @@
 use rusqlite::{Connection, params};
 
 use super::{Changes, Ended};
+use crate::trade::trade_ids::HOUR_MS;
 use crate::trade::{HoleState, IdRange, Symbol, TradeIds, TradeTime};
-
-const HOUR_MS: i64 = 3_600_000;
 
 /// `newest` is the time of the newest trade in the range, in ms. Ranges of a symbol and hour never touch, nor do
 /// those of a symbol and state. `restarted` has the time of the first trade of a symbol's newest count.
@@ -180,8 +179,7 @@ pub(super) fn acknowledged(connection: &Connection) -> rusqlite::Result<TradeIds
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         if let Some((symbol, range)) = read_range(row)? {
-            ids.add(&symbol, range, TradeTime::from_ms(row.get(3)?).unwrap_or(TradeTime::EPOCH));
-            ids.forget_surplus();
+            ids.add_bounded(&symbol, range, TradeTime::from_ms(row.get(3)?).unwrap_or(TradeTime::EPOCH));
         }
     }
     Ok(ids)

@@ -4,7 +4,8 @@ use foldhash::HashMap;
 
 use super::{IdRange, IdRanges, Symbol, Trade, TradeTime};
 
-const HOUR_MS: i64 = 3_600_000;
+/// How finely the times of ids are told apart, in ms.
+pub(crate) const HOUR_MS: i64 = 3_600_000;
 /// Ranges of ids of a symbol and hour that are told apart, at most (P6): 16 bytes each.
 const RUNS_MAX: usize = 100_000;
 
@@ -39,18 +40,7 @@ impl TradeIds {
 
     /// Adds ids of trades of which the newest is of `newest`.
     pub fn add(&mut self, symbol: &Symbol, range: IdRange, newest: TradeTime) {
-        let hours = match self.0.get_mut(symbol) {
-            Some(hours) => hours,
-            None => self.0.entry(symbol.clone()).or_default(),
-        };
-        let hour = newest.ms() / HOUR_MS;
-        match hours.iter_mut().find(|other| other.hour == hour) {
-            Some(other) => {
-                other.ids.insert(range);
-                other.newest = newest.max(other.newest);
-            }
-            None => hours.push(HourIds { hour, ids: range.into(), newest }),
-        }
+        self.put(symbol, range, newest, usize::MAX);
     }
 
     /// Adds all of `other`.
@@ -60,11 +50,16 @@ impl TradeIds {
         }
     }
 
-    /// Forgets the lowest ids where a symbol has more than 100,000 ranges in an hour. Whoever relies on it knows less, and
-    /// nothing that is wrong.
-    pub fn forget_surplus(&mut self) {
-        for hour in self.0.values_mut().flatten().filter(|hour| hour.ids.runs() > RUNS_MAX) {
-            hour.ids.forget_lowest(RUNS_MAX / 10);
+    /// As [`Self::add`], and forgets the lowest ids if the symbol has more than 100,000 ranges in that hour then: for
+    /// whoever relies on these ids knows less then, and nothing that is wrong.
+    pub fn add_bounded(&mut self, symbol: &Symbol, range: IdRange, newest: TradeTime) {
+        self.put(symbol, range, newest, RUNS_MAX);
+    }
+
+    /// [`Self::add_bounded`] with all of `other`.
+    pub fn merge_bounded(&mut self, other: &Self) {
+        for (symbol, range, newest) in other.ranges() {
+            self.add_bounded(symbol, range, newest);
         }
     }
 
@@ -126,6 +121,25 @@ impl TradeIds {
         self.ranges().map(|(_, range, _)| range.count()).sum()
     }
 
+    /// Adds a range; of its symbol and hour no more than `runs_max` ranges are kept.
+    fn put(&mut self, symbol: &Symbol, range: IdRange, newest: TradeTime, runs_max: usize) {
+        let hours = match self.0.get_mut(symbol) {
+            Some(hours) => hours,
+            None => self.0.entry(symbol.clone()).or_default(),
+        };
+        let hour = newest.ms() / HOUR_MS;
+        match hours.iter_mut().find(|other| other.hour == hour) {
+            Some(other) => {
+                other.ids.insert(range);
+                other.newest = newest.max(other.newest);
+                if other.ids.runs() > runs_max {
+                    other.ids.forget_lowest(runs_max / 10);
+                }
+            }
+            None => hours.push(HourIds { hour, ids: range.into(), newest }),
+        }
+    }
+
     /// As text: `SYMBOL FIRST LAST NEWEST_MS` a line.
     pub(crate) fn to_text(&self) -> String {
         let line = |(symbol, range, newest): (&Symbol, IdRange, TradeTime)| {
@@ -167,8 +181,7 @@ mod tests {
         let (symbol, time) = ("A".parse().unwrap(), TradeTime::EPOCH);
         let mut ids = TradeIds::default();
         for id in (1..=250_001).step_by(2) {
-            ids.add(&symbol, IdRange { first: id, last: id }, time);
-            ids.forget_surplus();
+            ids.add_bounded(&symbol, IdRange { first: id, last: id }, time);
         }
         assert!(ids.ranges().count() <= RUNS_MAX);
         let newest = ids.ranges().map(|(_, range, _)| range.last).max();

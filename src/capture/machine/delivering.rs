@@ -260,8 +260,7 @@ impl Capture {
         if self.settings.route.is_over_disk {
             self.disk.pending.store(&ids);
         }
-        self.ledger.merge(&ids);
-        self.ledger.forget_surplus();
+        self.ledger.merge_bounded(&ids);
         self.past.acknowledged(&ids);
         batch.place.rows().into_iter().for_each(|rows| self.disk.pending.remove(rows));
         self.disk.last_taken = Some(answered);
