@@ -25,7 +25,7 @@ use thiserror::Error;
 pub use self::changes::{Changes, Ended};
 pub use self::contents::{Known, Left};
 pub use self::file::{Done, Kept, OutboxFile, Work};
-pub use self::target::{Opened, Other, Target};
+pub use self::target::{Opened, Other, OutboxFound, Target};
 
 /// Rows of the outbox, from `first` to `last`, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

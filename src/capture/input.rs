@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::backlog::{BatchId, Payload};
 use super::history::{Answer, Request};
 use crate::binance::stream::{ConnectionId, Group};
-use crate::outbox::{Changes, Kept, Known, Left, Other, Rows};
+use crate::outbox::{Changes, Kept, OutboxFound, Rows};
 use crate::store::{Attempt, Checked, Lines, StoreError, WriteError, Written};
 use crate::text::Excerpt;
 use crate::trade::{IdRanges, Symbol, Trade, TradeIds, TradeTime};
@@ -84,21 +84,6 @@ pub enum DeadLetter {
     Message(String, Excerpt),
     /// A line that the store refused.
     Line(String, Excerpt),
-}
-
-/// An outbox as it was found.
-#[derive(Debug)]
-pub struct OutboxFound {
-    /// What was left in it, oldest first.
-    pub left: Vec<(Left, Rows)>,
-    /// What its ledger knows.
-    pub known: Known,
-    /// Where a damaged file was put, with the reason.
-    pub set_aside: Option<(PathBuf, String)>,
-    /// How the store differs from the one that the ledger knows.
-    pub changed: Option<String>,
-    /// Outboxes of other targets in which trades wait.
-    pub others: Vec<Other>,
 }
 
 /// What the disk is to do in one go.

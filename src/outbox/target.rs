@@ -35,11 +35,18 @@ pub struct Target {
     pub described: Vec<String>,
 }
 
-/// An outbox as it was found.
+/// An outbox that was opened.
 #[derive(Debug)]
 pub struct Opened {
     /// The file, ready for work.
     pub file: OutboxFile,
+    /// What was in it.
+    pub found: OutboxFound,
+}
+
+/// An outbox as it was found.
+#[derive(Debug)]
+pub struct OutboxFound {
     /// What was left in it, oldest first.
     pub left: Vec<(Left, Rows)>,
     /// What its ledger knows.
@@ -142,12 +149,12 @@ pub fn open(folder: &Path, target: &Target, trades_max: usize) -> Result<Opened,
     files::make_folder(folder).map_err(failed)?;
     // SQLite follows no link below; the folder itself may be one, whoever named it.
     let folder = &folder.canonicalize().map_err(failed)?;
-    let found = owners(folder).map_err(failed)?;
-    let ours = found
+    let owners = owners(folder).map_err(failed)?;
+    let ours = owners
         .iter()
         .filter_map(|(path, owner)| Some((target.matches(owner)?, path, owner)))
         .max_by_key(|(how, ..)| *how);
-    let path = ours.map_or_else(|| target.new_path(folder, &found), |(_, path, _)| path.clone());
+    let path = ours.map_or_else(|| target.new_path(folder, &owners), |(_, path, _)| path.clone());
     let lock = file::lock(&path)?;
     let changed = ours.and_then(|(_, _, owner)| changed(owner, target));
     let mut set_aside = None;
@@ -160,10 +167,11 @@ pub fn open(folder: &Path, target: &Target, trades_max: usize) -> Result<Opened,
             made => made?,
         };
     let next_seq = left.last().map_or(1, |(_, rows)| rows.last + 1);
-    let others = found.iter().filter(|(other, _)| *other != path).filter_map(|(other, owner)| other_left(other, owner));
+    let others =
+        owners.iter().filter(|(other, _)| *other != path).filter_map(|(other, owner)| other_left(other, owner));
     let others = others.collect();
     let file = OutboxFile::new(path, target.clone(), connection, next_seq, lock);
-    Ok(Opened { file, left, known, set_aside, changed, others })
+    Ok(Opened { file, found: OutboxFound { left, known, set_aside, changed, others } })
 }
 
 /// What stays missing, as the ledger of `target` in `folder` says; nothing where there is no ledger. Reads only, beside a

@@ -1,24 +1,12 @@
 //! The outbox's file, worked on as told: small work at once, everything that may wait for the disk on another thread.
 
-use std::path::Path;
-
-use crate::capture::input::{DiskDone, DiskWork, Loaded, OutboxFound};
-use crate::outbox::{Opened, OutboxError, OutboxFile, Target, Work, target};
+use crate::capture::input::{DiskDone, DiskWork, Loaded};
+use crate::outbox::{OutboxFile, Work};
 use crate::store::{AnyStore, Lines};
 use crate::trade::Trade;
 
 /// A batch alone of at most so many trades is kept at once, in about 50 µs: to pass it to a thread and back costs more.
 const AT_ONCE_MAX: usize = 200;
-
-/// Opens the outbox of `target` in `folder`.
-///
-/// # Errors
-///
-/// [`OutboxError`] if it cannot be used.
-pub fn open(folder: &Path, target: &Target, store: &AnyStore) -> Result<(OutboxFile, OutboxFound), OutboxError> {
-    let Opened { file, left, known, set_aside, changed, others } = target::open(folder, target, store.batch_max())?;
-    Ok((file, OutboxFound { left, known, set_aside, changed, others }))
-}
 
 /// Whether work may be done at once: a batch alone, and no sync is due. A row of the ledger for each symbol, rows that are
 /// read, or a file that is shrunk, would stop the reading.

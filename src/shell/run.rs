@@ -17,13 +17,13 @@ use crate::binance::rest::Rest;
 use crate::binance::stream_urls;
 use crate::capture::backlog::Route;
 use crate::capture::exchange_clock::Moment;
-use crate::capture::input::{Command, DiskDone, DiskWork, Input, OutboxFound};
+use crate::capture::input::{Command, DiskDone, DiskWork, Input};
 use crate::capture::machine::{Capture, CaptureFailure, Outcome};
 use crate::capture::settings::{Progress, Settings};
 use crate::capture::summary::Usage;
 use crate::net::Network;
 use crate::net::endpoint::Endpoint;
-use crate::outbox::{OutboxError, OutboxFile, Target};
+use crate::outbox::{Opened, OutboxError, OutboxFile, Target, target};
 use crate::store::AnyStore;
 use crate::telemetry::Event;
 use crate::telemetry::health::Health;
@@ -169,7 +169,7 @@ struct Shell {
 /// What a task ends with.
 enum TaskDone {
     Input(Input),
-    Outbox(Box<Result<(OutboxFile, OutboxFound), OutboxError>>),
+    Outbox(Box<Result<Opened, OutboxError>>),
     Disk(Box<(OutboxFile, DiskDone)>),
     Chore(Result<(), String>),
 }
@@ -256,9 +256,8 @@ impl Shell {
             Command::OpenOutbox(store_id) => {
                 let target = Target { store_id, ..Target::at(&store, &self.exchange) };
                 let folder = self.outbox.clone();
-                self.tasks
-                    .under_way
-                    .spawn_blocking(move || TaskDone::Outbox(Box::new(disk::open(&folder, &target, &store))));
+                let open = move || target::open(&folder, &target, store.batch_max());
+                self.tasks.under_way.spawn_blocking(move || TaskDone::Outbox(Box::new(open())));
             }
             Command::Write(batch, payload, attempt) => {
                 self.tasks
@@ -303,7 +302,7 @@ impl Shell {
         Ok(match done {
             TaskDone::Input(input) => input,
             TaskDone::Outbox(opened) => {
-                let (file, found) = (*opened)?;
+                let Opened { file, found } = (*opened)?;
                 self.file = Some(file);
                 Input::OutboxOpened(Box::new(found))
             }

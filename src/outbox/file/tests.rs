@@ -73,7 +73,7 @@ fn numbers(ids: &TradeIds) -> BTreeSet<u64> {
 }
 
 fn acknowledged(folder: &Path) -> BTreeSet<u64> {
-    numbers(&try_open(folder).unwrap().known.stored)
+    numbers(&try_open(folder).unwrap().found.known.stored)
 }
 
 fn ended(first: u64, last: u64, state: HoleState) -> Ended {
@@ -87,14 +87,14 @@ fn a_batch_is_there_after_a_kill_and_gone_with_its_acknowledgement() {
     let rows = kept(&mut opened.file, 5, 9);
     drop(opened);
     let mut opened = try_open(folder.path()).unwrap();
-    assert_eq!(numbers(&opened.known.stored), BTreeSet::new(), "the store does not have it yet");
-    let (left, found) = opened.left.pop().unwrap();
+    assert_eq!(numbers(&opened.found.known.stored), BTreeSet::new(), "the store does not have it yet");
+    let (left, found) = opened.found.left.pop().unwrap();
     assert_eq!((found, left.trades, numbers(&left.ids)), (rows, 5, (5..=9).collect()));
     assert_eq!(load(&mut opened.file, rows).unwrap(), trades(5, 9));
     change(&mut opened.file, acknowledgement(rows, left.ids));
     drop(opened);
     let opened = try_open(folder.path()).unwrap();
-    assert!(opened.left.is_empty());
+    assert!(opened.found.left.is_empty());
     drop(opened);
     assert_eq!(acknowledged(folder.path()), (5..=9).collect());
 }
@@ -107,7 +107,7 @@ fn small_batches_that_were_left_are_gathered() {
         kept(&mut opened.file, at * 100, at * 100 + 99);
     }
     drop(opened);
-    let left = try_open(folder.path()).unwrap().left;
+    let left = try_open(folder.path()).unwrap().found.left;
     assert_eq!(left.iter().map(|(left, _)| left.trades).collect::<Vec<_>>(), [1_000; 3]);
 }
 
@@ -123,7 +123,7 @@ fn what_stays_missing_is_known_until_it_comes_or_the_retention_is_over() {
     drop(opened);
     let mut opened = try_open(folder.path()).unwrap();
     let whole = [ended(7, 9, HoleState::NotAtExchange), ended(20, 25, HoleState::RefusedByStore)];
-    assert_eq!(opened.known.ended, whole, "what follows each other is one");
+    assert_eq!(opened.found.known.ended, whole, "what follows each other is one");
     // One of them is stored after all, and one counts as something else now.
     change(&mut opened.file, Changes { stored: ids(8, 8), ..Changes::default() });
     change(&mut opened.file, Changes { ended: vec![ended(20, 21, HoleState::Expired)], ..Changes::default() });
@@ -135,12 +135,12 @@ fn what_stays_missing_is_known_until_it_comes_or_the_retention_is_over() {
         (20, 21, HoleState::Expired),
         (22, 25, HoleState::RefusedByStore),
     ];
-    assert_eq!(opened.known.ended, expected.map(|(first, last, state)| ended(first, last, state)));
+    assert_eq!(opened.found.known.ended, expected.map(|(first, last, state)| ended(first, last, state)));
     let later = TradeTime::from_ms(NOW_MS + 1).unwrap();
     change_at(&mut opened.file, Changes { forget_before: Some(later), ..Changes::default() }, later);
     drop(opened);
     let opened = try_open(folder.path()).unwrap();
-    assert_eq!((opened.known.ended, numbers(&opened.known.stored)), (vec![], BTreeSet::new()));
+    assert_eq!((opened.found.known.ended, numbers(&opened.found.known.stored)), (vec![], BTreeSet::new()));
 }
 
 #[test]
@@ -172,8 +172,8 @@ fn a_restarted_count_is_forgotten_and_what_is_acknowledged_with_it_is_not() {
     change(&mut opened.file, changes);
     drop(opened);
     let opened = try_open(folder.path()).unwrap();
-    assert_eq!((numbers(&opened.known.stored), opened.known.ended.len()), ((100..=102).collect(), 0));
-    let (left, rows) = &opened.left[0];
+    assert_eq!((numbers(&opened.found.known.stored), opened.found.known.ended.len()), ((100..=102).collect(), 0));
+    let (left, rows) = &opened.found.left[0];
     assert_eq!(
         (*rows, left.trades, left.ids.count()),
         (waiting, 9, 0),
@@ -267,7 +267,7 @@ fn a_file_that_is_no_database_is_set_aside_and_kept() {
     for number in 1..=2 {
         std::fs::write(&path, b"this is no database, and long enough to be sure of it".repeat(9)).unwrap();
         let opened = try_open(folder.path()).unwrap();
-        let (aside, _) = opened.set_aside.unwrap();
+        let (aside, _) = opened.found.set_aside.unwrap();
         assert!(aside.to_string_lossy().ends_with(&format!("damaged-{number}")));
         assert!(std::fs::read(aside).unwrap().starts_with(b"this is no database"));
     }
@@ -302,10 +302,10 @@ fn a_file_of_schema_1_is_brought_up_to_date() {
         let mut opened = try_open(folder.path()).unwrap();
         assert_eq!(opened.file.path(), path);
         assert_eq!(
-            (numbers(&opened.known.stored), &opened.known.ended),
+            (numbers(&opened.found.known.stored), &opened.found.known.ended),
             ((1..=9).collect(), &vec![ended(10, 12, HoleState::NotAtExchange)])
         );
-        let (left, rows) = opened.left[0].clone();
+        let (left, rows) = opened.found.left[0].clone();
         assert_eq!((left.trades, load(&mut opened.file, rows).unwrap()), (3, trades(13, 15)));
     }
 }
@@ -345,9 +345,9 @@ proptest! {
                 Step::Reopen => {
                     opened = None;
                     let found = opened.insert(try_open(folder.path()).unwrap());
-                    let left: BTreeSet<_> = found.left.iter().flat_map(|(left, _)| numbers(&left.ids)).collect();
+                    let left: BTreeSet<_> = found.found.left.iter().flat_map(|(left, _)| numbers(&left.ids)).collect();
                     prop_assert_eq!(&left, &waiting.iter().flat_map(|(_, ids)| ids.clone()).collect());
-                    prop_assert_eq!(numbers(&found.known.stored), stored.clone());
+                    prop_assert_eq!(numbers(&found.found.known.stored), stored.clone());
                 }
             }
         }
@@ -396,7 +396,7 @@ proptest! {
         drop(bytes);
         match try_open(folder.path()) {
             Ok(mut opened) => {
-                for (left, rows) in opened.left {
+                for (left, rows) in opened.found.left {
                     let found = load(&mut opened.file, rows);
                     // Rows may be gone, and then their trades; others are what was written.
                     let whole: Vec<_> = written.range(rows.first..=rows.last).flat_map(|(_, trades)| trades.clone()).collect();

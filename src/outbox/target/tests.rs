@@ -36,7 +36,7 @@ fn the_same_store_is_one_outbox_whatever_its_address() {
     assert!(matches!(twice, Err(OutboxError::Locked { .. })), "it is in use");
     drop(first);
     let again = opened(folder.path(), &target("http://there:8086", Some("bucket 1"), "binance"));
-    assert_eq!((again.file.path(), again.changed), (&*path, None));
+    assert_eq!((again.file.path(), again.found.changed), (&*path, None));
     drop(again.file);
     // Its last address finds it while the store tells no id.
     assert_eq!(opened(folder.path(), &target("http://there:8086", None, "binance")).file.path(), path);
@@ -60,9 +60,13 @@ fn a_new_store_at_the_same_address_takes_the_outbox_over_and_is_said() {
     let path = opened(folder.path(), &target("http://here:8086", Some("bucket 1"), "binance")).file.path().to_owned();
     let found = opened(folder.path(), &target("http://here:8086", Some("bucket 2"), "binance"));
     assert_eq!(found.file.path(), path);
-    assert_eq!(found.changed.unwrap(), "it is bucket 2, and the ledger is of bucket 1");
+    assert_eq!(found.found.changed.unwrap(), "it is bucket 2, and the ledger is of bucket 1");
     drop(found.file);
-    assert_eq!(opened(folder.path(), &target("http://here:8086", Some("bucket 2"), "binance")).changed, None, "once");
+    assert_eq!(
+        opened(folder.path(), &target("http://here:8086", Some("bucket 2"), "binance")).found.changed,
+        None,
+        "once"
+    );
 }
 
 #[test]
@@ -75,11 +79,11 @@ fn what_waits_for_another_store_or_exchange_is_named_unless_it_is_in_use() {
     leave(&mut other_exchange);
     drop((other_store.file, empty.file));
     let found = opened(folder.path(), &target("http://here:8086", None, "binance"));
-    let others: Vec<_> = found.others.iter().map(|other| (other.owner.as_str(), other.trades)).collect();
+    let others: Vec<_> = found.found.others.iter().map(|other| (other.owner.as_str(), other.trades)).collect();
     assert_eq!(others, [("http://there:8086, exchange binance", 3)]);
     drop(other_exchange.file);
     drop(found.file);
-    assert_eq!(opened(folder.path(), &target("http://here:8086", None, "binance")).others.len(), 2);
+    assert_eq!(opened(folder.path(), &target("http://here:8086", None, "binance")).found.others.len(), 2);
 }
 
 #[test]
@@ -89,11 +93,14 @@ fn a_new_outbox_never_takes_the_file_of_a_store_that_moved() {
     leave(&mut moved);
     drop(moved);
     let there = opened(folder.path(), &target("http://there:8086", Some("bucket 1"), "binance"));
-    assert_eq!((there.left.len(), there.changed), (1, None));
+    assert_eq!((there.found.left.len(), there.found.changed), (1, None));
     drop(there.file);
     let here = opened(folder.path(), &target("http://here:8086", Some("bucket 2"), "binance"));
-    assert_eq!((here.left.len(), here.changed, here.others.len()), (0, None, 1));
-    assert_eq!((here.others[0].owner.as_str(), here.others[0].trades), ("http://there:8086, exchange binance", 3));
+    assert_eq!((here.found.left.len(), here.found.changed, here.found.others.len()), (0, None, 1));
+    assert_eq!(
+        (here.found.others[0].owner.as_str(), here.found.others[0].trades),
+        ("http://there:8086, exchange binance", 3)
+    );
 }
 
 #[test]
