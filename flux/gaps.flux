@@ -545,29 +545,6 @@ idsOfLine = (line, from, to) => {
             |> filter(fn: (r) => r.exchange == exchange and r.symbol == symbol)
 }
 at = (line, place) => int(v: part(line: line, at: place))
-falls = (streams) =>
-    if length(arr: streams) == 0 then
-        []
-    else
-        unionOf(streams: array.map(arr: streams, fn: (x) => x |> derivative(unit: 1ns) |> min()))
-            |> group()
-            |> filter(fn: (r) => r._value <= 0.0)
-            |> map(
-                fn: (r) =>
-                    ({r with
-                        _measurement:
-                            toLine(
-                                parts: [
-                                    r.exchange,
-                                    r.symbol,
-                                    string(v: int(v: r._start)),
-                                    string(v: int(v: r._stop)),
-                                    string(v: int(v: r._time)),
-                                ],
-                            ),
-                    }),
-            )
-            |> toLines()
 hourly =
     if isCut or isByPoint then
         stretches
@@ -575,7 +552,21 @@ hourly =
         []
     else
         steps(start: start, stop: date.add(d: 1ns, to: toTime(v: part(line: lastOf(lines: newest), at: 1))), every: 3600000000000)
-falling = falls(streams: array.map(arr: hourly, fn: (x) => ids(x: x)))
+falling =
+    if length(arr: hourly) == 0 then
+        []
+    else
+        unionOf(streams: array.map(arr: hourly, fn: (x) => ids(x: x) |> derivative(unit: 1ns) |> min()))
+            |> group()
+            |> filter(fn: (r) => r._value <= 0.0)
+            |> map(
+                fn: (r) =>
+                    ({r with
+                        _measurement:
+                            toLine(parts: [r.exchange, r.symbol, string(v: int(v: r._start)), string(v: int(v: r._stop))]),
+                    }),
+            )
+            |> toLines()
 
 // 2. What is read: how many different ids a minute has, and where an id far below the one before begins a new count. Of
 //    an hour the minutes in which ids do not rise, if they are few.

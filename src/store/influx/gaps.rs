@@ -87,17 +87,18 @@ impl Influx {
             audits.push((series, known, audit));
         }
         for pause in LOOK_AGAIN {
-            let is_young = |known: &Known, audit: &[Gaps]| audit.last().and_then(|newest| known.young(newest));
-            if audits.iter().all(|(_, known, audit)| is_young(known, audit).is_none()) {
+            let young = audits.iter_mut().filter_map(|(series, known, audit)| {
+                let newest = audit.last_mut()?;
+                Some((&*series, known.young(newest)?, newest))
+            });
+            let young: Vec<_> = young.collect();
+            if young.is_empty() {
                 break;
             }
             tokio::time::sleep(pause).await;
-            for (series, known, audit) in &mut audits {
-                let Some((from_ms, until_ms)) = is_young(known, audit) else { continue };
+            for (series, (from_ms, until_ms), newest) in young {
                 let seen = self.runs(series, from_ms.max(since), until_ms).await?;
-                if let Some(newest) = audit.last_mut() {
-                    seen.iter().for_each(|run| newest.fill(run.ids));
-                }
+                seen.iter().for_each(|run| newest.fill(run.ids));
             }
         }
         Ok(audits.into_iter().flat_map(|(.., audit)| audit).collect())
