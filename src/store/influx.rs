@@ -120,10 +120,22 @@ impl Influx {
         format!("{}{} answered {status}: {body}", self.base, self.via)
     }
 
+    /// An answer that is no InfluxDB's, in words for people.
+    fn no_influxdb(&self, status: u16, said: &str) -> String {
+        let (base, via) = (&self.base, &self.via);
+        format!("{base}{via} answered {status} and {said}, which is no InfluxDB's answer: see --store")
+    }
+
     /// No answer, in words for people.
     fn silent(&self, error: &reqwest::Error) -> String {
         format!("{}{} does not answer: {}", self.base, self.via, crate::error_chain(error))
     }
+}
+
+/// What somebody answered, as a part of a sentence.
+fn quoted(said: &str) -> String {
+    let said = Excerpt::of(said);
+    if said.is_empty() { "nothing more".to_owned() } else { format!("\"{said}\"") }
 }
 
 /// Where a URL leads: the names of this machine are one place, and a port that goes without saying is said.

@@ -9,9 +9,8 @@ use reqwest::{Method, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::Influx;
-use super::questions::quoted;
 use super::rules::{Answer, OwnWords, Rule, Sent, rule};
+use super::{Influx, quoted};
 use crate::net::body::{read_begin, read_whole};
 use crate::store::{Checked, RETENTION, StoreError};
 
@@ -206,7 +205,7 @@ impl Influx {
         let said = body
             .map_err(|error| error.to_string())
             .and_then(|body| serde_json::from_slice(&body).map_err(|_| quoted(&String::from_utf8_lossy(&body))));
-        said.map_err(|said| self.no_influxdb(status, &said))
+        said.map_err(|said| Refusal { status: 0, why: self.no_influxdb(status, &said) })
     }
 
     async fn control(
@@ -233,13 +232,9 @@ impl Influx {
         let said = read_begin(reply).await;
         Err(match serde_json::from_str::<OwnWords>(&said) {
             Ok(_) => Refusal { status, why: self.said(status, &said) },
-            Err(_) => self.no_influxdb(status, &quoted(&said)),
+            // Whatever its status means there, it is not InfluxDB that says it.
+            Err(_) => Refusal { status: 0, why: self.no_influxdb(status, &quoted(&said)) },
         })
-    }
-
-    /// Whatever its status means there, it is not InfluxDB that says it.
-    fn no_influxdb(&self, status: u16, said: &str) -> Refusal {
-        Refusal { status: 0, why: self.is_none(&format!("{status} and {said}")).to_string() }
     }
 }
 

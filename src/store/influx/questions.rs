@@ -7,9 +7,9 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Response, StatusCode};
 use thiserror::Error;
 
-use super::Influx;
 use super::flux_csv::{Decoder, FluxCsvError, Row};
 use super::rules::OwnWords;
+use super::{Influx, quoted};
 use crate::flux::{Question, Selection, render};
 use crate::net::body::read_begin;
 use crate::store::{Candle, HighLow, Interval, Scope, StoreError, StoredTrade};
@@ -172,21 +172,13 @@ impl Influx {
                 StoreError::Settings(self.refused(status, &words))
             }
             (400.., Ok(OwnWords { message, .. })) => StoreError::Unusable(self.said(status, cause(&message))),
-            _ => self.is_none(&format!("{status} and {}", quoted(&said))),
+            _ => StoreError::Unusable(self.no_influxdb(status, &quoted(&said))),
         })
     }
 
     fn refused(&self, status: u16, words: &OwnWords) -> String {
         let said = Excerpt::of(cause(&words.message));
         format!("{}{} answered {status}: {said}: see --org, --bucket and a token that may read", self.base, self.via)
-    }
-
-    /// What answered is no InfluxDB.
-    pub(super) fn is_none(&self, said: &str) -> StoreError {
-        StoreError::Unusable(format!(
-            "{}{} answered {said}, which is no InfluxDB's answer: see --store",
-            self.base, self.via
-        ))
     }
 }
 
@@ -196,11 +188,6 @@ fn cause(message: &str) -> &str {
         Some((_, call)) => call.split_once(": ").map_or(message, |(_, cause)| cause),
         None => message,
     }
-}
-
-pub(super) fn quoted(said: &str) -> String {
-    let said = Excerpt::of(said);
-    if said.is_empty() { "nothing more".to_owned() } else { format!("\"{said}\"") }
 }
 
 fn is_csv(reply: &Response) -> bool {
