@@ -9,10 +9,11 @@ use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 
 use support::influxd::{Influxd, TOKEN};
+use support::process::peak_bytes;
 use support::server::serving;
 
-/// What a process may take, in kilobytes.
-const MEMORY_MAX_KB: u64 = 100 << 10;
+/// Bytes of memory that a process may take.
+const MEMORY_MAX: u64 = 100 << 20;
 
 const QUESTIONS: [&[&str]; 5] =
     [&["latest"], &["at", "BTCUSDT", "-1m"], &["high-low", "BTCUSDT", "-1m"], &["candles", "BTCUSDT"], &["gaps"]];
@@ -21,7 +22,7 @@ fn answering(answer: impl Fn(&TcpStream) -> std::io::Result<()> + Send + Sync + 
     format!("http://{}", serving(move |socket, _| answer(socket)))
 }
 
-/// Asks, and gives the most memory that was seen, in kilobytes.
+/// Asks, and gives the most memory that was seen, in bytes.
 fn ask(args: &[&str], url: &str) -> (Output, u64) {
     let folder = tempfile::tempdir().unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_tickflux"))
@@ -36,9 +37,7 @@ fn ask(args: &[&str], url: &str) -> (Output, u64) {
         .unwrap();
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        peak = peak.max(line.map_or(0, |line| line.trim().trim_end_matches(" kB").parse().unwrap()));
+        peak = peak.max(peak_bytes(child.id()).unwrap_or(0));
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
     (child.wait_with_output().unwrap(), peak)
@@ -51,7 +50,7 @@ fn assert_refused(args: &[&str], url: &str, code: i32, words: &[&str]) {
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert!(words.iter().chain(&[url]).all(|word| stderr.contains(word)), "{args:?} {words:?}: {stderr}");
     assert!(!stderr.contains(TOKEN) && stderr.len() < 800 && !stderr.contains('\u{1b}'), "{stderr}");
-    assert!(peak < MEMORY_MAX_KB, "{args:?} took {peak} kB");
+    assert!(peak < MEMORY_MAX, "{args:?} took {peak} bytes");
     assert!(output.stdout.is_empty(), "{args:?}: {}", String::from_utf8_lossy(&output.stdout));
 }
 

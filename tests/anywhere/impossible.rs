@@ -9,6 +9,12 @@ fn is_stored(folder: &std::path::Path, trade: &Trade) -> bool {
     sqlite_trades(&folder.join("trades.db")).contains_key(&(trade.symbol.to_string(), trade.id.get()))
 }
 
+/// A capture of a stream alone: no history answers.
+fn args(stream: &str) -> [&str; 10] {
+    let (store, rest) = ("sqlite:trades.db", "http://127.0.0.1:9");
+    ["--store", store, "--stream-url", stream, "--rest-url", rest, "--format", "json", "--symbols", "BTCUSDT"]
+}
+
 #[test]
 fn one_impossible_trade_is_a_dead_letter_and_latest_and_gaps_stay_true() {
     let now = crate::support::now().ms();
@@ -28,17 +34,7 @@ fn one_impossible_trade_is_a_dead_letter_and_latest_and_gaps_stay_true() {
         trades.insert(4, odd.clone());
         let messages = trades.iter().map(practice::message).collect();
         let stream = format!("ws://{}", runtime.block_on(server::send_once(messages)));
-        let args = [
-            "--store",
-            "sqlite:trades.db",
-            "--stream-url",
-            &stream,
-            "--rest-url",
-            "http://127.0.0.1:9",
-            "--format",
-            "json",
-        ];
-        let capture = Capture::start(folder.path(), &[&args[..], &["--symbols", "BTCUSDT"]].concat());
+        let capture = Capture::start(folder.path(), &args(&stream));
         wait_until("the hole is reported", || capture.log().contains("Trades are missing"));
         wait_until("the true ones are stored", || {
             ids.iter().all(|id| is_stored(folder.path(), &trade("BTCUSDT", *id, 0, "5")))
@@ -71,18 +67,7 @@ fn a_count_that_restarts_goes_on_in_the_store_and_in_the_ledger() {
     trades.extend((1..=100).map(|id| at(id, 10)));
     let messages = trades.iter().map(practice::message).collect();
     let stream = format!("ws://{}", runtime.block_on(server::send_once(messages)));
-    let args = [
-        "capture",
-        "--store",
-        "sqlite:trades.db",
-        "--stream-url",
-        &stream,
-        "--rest-url",
-        "http://127.0.0.1:9",
-        "--format",
-        "json",
-    ];
-    let output = tickflux(folder.path(), &[&args[..], &["--symbols", "BTCUSDT", "--count", "200"]].concat());
+    let output = tickflux(folder.path(), &[&["capture", "--count", "200"], &args(&stream)[..]].concat());
     let summary = summary(&output);
     assert_eq!(output.status.code(), Some(0), "{summary} {}", String::from_utf8_lossy(&output.stderr));
     assert_eq!((&summary["trades"], &summary["dead_letters"]), (&200.into(), &0.into()), "{summary}");

@@ -168,6 +168,11 @@ fn a_message_past_the_limit_ends_the_connection() {
     });
 }
 
+/// Whether "last" came.
+fn ends_with_last(group: &Group) -> bool {
+    group.texts.last().is_some_and(|text| text.as_str() == "last")
+}
+
 #[test]
 fn groups_are_bounded_by_messages_and_by_bytes() {
     runtime().block_on(async {
@@ -183,7 +188,7 @@ fn groups_are_bounded_by_messages_and_by_bytes() {
         })
         .await;
         let (mut told, _open) = open(address);
-        let groups = groups(&mut told, |group| group.texts.last().is_some_and(|text| text.as_str() == "last")).await;
+        let groups = groups(&mut told, ends_with_last).await;
         let messages: usize = groups.iter().map(|group| group.texts.len()).sum();
         assert_eq!(messages, 40 + 5_000 + 1, "nothing is lost");
         for group in &groups {
@@ -209,7 +214,7 @@ fn binary_messages_are_counted() {
         })
         .await;
         let (mut told, _open) = open(address);
-        let groups = groups(&mut told, |group| group.texts.last().is_some_and(|text| text.as_str() == "last")).await;
+        let groups = groups(&mut told, ends_with_last).await;
         assert_eq!(groups.iter().map(|group| group.binary).sum::<u32>(), 3);
         assert_eq!(groups.iter().map(|group| group.texts.len()).sum::<usize>(), 2);
     });

@@ -16,6 +16,13 @@ pub struct Capture {
     folder: PathBuf,
 }
 
+/// Bytes of memory that a process had at once, at most, by Linux' own account; `None` once it has ended.
+pub fn peak_bytes(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"))?;
+    Some(kib.parse::<u64>().ok()? << 10)
+}
+
 impl Capture {
     /// Starts `tickflux capture` in `folder`.
     ///
@@ -64,9 +71,7 @@ impl Capture {
 
     /// Bytes of memory that it had at once, at most, by Linux' own account.
     pub fn peak_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
-        kib.unwrap().parse::<u64>().unwrap() << 10
+        peak_bytes(self.child.id()).unwrap()
     }
 
     /// Whether it has ended by itself.
