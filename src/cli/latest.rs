@@ -8,8 +8,8 @@ use super::settings::{QuestionArgs, now, searched};
 use super::{Answer, Failure};
 use crate::trade::{Symbol, TradeTime};
 
-/// A trade is stored within so long.
-const IN_FLIGHT_MS: i64 = 500;
+/// In front of an answer so fresh there are only writes on their way.
+const FRESH_MS: i64 = 500;
 
 /// Which symbols, in which store.
 #[derive(Debug, Args)]
@@ -27,8 +27,7 @@ pub(super) async fn run(args: LatestArgs) -> Result<Answer, Failure> {
     let rows: Vec<_> = trades.iter().map(|trade| TradeRow::new(trade, now, None)).collect();
     print(&rows, format)?;
     let times = || trades.iter().map(|stored| stored.trade.time);
-    // What is in front of a trade of this moment is being written.
-    if times().min().is_none_or(|oldest| oldest.ms() < now.ms() - IN_FLIGHT_MS) {
+    if times().min().is_none_or(|oldest| oldest.ms() < now.ms() - FRESH_MS) {
         say_passed_over(&store, &scope, times().min().unwrap_or(TradeTime::EPOCH), None).await;
     }
     say_if_clocks_disagree(times().max(), now);
