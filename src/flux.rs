@@ -309,6 +309,7 @@ mod tests {
         for (begin, end, least) in [
             ("// ---- What a trade is", "// ---- End of what a trade is", 2),
             ("// ---- The trades next to a time", "// ---- End of the trades next to a time", 2),
+            ("// ---- How to read a stretch", "// ---- End of how to read a stretch", 2),
         ] {
             let blocks: Vec<_> = Script::ALL
                 .iter()
