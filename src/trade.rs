@@ -167,6 +167,12 @@ impl TradeTime {
         self.0
     }
 
+    /// So many milliseconds before, but not before 1970.
+    #[must_use]
+    pub fn earlier_by(self, ms: i64) -> Self {
+        Self::from_ms(self.0.saturating_sub(ms)).unwrap_or(Self::EPOCH)
+    }
+
     /// The trade time inside a point's time (nanoseconds): the id is cut off.
     ///
     /// # Errors

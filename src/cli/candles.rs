@@ -9,7 +9,7 @@ use super::settings::{QuestionArgs, now, searched};
 use super::time::interval;
 use super::{Answer, Failure};
 use crate::store::{Candle, Interval};
-use crate::trade::{Symbol, TradeTime};
+use crate::trade::Symbol;
 
 /// Which symbol, how far back, how long a candle is, in which store.
 #[derive(Debug, Args)]
@@ -42,7 +42,7 @@ struct CandleRow {
 
 pub(super) async fn run(args: CandlesArgs) -> Result<Answer, Failure> {
     let (store, scope, format) = args.question.open(vec![args.symbol.clone()])?;
-    let since = TradeTime::from_ms(now().ms().saturating_sub(args.since.ms())).unwrap_or(TradeTime::EPOCH);
+    let since = now().earlier_by(args.since.ms());
     let (candles, newest) = tokio::join!(store.candles(&scope, since, args.every), newest(&store, &scope));
     let (candles, newest) = (candles?, newest?);
     let rows: Vec<_> = candles.iter().map(CandleRow::new).collect();
@@ -99,6 +99,7 @@ impl TableRow for CandleRow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trade::TradeTime;
 
     #[test]
     fn a_candle_has_the_keys_of_the_contract() {

@@ -19,7 +19,7 @@ use crate::net::endpoint::{Endpoint, Service, UrlText};
 use crate::outbox::{Ended, Target, target};
 use crate::shell::mend::{Mended, mend};
 use crate::store::{AnyStore, Gaps, Interval};
-use crate::trade::{Exchange, HoleState, IdRange, IdRanges, Symbol, TradeTime};
+use crate::trade::{Exchange, HoleState, IdRange, IdRanges, Symbol};
 
 /// Holes that a table lists.
 const HOLES_SHOWN: usize = 20;
@@ -75,7 +75,7 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
     let rest_url = endpoint(Service::Rest, rest_url.as_str())?;
     let settings = question.store.clone();
     let (store, scope, format) = question.open(symbols)?;
-    let since = TradeTime::from_ms(now().ms().saturating_sub(since.ms())).unwrap_or(TradeTime::EPOCH);
+    let since = now().earlier_by(since.ms());
     let mut audits = store.gaps(&scope, since).await?;
     let store_id = store.id().await;
     let mut ledger = Ledger { folder: outbox, store: AnyStore::clone(&store), store_id, mended: Vec::new() };

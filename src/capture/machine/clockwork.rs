@@ -9,7 +9,6 @@ use crate::capture::input::Command;
 use crate::store::RETENTION_MS;
 use crate::telemetry::Event;
 use crate::telemetry::health::Part;
-use crate::trade::TradeTime;
 
 /// REST is asked for the time so often.
 const TIME_EVERY: Duration = Duration::from_secs(10 * 60);
@@ -46,7 +45,7 @@ impl Capture {
         let Some(exchange_now) = self.clock.surely(now) else { return };
         let ended = self.history.expire(exchange_now);
         self.note_ended(ended);
-        let bound = TradeTime::from_ms((exchange_now.ms() - RETENTION_MS).max(0)).unwrap_or(TradeTime::EPOCH);
+        let bound = exchange_now.earlier_by(RETENTION_MS);
         self.ledger.forget_before(bound);
         self.disk.pending().forget_before = Some(bound);
         self.commands.push_back(Command::ExpireStore(exchange_now));
@@ -85,7 +84,7 @@ impl Capture {
         }
         self.clockwork.said = Some((now.at, offset_ms));
         if offset_ms.abs() > OFFSET_FAILING_MS {
-            let exchange = TradeTime::from_ms(now.wall.ms().saturating_sub(offset_ms)).unwrap_or(TradeTime::EPOCH);
+            let exchange = now.wall.earlier_by(offset_ms);
             let why = format!("this host says {}, the exchange says {exchange}: set the host's clock", now.wall);
             self.condition.failing(Part::Clock, &why);
         } else {

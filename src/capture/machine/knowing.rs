@@ -91,7 +91,7 @@ impl Capture {
         let Some(exchange_now) = self.clock.surely(now).filter(|_| self.disk.is_open() && !self.is_stopping()) else {
             return;
         };
-        let since = TradeTime::from_ms((exchange_now.ms() - RETENTION_MS).max(0)).unwrap_or(TradeTime::EPOCH);
+        let since = exchange_now.earlier_by(RETENTION_MS);
         if self.past.begin() {
             self.learn_ledger(since);
             self.past.ask_about(&self.settings.symbols);
@@ -179,8 +179,7 @@ impl Capture {
         // By a wrong clock a store, or this host, may look for another day.
         let is_clock_right = self.clock.host_offset_ms(now).is_none_or(|ms| ms.abs() < OFFSET_FAILING_MS);
         let Some(exchange_now) = self.clock.surely(now).filter(|_| is_clock_right) else { return };
-        let bound = exchange_now.ms() - RETENTION_MS + EDGE_MS;
-        let bound = TradeTime::from_ms(bound.max(0)).unwrap_or(TradeTime::EPOCH);
+        let bound = exchange_now.earlier_by(RETENTION_MS - EDGE_MS);
         let Some(first) = self.ledger.first_since(symbol, bound) else { return };
         let Some((claimed, claimed_newest)) = self.ledger.of_symbol(symbol) else { return };
         let is_same_count = stored.span().zip(newest).is_none_or(|(span, newest)| {
