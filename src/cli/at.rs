@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::caution::{newest, say_if_clocks_disagree, say_passed_over};
+use super::caution::{say_if_clocks_disagree, say_passed_over, with_newest};
 use super::report::{TradeRow, print};
 use super::settings::{QuestionArgs, now, searched};
 use super::time::TimeArg;
@@ -28,12 +28,7 @@ pub(super) async fn run(args: AtArgs) -> Result<Answer, Failure> {
     let time = args.time.within_retention(now())?;
     let (store, scope, format) = args.question.open(vec![args.symbol.clone()])?;
     let trades = store.price_at(&scope, time, args.as_of);
-    let (trades, newest) = if args.time.is_relative() {
-        let (trades, newest) = tokio::join!(trades, newest(&store, &scope));
-        (trades?, newest?)
-    } else {
-        (trades.await?, None)
-    };
+    let (trades, newest) = with_newest(trades, args.time.is_relative(), &store, &scope).await?;
     let now = now();
     let rows: Vec<_> = trades.iter().map(|trade| TradeRow::new(trade, now, Some(time))).collect();
     print(&rows, format)?;

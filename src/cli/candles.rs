@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::caution::{newest, say_if_clocks_disagree, say_passed_over};
+use super::caution::{say_if_clocks_disagree, say_passed_over, with_newest};
 use super::report::{TableRow, print};
 use super::settings::{QuestionArgs, now, searched};
 use super::time::interval;
@@ -43,8 +43,8 @@ struct CandleRow {
 pub(super) async fn run(args: CandlesArgs) -> Result<Answer, Failure> {
     let (store, scope, format) = args.question.open(vec![args.symbol.clone()])?;
     let since = now().earlier_by(args.since.ms());
-    let (candles, newest) = tokio::join!(store.candles(&scope, since, args.every), newest(&store, &scope));
-    let (candles, newest) = (candles?, newest?);
+    let candles = store.candles(&scope, since, args.every);
+    let (candles, newest) = with_newest(candles, true, &store, &scope).await?;
     let rows: Vec<_> = candles.iter().map(CandleRow::new).collect();
     print(&rows, format)?;
     say_passed_over(&store, &scope, args.every.begin(since).unwrap_or(since), None).await;

@@ -24,9 +24,18 @@ pub(super) fn say_if_clocks_disagree(newest: Option<TradeTime>, now: TradeTime) 
     }
 }
 
-/// The time of the newest trade in scope.
-pub(super) async fn newest(store: &AnyStore, scope: &Scope) -> Result<Option<TradeTime>, StoreError> {
-    Ok(store.latest(scope).await?.iter().map(|stored| stored.trade.time).max())
+/// An answer, and the time of the newest trade in scope if the question was about a relative time.
+pub(super) async fn with_newest<T>(
+    answer: impl Future<Output = Result<T, StoreError>>,
+    is_relative: bool,
+    store: &AnyStore,
+    scope: &Scope,
+) -> Result<(T, Option<TradeTime>), StoreError> {
+    if !is_relative {
+        return Ok((answer.await?, None));
+    }
+    let (answer, latest) = tokio::join!(answer, store.latest(scope));
+    Ok((answer?, latest?.iter().map(|stored| stored.trade.time).max()))
 }
 
 fn disagreement(newest: TradeTime, now: TradeTime) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::caution::{newest, say_if_clocks_disagree, say_passed_over};
+use super::caution::{say_if_clocks_disagree, say_passed_over, with_newest};
 use super::report::{HighLowRow, print};
 use super::settings::{QuestionArgs, now, searched};
 use super::time::TimeArg;
@@ -27,12 +27,7 @@ pub(super) async fn run(args: HighLowArgs) -> Result<Answer, Failure> {
     let time = args.minute.within_retention(now())?;
     let (store, scope, format) = args.question.open(vec![args.symbol.clone()])?;
     let answers = store.high_low(&scope, time);
-    let (answers, newest) = if args.minute.is_relative() {
-        let (answers, newest) = tokio::join!(answers, newest(&store, &scope));
-        (answers?, newest?)
-    } else {
-        (answers.await?, None)
-    };
+    let (answers, newest) = with_newest(answers, args.minute.is_relative(), &store, &scope).await?;
     let now = now();
     let rows: Vec<_> = answers.iter().map(|answer| HighLowRow::new(answer, now)).collect();
     print(&rows, format)?;
