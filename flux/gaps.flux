@@ -9,6 +9,7 @@
 //   symbols     the symbols that answer; [] is every one in the bucket
 //   exchanges   the exchanges that answer; [] is every one in the bucket
 //   since       how far back, a time or a duration before now; what began to be missing before it counts
+//   until       up to but not including there
 //   all         true: every minute, also those where nothing is missing
 //
 // A symbol's trade ids rise by one; an id more than 1,000 below the one before it begins a new count, which has rows of
@@ -41,6 +42,8 @@ symbols = []
 exchanges = []
 // How far back: -1h, or 2026-11-23T12:00:00Z; at most 24 h.
 since = -24h
+// Up to but not including there: 48h is everything.
+until = 48h
 // true: every minute, not only those where something is missing.
 all = false
 // ---- End of parameters ------------------------------------------------------
@@ -196,7 +199,7 @@ hours = (start, stop) => {
 // a whole: what is older than 24 hours is complete as long as its hour is that in which they begin.
 asked = millisecond(t: since)
 start = earlier(a: later(a: asked, b: oldest), b: date.sub(d: 1ms, from: end))
-stop = end
+stop = later(a: earlier(a: millisecond(t: until), b: end), b: date.add(d: 1ms, to: start))
 sides = [{side: "before", start: date.truncate(t: oldest, unit: 1h), stop: later(a: start, b: date.add(d: 1ms, to: date.truncate(t: oldest, unit: 1h)))}]
 
 // ---- The trades next to a time: these lines are the same in every file that looks for them ----

@@ -95,6 +95,8 @@ pub enum Question {
     Gaps {
         /// The oldest trades that count. Default: 24 h ago.
         since_ms: Option<i64>,
+        /// Up to but not including there. Default: 48 h ahead.
+        until_ms: Option<i64>,
         /// Every minute, not only those where something is missing.
         all: bool,
     },
@@ -168,9 +170,9 @@ pub fn render(question: &Question, selection: &Selection<'_>) -> Result<String, 
             values.extend(every_ms.map(|ms| ("every", duration(ms))));
             vec![("since", since_ms)]
         }
-        Question::Gaps { since_ms, all } => {
+        Question::Gaps { since_ms, until_ms, all } => {
             values.push(("all", all.to_string()));
-            vec![("since", since_ms)]
+            vec![("since", since_ms), ("until", until_ms)]
         }
         Question::Ids { from_ms, until_ms } => vec![("from_time", from_ms), ("until_time", until_ms)],
         Question::Foreign { since_ms, until_ms } => vec![("since", since_ms), ("until", until_ms)],
@@ -257,7 +259,7 @@ mod tests {
             Script::PriceAt => all.extend([("time", "-1m"), ("as_of", "false")]),
             Script::HighLow => all.push(("minute", "-1m")),
             Script::Candles => all.extend([("since", "-1h"), ("every", "1m")]),
-            Script::Gaps => all.extend([("since", "-24h"), ("all", "false")]),
+            Script::Gaps => all.extend([("since", "-24h"), ("until", "48h"), ("all", "false")]),
             Script::Ids => all.extend([("from_time", "-2m"), ("until_time", "-1m")]),
             Script::Foreign => all.extend([("since", "-24h"), ("until", "48h")]),
         }
@@ -271,7 +273,7 @@ mod tests {
             Script::PriceAt => Question::PriceAt { time_ms: ms, as_of: true },
             Script::HighLow => Question::HighLow { minute_ms: ms },
             Script::Candles => Question::Candles { since_ms: ms, every_ms: Some(90_500) },
-            Script::Gaps => Question::Gaps { since_ms: ms, all: true },
+            Script::Gaps => Question::Gaps { since_ms: ms, until_ms: ms, all: true },
             Script::Ids => Question::Ids { from_ms: ms, until_ms: ms },
             Script::Foreign => Question::Foreign { since_ms: ms, until_ms: ms },
         }

@@ -243,13 +243,18 @@ pub trait Store: Send + Sync + fmt::Debug {
         as_of: bool,
     ) -> BoxFuture<'a, Result<Vec<StoredTrade>, StoreError>>;
 
-    /// Which ids are missing among the trades since `since`, within the retention: an entry for each count of each
-    /// series, a series' oldest first.
+    /// Which ids are missing among the trades since `since` and before `until`, within the retention: an entry for each
+    /// count of each series, a series' oldest first.
     ///
     /// # Errors
     ///
     /// [`StoreError`] if the store does not answer.
-    fn gaps<'a>(&'a self, scope: &'a Scope, since: TradeTime) -> BoxFuture<'a, Result<Vec<Gaps>, StoreError>>;
+    fn gaps<'a>(
+        &'a self,
+        scope: &'a Scope,
+        since: TradeTime,
+        until: Option<TradeTime>,
+    ) -> BoxFuture<'a, Result<Vec<Gaps>, StoreError>>;
 
     /// The extremes of the minute that holds `time`; nothing for a series without a trade in it.
     ///

@@ -37,8 +37,12 @@ impl Subject<'_> {
     }
 
     /// First and last id, trades, duplicates, and each hole.
-    async fn gaps(&self, symbol: &str, since_ms: i64) -> Vec<(u64, u64, u64, u64, Vec<(u64, u64)>)> {
-        let audits = self.binance.gaps(&only(symbol), time(since_ms)).await.unwrap();
+    async fn gaps(&self, symbol: &str, since_ms: i64) -> Vec<oracle::CountGaps> {
+        self.gaps_between(symbol, since_ms, None).await
+    }
+
+    async fn gaps_between(&self, symbol: &str, since_ms: i64, until_ms: Option<i64>) -> Vec<oracle::CountGaps> {
+        let audits = self.binance.gaps(&only(symbol), time(since_ms), until_ms.map(time)).await.unwrap();
         let holes = |audit: &Gaps| audit.holes.iter().map(|hole| (hole.first, hole.last)).collect();
         audits
             .iter()
@@ -164,6 +168,15 @@ fn gaps_are_found_wherever_they_are() {
         }
         assert_eq!(subject.gaps("SINCE", minute + 61_001).await, [(11, 11, 1, 0, vec![])], "{name}");
 
+        // Up to a time, which does not count itself: before everything, in a minute, behind everything.
+        let whole = async |until| subject.gaps_between("WHOLE", minute, Some(minute + until)).await;
+        assert_eq!(whole(0).await, [], "{name}");
+        for until in [1, 60_000, 61_000] {
+            assert_eq!(whole(until).await, [(7, 8, 2, 0, vec![])], "{name}: {until}");
+        }
+        assert_eq!(whole(61_001).await, [(7, 9, 3, 0, vec![])], "{name}");
+        assert_eq!(whole(900_000).await, [(7, 10, 4, 0, vec![])], "{name}");
+
         // Inside a minute, between two, across empty ones.
         subject.write(&at("HOLES", &[(1, 0), (3, 5), (4, 59_999), (6, 60_000), (7, 600_000), (12, 900_000)])).await;
         let holes = vec![(2, 2), (5, 5), (8, 11)];
@@ -214,9 +227,13 @@ fn gaps_are_found_wherever_they_are() {
         // Across a million inside a millisecond; and an id whose time lies in the minute of others.
         subject.write(&at("CROSS", &[(999_999, 0), (1_000_000, 0), (1_000_002, 59_999), (1_000_001, 60_000)])).await;
         assert_eq!(subject.gaps("CROSS", minute).await, [(999_999, 1_000_002, 4, 0, vec![])], "{name}");
+        // A point at the very nanosecond up to which is asked.
+        subject.write(&at("EDGE", &[(1_999_999, 0), (2_000_000, 5_000)])).await;
+        let edge = subject.gaps_between("EDGE", minute, Some(minute + 5_000)).await;
+        assert_eq!(edge, [(1_999_999, 1_999_999, 1, 0, vec![])], "{name}");
 
-        let all = subject.binance.gaps(&Scope::default(), time(minute)).await.unwrap();
-        assert_eq!(all.len(), 14, "{name}: a row for each count");
+        let all = subject.binance.gaps(&Scope::default(), time(minute), None).await.unwrap();
+        assert_eq!(all.len(), 15, "{name}: a row for each count");
     });
 }
 
@@ -321,7 +338,10 @@ fn random_trades_agree_with_a_plain_computation() {
             }
             for since in [start, rng.i64(start..=end), rng.choice(&all).unwrap().time.ms()] {
                 let context = format!("{} {symbol} since {since}", subject.name);
-                assert_eq!(subject.gaps(symbol, since).await, oracle::gaps(&all, since), "{context}");
+                assert_eq!(subject.gaps(symbol, since).await, oracle::gaps(&all, since, i64::MAX), "{context}");
+                let until = rng.choice(&all).unwrap().time.ms() + rng.i64(-1..2);
+                let expected = oracle::gaps(&all, since, until);
+                assert_eq!(subject.gaps_between(symbol, since, Some(until)).await, expected, "{context} until {until}");
             }
             let mut minute = start / 60_000 * 60_000;
             while minute <= end {

@@ -163,7 +163,7 @@ fn assert_answers(influxd: &Influxd, bucket: &str, all: &[(&str, Vec<Trade>)], c
                 .collect();
             assert_eq!(candles(influxd, bucket, symbol, every), expected, "{context}: {symbol} {every}");
         }
-        assert_eq!(gaps(influxd, bucket, symbol), oracle::gaps(trades, 0), "{context}: {symbol}");
+        assert_eq!(gaps(influxd, bucket, symbol), oracle::gaps(trades, 0, i64::MAX), "{context}: {symbol}");
     }
 }
 

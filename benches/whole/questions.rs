@@ -51,7 +51,7 @@ fn ask(store: &dyn Store, name: &str, scope: &Scope, (oldest, newest): (TradeTim
     let at = median_ms(|| assert_eq!(runtime.block_on(store.price_at(scope, time(), false)).unwrap().len(), 1));
     let high_low = median_ms(|| assert_eq!(runtime.block_on(store.high_low(scope, time())).unwrap().len(), 1));
     let begin = Instant::now();
-    let gaps = runtime.block_on(store.gaps(scope, oldest)).unwrap();
+    let gaps = runtime.block_on(store.gaps(scope, oldest, None)).unwrap();
     assert_eq!((gaps[0].trades, gaps[0].missing()), (trades as u64, 0));
     let gaps = begin.elapsed();
     let begin = Instant::now();

@@ -69,8 +69,8 @@ pub enum Command {
     Disk(Box<DiskWork>),
     /// Try once to write a batch.
     Write(BatchId, Payload, Attempt),
-    /// Ask the store what it has of a symbol since then.
-    Audit(Symbol, TradeTime),
+    /// Ask the store what it has of a symbol: from this time on and before that one, if there is one.
+    Audit(Symbol, TradeTime, Option<TradeTime>),
     /// Drop what is older than the retention at this time from a store that does not do so itself.
     ExpireStore(TradeTime),
     /// Keep a dead letter.

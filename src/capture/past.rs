@@ -2,15 +2,16 @@
 //!
 //! The ledger says what the store has acknowledged; only the store says what it still has. So every symbol is audited at
 //! each start, and after the store has come back, one at a time: a thousand questions at once would keep it from writing.
-//! Where the token may not read, the ledger stands alone. Pure.
+//! At a start the question ends where this run begins: what the run itself is writing is in nobody's way then. Where the
+//! token may not read, the ledger stands alone. Pure.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use foldhash::HashSet;
+use foldhash::{HashMap, HashSet};
 
 use crate::outbox::Ended;
-use crate::trade::{IdRanges, Symbol, TradeIds};
+use crate::trade::{IdRanges, Symbol, TradeIds, TradeTime};
 
 /// A store that does not answer is asked again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
@@ -19,7 +20,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct Past {
     waiting: VecDeque<Symbol>,
-    asking: Option<Symbol>,
+    asking: Option<Asked>,
+    /// Up to when the ledger reached at the start, for as long as the store is asked about the time before this run alone.
+    ledger_ends: Option<HashMap<Symbol, TradeTime>>,
     not_before: Option<Instant>,
     has_begun: bool,
     /// The store's own id, once it told it.
@@ -28,8 +31,17 @@ pub struct Past {
     ended: Vec<Ended>,
     /// Symbols of which it was said what is known.
     told: HashSet<Symbol>,
-    /// What the store acknowledged while it was asked: the answer may not know of it.
-    acknowledged: TradeIds,
+}
+
+/// What the store is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// About which symbol.
+    pub symbol: Symbol,
+    /// Only about trades before then.
+    pub until: Option<TradeTime>,
+    /// What it acknowledged meanwhile: the answer may not know of it.
+    pub acknowledged: TradeIds,
 }
 
 impl Past {
@@ -58,8 +70,19 @@ impl Past {
         !std::mem::replace(&mut self.has_begun, true)
     }
 
-    /// The store is to be asked about all of `symbols`.
+    /// The store is to be asked what it had of all of `symbols` before this run, where the ledger reached up to `ends`.
+    pub fn ask_about_past(&mut self, symbols: &[Symbol], ends: HashMap<Symbol, TradeTime>) {
+        self.ledger_ends = Some(ends);
+        self.enqueue(symbols);
+    }
+
+    /// The store is to be asked about all of `symbols`, this run's trades with the others.
     pub fn ask_about(&mut self, symbols: &[Symbol]) {
+        self.ledger_ends = None;
+        self.enqueue(symbols);
+    }
+
+    fn enqueue(&mut self, symbols: &[Symbol]) {
         for symbol in symbols {
             if !self.waiting.contains(symbol) {
                 self.waiting.push_back(symbol.clone());
@@ -67,15 +90,19 @@ impl Past {
         }
     }
 
-    /// The symbol to ask about at `now`, if any.
-    pub fn next(&mut self, now: Instant) -> Option<Symbol> {
+    /// What to ask at `now`, if anything. `begun` says when a symbol's first trade of this run happened.
+    pub fn next(&mut self, now: Instant, begun: impl FnOnce(&Symbol) -> Option<TradeTime>) -> Option<&Asked> {
         if self.asking.is_some() || self.not_before.is_some_and(|at| now < at) {
             return None;
         }
-        self.asking = Some(self.waiting.pop_front()?);
+        let symbol = self.waiting.pop_front()?;
         self.not_before = None;
-        self.acknowledged = TradeIds::default();
-        self.asking.clone()
+        let end = |ends: &HashMap<Symbol, TradeTime>| {
+            let last = begun(&symbol)?.max(ends.get(&symbol).copied().unwrap_or(TradeTime::EPOCH));
+            TradeTime::from_ms(last.ms() + 1).ok()
+        };
+        let until = self.ledger_ends.as_ref().and_then(end);
+        Some(self.asking.insert(Asked { symbol, until, acknowledged: TradeIds::default() }))
     }
 
     /// When to ask, if that is not at once.
@@ -85,15 +112,14 @@ impl Past {
 
     /// The store acknowledged these ids.
     pub fn acknowledged(&mut self, ids: &TradeIds) {
-        if self.asking.is_some() {
-            self.acknowledged.merge(ids);
+        if let Some(asked) = &mut self.asking {
+            asked.acknowledged.merge(ids);
         }
     }
 
-    /// The answer came, or will not come: gives what was acknowledged since the question.
-    pub fn answered(&mut self) -> TradeIds {
-        self.asking = None;
-        std::mem::take(&mut self.acknowledged)
+    /// The answer came, or will not come: gives what was asked.
+    pub fn answered(&mut self) -> Option<Asked> {
+        self.asking.take()
     }
 
     /// The store did not answer; it is asked again after a while.
@@ -104,7 +130,7 @@ impl Past {
 
     /// A symbol's count was started again: an answer that is awaited is of no use.
     pub fn restarted(&mut self, symbol: &Symbol) {
-        if self.asking.as_ref() == Some(symbol) && !self.waiting.contains(symbol) {
+        if self.asking.as_ref().is_some_and(|asked| asked.symbol == *symbol) && !self.waiting.contains(symbol) {
             self.waiting.push_back(symbol.clone());
         }
     }
@@ -115,6 +141,10 @@ mod tests {
     use super::*;
     use crate::trade::{IdRange, TradeTime};
 
+    fn next(past: &mut Past, now: Instant) -> Option<Symbol> {
+        past.next(now, |_| None).map(|asked| asked.symbol.clone())
+    }
+
     #[test]
     fn symbols_are_asked_about_one_at_a_time_and_again_after_a_failure() {
         let now = Instant::now();
@@ -122,16 +152,16 @@ mod tests {
         let mut past = Past::default();
         past.ask_about(&symbols);
         past.ask_about(&symbols);
-        assert_eq!(past.next(now).as_ref(), Some(&symbols[0]));
-        assert_eq!(past.next(now), None);
+        assert_eq!(next(&mut past, now).as_ref(), Some(&symbols[0]));
+        assert_eq!(next(&mut past, now), None);
         past.answered();
         past.ask_again(&symbols[0], now);
-        assert_eq!((past.next(now), past.deadline()), (None, Some(now + ASK_AGAIN)));
-        assert_eq!(past.next(now + ASK_AGAIN).as_ref(), Some(&symbols[0]));
+        assert_eq!((next(&mut past, now), past.deadline()), (None, Some(now + ASK_AGAIN)));
+        assert_eq!(next(&mut past, now + ASK_AGAIN).as_ref(), Some(&symbols[0]));
         past.answered();
-        assert_eq!(past.next(now + ASK_AGAIN).as_ref(), Some(&symbols[1]));
+        assert_eq!(next(&mut past, now + ASK_AGAIN).as_ref(), Some(&symbols[1]));
         past.answered();
-        assert_eq!((past.next(now + ASK_AGAIN), past.deadline()), (None, None));
+        assert_eq!((next(&mut past, now + ASK_AGAIN), past.deadline()), (None, None));
     }
 
     #[test]
@@ -142,11 +172,39 @@ mod tests {
         let mut past = Past::default();
         past.acknowledged(&ids);
         past.ask_about(std::slice::from_ref(&symbol));
-        past.next(Instant::now());
-        assert!(past.answered().is_empty(), "that was before");
+        next(&mut past, Instant::now());
+        assert!(past.answered().unwrap().acknowledged.is_empty(), "that was before");
         past.ask_about(std::slice::from_ref(&symbol));
-        past.next(Instant::now());
+        next(&mut past, Instant::now());
         past.acknowledged(&ids);
-        assert_eq!(past.answered(), ids);
+        assert_eq!(past.answered().unwrap().acknowledged, ids);
+        assert_eq!(past.answered(), None);
+    }
+
+    #[test]
+    fn a_start_asks_up_to_where_run_and_ledger_meet_and_a_store_that_is_back_is_asked_for_all() {
+        let time = |ms| TradeTime::from_ms(ms).unwrap();
+        let symbol: Symbol = "A".parse().unwrap();
+        let symbols = std::slice::from_ref(&symbol);
+        let until = |past: &mut Past, begun: Option<i64>| {
+            let until = past.next(Instant::now(), |_| begun.map(time)).unwrap().until;
+            past.answered();
+            until.map(TradeTime::ms)
+        };
+        for (ledger_end, begun, expected) in [
+            (Some(500), Some(700), Some(701)),
+            (Some(900), Some(700), Some(901)),
+            (None, Some(700), Some(701)),
+            // No trade of this run yet: everything there is was there before.
+            (Some(500), None, None),
+        ] {
+            let mut past = Past::default();
+            past.ask_about_past(symbols, ledger_end.map(|ms| (symbol.clone(), time(ms))).into_iter().collect());
+            assert_eq!(until(&mut past, begun), expected);
+            past.ask_again(&symbol, Instant::now() - ASK_AGAIN);
+            assert_eq!(until(&mut past, begun), expected, "also when it is asked again");
+            past.ask_about(symbols);
+            assert_eq!(until(&mut past, begun), None);
+        }
     }
 }

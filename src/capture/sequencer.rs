@@ -75,6 +75,8 @@ struct Ids {
     seen: IdRanges,
     /// What is missing for good, as far as anyone knows.
     ended: IdRanges,
+    /// When the first trade happened that a stream brought in this run.
+    begun: Option<TradeTime>,
     /// The lowest id that is or was in one of them.
     first: Option<u64>,
     newest: u64,
@@ -267,6 +269,11 @@ impl Sequencer {
         self.symbols.get(symbol).map(|ids| (&ids.seen, &ids.known))
     }
 
+    /// When the first trade of a symbol happened that a stream brought in this run.
+    pub fn begun(&self, symbol: &Symbol) -> Option<TradeTime> {
+        self.symbols.get(symbol)?.begun
+    }
+
     /// The lowest and highest id that this run took of each symbol.
     pub fn spans(&self) -> impl Iterator<Item = (&Symbol, IdRange)> {
         self.symbols.iter().filter_map(|(symbol, ids)| Some((symbol, ids.seen.span()?)))
@@ -290,7 +297,7 @@ impl TimeBounds {
 
 impl Ids {
     fn starting_at(id: TradeId, time: TradeTime) -> Self {
-        let mut ids = Self::ending_at(id.get(), time);
+        let mut ids = Self { begun: Some(time), ..Self::ending_at(id.get(), time) };
         ids.insert(id);
         ids
     }
@@ -313,7 +320,7 @@ impl Ids {
     /// With nothing in it, and `newest` as the newest id.
     fn ending_at(newest: u64, newest_time: TradeTime) -> Self {
         let [known, seen, ended, due] = std::array::from_fn(|_| IdRanges::default());
-        Self { known, seen, ended, first: None, newest, newest_time, fresh: Vec::new(), due }
+        Self { known, seen, ended, begun: None, first: None, newest, newest_time, fresh: Vec::new(), due }
     }
 
     /// What is open from the lowest id to the newest.
@@ -359,6 +366,7 @@ impl Ids {
                 None => self.fresh.push(Fresh { since, range, time }),
             }
         }
+        self.begun.get_or_insert(time);
         if !self.insert(trade_id) {
             return false;
         }

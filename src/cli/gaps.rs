@@ -76,7 +76,7 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
     let settings = question.store.clone();
     let (store, scope, format) = question.open(symbols)?;
     let since = now().earlier_by(since.ms());
-    let mut audits = store.gaps(&scope, since).await?;
+    let mut audits = store.gaps(&scope, since, None).await?;
     let store_id = store.id().await;
     let mut ledger = Ledger { folder: outbox, store: AnyStore::clone(&store), store_id, mended: Vec::new() };
     if repair {
@@ -86,7 +86,7 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
         let store = settings.open_through(Purpose::Capture(exchange.clone()), Some(&network))?;
         let rest = Rest::new(&rest_url, &network).map_err(|error| Failure::Unusable(crate::error_chain(&error)))?;
         ledger.mended = mend_all(&store, (rest, &rest_url), &audits, &exchange, &ledger).await?;
-        audits = store.gaps(&scope, since).await?;
+        audits = store.gaps(&scope, since, None).await?;
     }
     let rows = audits.iter().map(|audit| Ok(GapsRow::new(audit, &ledger.ended(audit)?)));
     let rows: Vec<_> = rows.collect::<Result<_, Failure>>()?;

@@ -264,11 +264,11 @@ impl Shell {
                     .under_way
                     .spawn(async move { TaskDone::Input(stores::write(&store, batch, &payload, attempt).await) });
             }
-            Command::Audit(symbol, since) => {
+            Command::Audit(symbol, since, until) => {
                 let exchange = self.exchange.clone();
-                self.tasks
-                    .under_way
-                    .spawn(async move { TaskDone::Input(stores::audit(&store, &exchange, symbol, since).await) });
+                self.tasks.under_way.spawn(async move {
+                    TaskDone::Input(stores::audit(&store, &exchange, symbol, since, until).await)
+                });
             }
             Command::ExpireStore(now) => {
                 self.tasks

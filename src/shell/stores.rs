@@ -21,18 +21,24 @@ pub async fn write(store: &AnyStore, batch: BatchId, payload: &Payload, attempt:
     Input::Written(batch, result, Instant::now())
 }
 
-/// Asks what the store has of a symbol since then.
+/// Asks what the store has of a symbol from `since` on and before `until`.
 ///
 /// # Cancel safety
 ///
 /// Safe: it only reads.
-pub async fn audit(store: &AnyStore, exchange: &Exchange, symbol: Symbol, since: TradeTime) -> Input {
+pub async fn audit(
+    store: &AnyStore,
+    exchange: &Exchange,
+    symbol: Symbol,
+    since: TradeTime,
+    until: Option<TradeTime>,
+) -> Input {
     let scope = Scope { symbols: vec![symbol.clone()], exchange: Some(exchange.clone()) };
     let ask = async || -> Result<Option<Audited>, StoreError> {
         // The newest first: what is stored meanwhile is then newer than it, as it is.
         let newest = store.latest(&scope).await?.into_iter().map(|stored| stored.trade.time).max();
         // Of several counts the newest comes last.
-        let gaps = store.gaps(&scope, since).await?.pop();
+        let gaps = store.gaps(&scope, since, until).await?.pop();
         Ok(gaps.zip(newest).map(|(gaps, newest)| Audited { stored: gaps.stored(), newest }))
     };
     let answer = ask().await;

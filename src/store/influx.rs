@@ -206,8 +206,13 @@ impl Store for Influx {
         self.ask_price_at(scope, time, as_of).boxed()
     }
 
-    fn gaps<'a>(&'a self, scope: &'a Scope, since: TradeTime) -> BoxFuture<'a, Result<Vec<Gaps>, StoreError>> {
-        self.ask_gaps(scope, since).boxed()
+    fn gaps<'a>(
+        &'a self,
+        scope: &'a Scope,
+        since: TradeTime,
+        until: Option<TradeTime>,
+    ) -> BoxFuture<'a, Result<Vec<Gaps>, StoreError>> {
+        self.ask_gaps(scope, since, until).boxed()
     }
 
     fn high_low<'a>(&'a self, scope: &'a Scope, time: TradeTime) -> BoxFuture<'a, Result<Vec<HighLow>, StoreError>> {

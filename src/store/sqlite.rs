@@ -217,8 +217,13 @@ impl Store for Sqlite {
         self.ask(scope, move |look| look.price_at(time, as_of))
     }
 
-    fn gaps<'a>(&'a self, scope: &'a Scope, since: TradeTime) -> BoxFuture<'a, Result<Vec<Gaps>, StoreError>> {
-        self.ask(scope, move |look| look.gaps(since))
+    fn gaps<'a>(
+        &'a self,
+        scope: &'a Scope,
+        since: TradeTime,
+        until: Option<TradeTime>,
+    ) -> BoxFuture<'a, Result<Vec<Gaps>, StoreError>> {
+        self.ask(scope, move |look| look.gaps(since, until))
     }
 
     fn high_low<'a>(&'a self, scope: &'a Scope, time: TradeTime) -> BoxFuture<'a, Result<Vec<HighLow>, StoreError>> {

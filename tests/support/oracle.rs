@@ -68,10 +68,11 @@ fn part<'a>(count: &[&'a Trade], from: i64, until: i64) -> (Vec<&'a Trade>, BTre
 /// First and last id, trades, duplicates and holes.
 pub type CountGaps = (u64, u64, u64, u64, Vec<(u64, u64)>);
 
-/// The gaps of each count since a time.
-pub fn gaps(trades: &[&Trade], since: i64) -> Vec<CountGaps> {
+/// The gaps of each count since a time, as if there were nothing from `until` on.
+pub fn gaps(trades: &[&Trade], since: i64, until: i64) -> Vec<CountGaps> {
     let mut found = Vec::new();
-    for count in counts(trades) {
+    let before: Vec<_> = trades.iter().copied().filter(|trade| trade.time.ms() < until).collect();
+    for count in counts(&before) {
         let (inside, ids) = part(&count, since, i64::MAX);
         let stored: BTreeSet<_> = inside.iter().map(|trade| trade.id.get()).collect();
         if let (Some(first), Some(last)) = (stored.first(), stored.last()) {

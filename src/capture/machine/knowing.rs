@@ -1,17 +1,20 @@
 //! What there was before this run, and whether the store still has it.
 
+use foldhash::HashMap;
+
 use super::Capture;
 use crate::capture::backlog::About;
 use crate::capture::exchange_clock::{Moment, OFFSET_FAILING_MS};
 use crate::capture::history::Lookup;
 use crate::capture::input::{Audited, Command};
 use crate::capture::machine::ending::CaptureFailure;
+use crate::capture::past::Asked;
 use crate::outbox::{Left, OutboxFound};
 use crate::store::{Checked, RETENTION_MS, StoreError};
 use crate::telemetry::health::Part;
 use crate::telemetry::{Event, Source};
 use crate::text::Excerpt;
-use crate::trade::{IdRange, IdRanges, Symbol, TradeIds, TradeTime};
+use crate::trade::{IdRange, IdRanges, Symbol, TradeTime};
 
 /// What is about to leave the retention is not looked for: the store may have dropped it already.
 const EDGE_MS: i64 = 10 * 60 * 1_000;
@@ -93,8 +96,8 @@ impl Capture {
         };
         let since = exchange_now.earlier_by(RETENTION_MS);
         if self.past.begin() {
-            self.learn_ledger(since);
-            self.past.ask_about(&self.settings.symbols);
+            let ends = self.learn_ledger(since);
+            self.past.ask_about_past(&self.settings.symbols, ends);
             if let Some(ago) = self.settings.backfill {
                 let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
                 let from = TradeTime::from_ms(exchange_now.ms().saturating_sub(ago).max(0)).unwrap_or(since).max(since);
@@ -103,20 +106,24 @@ impl Capture {
                 }
             }
         }
-        if let Some(symbol) = self.past.next(now.at) {
-            self.commands.push_back(Command::Audit(symbol, since));
+        let sequencer = &self.sequencer;
+        if let Some(asked) = self.past.next(now.at, |symbol| sequencer.begun(symbol)) {
+            self.commands.push_back(Command::Audit(asked.symbol.clone(), since, asked.until));
         }
     }
 
-    /// Stored, waiting and ended ids are one before anything is learned.
-    fn learn_ledger(&mut self, since: TradeTime) {
+    /// Stored, waiting and ended ids are one before anything is learned. Gives the time of each symbol's newest trade.
+    fn learn_ledger(&mut self, since: TradeTime) -> HashMap<Symbol, TradeTime> {
         self.ledger.forget_before(since);
         let mut stored = self.ledger.clone();
         stored.merge(&self.backlog.ids_on_disk());
+        let mut ends = HashMap::default();
         for symbol in self.settings.symbols.clone() {
             let Some((ids, newest)) = stored.of_symbol(&symbol) else { continue };
             self.learn(&symbol, &ids, newest, Source::Ledger);
+            ends.insert(symbol, newest);
         }
+        ends
     }
 
     fn learn(&mut self, symbol: &Symbol, stored: &IdRanges, newest: TradeTime, source: Source) {
@@ -147,12 +154,12 @@ impl Capture {
 
     /// The store said what it has of a symbol.
     pub(super) fn audited(&mut self, symbol: &Symbol, answer: Result<Option<Audited>, StoreError>, now: Moment) {
-        let acknowledged_since = self.past.answered();
+        let Some(asked) = self.past.answered().filter(|asked| asked.symbol == *symbol) else { return };
         match answer {
             Ok(audited) => {
                 let (stored, newest) = audited
                     .map_or_else(|| (IdRanges::default(), None), |audited| (audited.stored, Some(audited.newest)));
-                self.find_lost(symbol, &stored, newest, &acknowledged_since, now);
+                self.find_lost(&asked, &stored, newest, now);
                 match newest {
                     Some(newest) => self.learn(symbol, &stored, newest, Source::Store),
                     None => self.nothing_known(symbol, NOTHING_STORED),
@@ -168,14 +175,8 @@ impl Capture {
 
     /// What the ledger says that the store has, and the store does not, is lost: the bucket was emptied, made anew or
     /// restored from an older copy. Its ids become holes.
-    fn find_lost(
-        &mut self,
-        symbol: &Symbol,
-        stored: &IdRanges,
-        newest: Option<TradeTime>,
-        acknowledged_since: &TradeIds,
-        now: Moment,
-    ) {
+    fn find_lost(&mut self, asked: &Asked, stored: &IdRanges, newest: Option<TradeTime>, now: Moment) {
+        let symbol = &asked.symbol;
         // By a wrong clock a store, or this host, may look for another day.
         let is_clock_right = self.clock.host_offset_ms(now).is_none_or(|ms| ms.abs() < OFFSET_FAILING_MS);
         let Some(exchange_now) = self.clock.surely(now).filter(|_| is_clock_right) else { return };
@@ -194,9 +195,13 @@ impl Capture {
         }
         stored.iter().for_each(|range| missing.remove(range));
         let mut there = self.backlog.ids();
-        there.merge(acknowledged_since);
+        there.merge(&asked.acknowledged);
         if let Some((ids, _)) = there.of_symbol(symbol) {
             ids.iter().for_each(|range| missing.remove(range));
+        }
+        // What this run brought was not asked for.
+        if let Some((taken, _)) = self.sequencer.taken(symbol).filter(|_| asked.until.is_some()) {
+            taken.iter().for_each(|range| missing.remove(range));
         }
         let trades: u64 = missing.iter().map(|range| range.count()).sum();
         if trades == 0 {

@@ -171,7 +171,7 @@ impl Bench {
     }
 
     fn audits(&mut self) -> Vec<Symbol> {
-        self.take(|command| if let Command::Audit(symbol, _) = command { Ok(symbol) } else { Err(command) })
+        self.take(|command| if let Command::Audit(symbol, ..) = command { Ok(symbol) } else { Err(command) })
     }
 
     fn pages(&mut self) -> Vec<(u64, u64)> {
@@ -442,6 +442,28 @@ fn every_start_audits_the_store_and_finds_what_it_has_lost() {
     bench.pass(Duration::from_secs(1));
     assert_eq!(bench.pages(), [(701, 300)]);
     assert_eq!(bench.entered().lost.count(), 300, "the ledger does not claim it any more");
+}
+
+#[test]
+fn a_start_asks_about_the_time_before_the_run_and_misses_nothing_of_the_run_in_the_answer() {
+    let mut bench = Bench::with(settings(&[btc()]), 0);
+    bench.run();
+    bench.tell(Input::StreamOpened(0));
+    bench.hear_ids(1_001..=1_010);
+    bench.begin_with(ledger(&[(1, 1_000)], &[]));
+    let asked = |bench: &mut Bench| {
+        bench.take(|command| if let Command::Audit(_, _, until) = command { Ok(until) } else { Err(command) })
+    };
+    assert_eq!(asked(&mut bench), [Some(time(NOON + 1))]);
+    bench.store_answers(|| Ok(Written::default()));
+    bench.tell(Input::Audited(btc(), Err(StoreError::Unusable("away".to_owned()))));
+    bench.pass(Duration::from_secs(10));
+    assert_eq!(asked(&mut bench), [Some(time(NOON + 1))], "what was acknowledged meanwhile changes nothing");
+    bench.tell(Input::Audited(btc(), Ok(audited(&[(1, 990)]))));
+    let lost: Vec<_> = bench.events.iter().filter(|event| matches!(event, Event::StoreLost(..))).collect();
+    assert_eq!(lost, [&Event::StoreLost(btc(), 10)]);
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.entered().lost.count(), 10);
 }
 
 #[test]

@@ -61,10 +61,20 @@ struct Known {
 }
 
 impl Influx {
-    pub(super) async fn ask_gaps(&self, scope: &Scope, since: TradeTime) -> Result<Vec<Gaps>, StoreError> {
+    pub(super) async fn ask_gaps(
+        &self,
+        scope: &Scope,
+        since: TradeTime,
+        until: Option<TradeTime>,
+    ) -> Result<Vec<Gaps>, StoreError> {
         let since = since.ms().max((self.clock)().ms() - RETENTION_MS);
+        let until = until.map(TradeTime::ms);
+        // An empty range is an error to InfluxDB; the file takes a millisecond instead.
+        if until.is_some_and(|until| until <= since) {
+            return Ok(Vec::new());
+        }
         let mut all: BTreeMap<Series, Known> = BTreeMap::new();
-        let question = Question::Gaps { since_ms: Some(since), all: true };
+        let question = Question::Gaps { since_ms: Some(since), until_ms: until, all: true };
         let mut size = 0;
         self.ask_each(question, scope, |row| {
             let minute = minute(row)?;
@@ -80,7 +90,9 @@ impl Influx {
         for (series, mut known) in all {
             known.end_minute();
             for (from_ms, until_ms) in stretches(&known.broken) {
-                known.runs.extend(self.runs(&series, from_ms.max(since), until_ms).await?);
+                known.runs.extend(
+                    self.runs(&series, from_ms.max(since), until.map_or(until_ms, |until| until.min(until_ms))).await?,
+                );
             }
             known.runs.sort_by_key(|run| run.from_ms);
             let audit = known.audit(&series).map_err(|error| StoreError::Unusable(error.to_string()))?;

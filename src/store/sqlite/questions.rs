@@ -114,9 +114,10 @@ impl Look<'_> {
         })
     }
 
-    /// Which ids are absent among the trades from `since` on.
-    pub(super) fn gaps(&self, since: TradeTime) -> Answer<Vec<Gaps>> {
+    /// Which ids are absent among the trades from `since` on and before `until`.
+    pub(super) fn gaps(&self, since: TradeTime, until: Option<TradeTime>) -> Answer<Vec<Gaps>> {
         let since = since.ms().max(self.bounds.oldest);
+        let end = until.map_or(self.bounds.end, |until| until.ms().min(self.bounds.end));
         let all = self.each_series(|series| {
             let mut ids = self.connection.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 AND time < ?4 \
@@ -124,7 +125,7 @@ impl Look<'_> {
             ))?;
             let (exchange, symbol) = series;
             let mut audit = Audit::after(self.last_id_before(series, since)?);
-            let mut rows = ids.query(params![exchange.as_str(), symbol.as_str(), since, self.bounds.end])?;
+            let mut rows = ids.query(params![exchange.as_str(), symbol.as_str(), since, end])?;
             while let Some(row) = rows.next()? {
                 if let Some((id, _)) = self.checked(row)? {
                     audit.add(id.into())?;
