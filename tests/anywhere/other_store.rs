@@ -90,5 +90,6 @@ fn one_store_is_one_outbox_whatever_its_name() {
             && log.contains("http://elsewhere:8086")
             && log.contains("trades=7")
     });
+    scene.wait_until_stored_up_to(scene.newest());
     assert_eq!(third.stop().status.code(), Some(0));
 }
