@@ -26,6 +26,13 @@ pub(crate) mod trade_ids;
 /// millisecond of point times can tell apart (P3).
 const NS_PER_MS: i64 = 1_000_000;
 
+/// A map by symbol. Its order is the same in every run, so that the same inputs give the same commands: the symbols are those
+/// that were asked for, and nobody chooses them to collide.
+pub type SymbolMap<V> = std::collections::HashMap<Symbol, V, foldhash::fast::FixedState>;
+
+/// A set of symbols, as [`SymbolMap`].
+pub type SymbolSet = std::collections::HashSet<Symbol, foldhash::fast::FixedState>;
+
 /// Why a text is not a trade, or not a part of one.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TradeError {

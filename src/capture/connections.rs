@@ -8,12 +8,10 @@
 
 use std::time::{Duration, Instant};
 
-use foldhash::HashSet;
-
 use super::backoff::{AttemptLimit, Backoff};
 use crate::binance::stream::ConnectionId;
 use crate::telemetry::Replacement;
-use crate::trade::Symbol;
+use crate::trade::{Symbol, SymbolSet};
 
 /// Binance ends a connection after 24 h (`web-socket-streams.md`); ours ends before that.
 const LIFETIME: Duration = Duration::from_secs(23 * 3600 + 50 * 60);
@@ -66,7 +64,7 @@ struct Connection {
     subset: usize,
     opened: Option<Instant>,
     last_trade: Option<Instant>,
-    delivered: HashSet<Symbol>,
+    delivered: SymbolSet,
     /// Being replaced; closed at the latest at the inner time, once that is known.
     retiring: Option<Option<Instant>>,
 }
@@ -105,7 +103,7 @@ impl Connections {
             subset,
             opened: None,
             last_trade: None,
-            delivered: HashSet::default(),
+            delivered: SymbolSet::default(),
             retiring: None,
         });
         Some(ConnectionCommand::Open(id, subset))

@@ -8,13 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use foldhash::HashMap;
-
 use super::page::{BadRow, Page, Row};
 use super::sequencer::{Hole, JUMP};
 use crate::binance::rest::PAGE_MAX;
 use crate::store::RETENTION_MS;
-use crate::trade::{HoleState, IdRange, Symbol, Trade, TradeTime};
+use crate::trade::{HoleState, IdRange, Symbol, SymbolMap, Trade, TradeTime};
 
 /// The newest ids reach the history a little later than the stream; one that stays away is asked for ever more rarely.
 const LAG_WAIT: Duration = Duration::from_secs(1);
@@ -68,7 +66,7 @@ pub struct Brought {
 #[derive(Debug, Default)]
 pub struct Holes {
     /// By symbol and the first id that is missing.
-    waiting: HashMap<Symbol, BTreeMap<u64, Waiting>>,
+    waiting: SymbolMap<BTreeMap<u64, Waiting>>,
     /// The same holes by when to ask for them; of several that are due the one that has waited longest goes first.
     due: BTreeSet<(Instant, u64, Symbol, u64)>,
     /// Turns given out so far.

@@ -21,8 +21,6 @@ mod streaming;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use foldhash::HashMap;
-
 use self::clockwork::Clockwork;
 use self::delivering::Disk;
 use self::ending::Ending;
@@ -43,7 +41,7 @@ use crate::binance::message::SymbolTable;
 use crate::telemetry::health::Part;
 use crate::telemetry::{Event, Journal, metrics};
 use crate::text::Excerpt;
-use crate::trade::{Symbol, TradeIds};
+use crate::trade::{Symbol, SymbolMap, TradeIds};
 
 /// How often old trades are dropped, and the progress is told.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
@@ -55,7 +53,7 @@ pub struct Capture {
     settings: Settings,
     symbols: SymbolTable,
     /// The subset that carries each symbol.
-    subset_of: HashMap<Symbol, usize>,
+    subset_of: SymbolMap<usize>,
     rng: fastrand::Rng,
     commands: VecDeque<Command>,
     journal: Journal,
@@ -67,7 +65,7 @@ pub struct Capture {
     sequencer: Sequencer,
     silence: Silence,
     /// The newest trade of a silent symbol, by its id and time: if it does not come, the stream is at fault.
-    awaited: HashMap<Symbol, Found>,
+    awaited: SymbolMap<Found>,
     history: History,
     backlog: Backlog,
     disk: Disk,
@@ -104,7 +102,7 @@ impl Capture {
             suspects: Suspects::default(),
             sequencer: Sequencer::default(),
             silence: Silence::new(&settings.symbols, settings.idle_timeout, at),
-            awaited: HashMap::default(),
+            awaited: SymbolMap::default(),
             history: History::new(at),
             backlog: Backlog::new(settings.route),
             disk: Disk::new(at),

@@ -8,10 +8,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use foldhash::{HashMap, HashSet};
-
 use crate::outbox::Ended;
-use crate::trade::{IdRanges, Symbol, TradeIds, TradeTime};
+use crate::trade::{IdRanges, Symbol, SymbolMap, SymbolSet, TradeIds, TradeTime};
 
 /// A store that does not answer is asked again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
@@ -22,7 +20,7 @@ pub struct Past {
     waiting: VecDeque<Symbol>,
     asking: Option<Asked>,
     /// Up to when the ledger reached at the start, for as long as the store is asked about the time before this run alone.
-    ledger_ends: Option<HashMap<Symbol, TradeTime>>,
+    ledger_ends: Option<SymbolMap<TradeTime>>,
     not_before: Option<Instant>,
     has_begun: bool,
     /// The store's own id, once it told it.
@@ -30,7 +28,7 @@ pub struct Past {
     /// Ids that stay missing, as the ledger knew at the start.
     ended: Vec<Ended>,
     /// Symbols of which it was said what is known.
-    told: HashSet<Symbol>,
+    told: SymbolSet,
 }
 
 /// What the store is asked.
@@ -71,7 +69,7 @@ impl Past {
     }
 
     /// The store is to be asked what it had of all of `symbols` before this run, where the ledger reached up to `ends`.
-    pub fn ask_about_past(&mut self, symbols: &[Symbol], ends: HashMap<Symbol, TradeTime>) {
+    pub fn ask_about_past(&mut self, symbols: &[Symbol], ends: SymbolMap<TradeTime>) {
         self.ledger_ends = Some(ends);
         self.enqueue(symbols);
     }
@@ -97,7 +95,7 @@ impl Past {
         }
         let symbol = self.waiting.pop_front()?;
         self.not_before = None;
-        let end = |ends: &HashMap<Symbol, TradeTime>| {
+        let end = |ends: &SymbolMap<TradeTime>| {
             let last = begun(&symbol)?.max(ends.get(&symbol).copied().unwrap_or(TradeTime::EPOCH));
             TradeTime::from_ms(last.ms() + 1).ok()
         };

@@ -6,10 +6,8 @@
 
 use std::time::{Duration, Instant};
 
-use foldhash::HashMap;
-
 use crate::telemetry::Suspicion;
-use crate::trade::{IdRange, IdRanges, Symbol, Trade, TradeId, TradeTime};
+use crate::trade::{IdRange, IdRanges, Symbol, SymbolMap, Trade, TradeId, TradeTime};
 
 /// How long a missing id may still arrive by itself, from a second connection
 /// or out of order, before it counts as a hole.
@@ -60,7 +58,7 @@ pub enum Verdict {
 /// The ids of every captured symbol.
 #[derive(Debug, Default)]
 pub struct Sequencer {
-    symbols: HashMap<Symbol, Ids>,
+    symbols: SymbolMap<Ids>,
     /// Symbols with holes that need no grace.
     due: Vec<Symbol>,
     /// No grace ends before.

@@ -5,9 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use foldhash::HashMap;
-
-use crate::trade::Symbol;
+use crate::trade::{Symbol, SymbolMap};
 
 /// A symbol that stays silent is asked about ever more rarely, at least this often.
 const PATIENCE_MAX: Duration = Duration::from_secs(600);
@@ -16,7 +14,7 @@ const PATIENCE_MAX: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub struct Silence {
     first: Duration,
-    symbols: HashMap<Symbol, (Instant, Duration)>,
+    symbols: SymbolMap<(Instant, Duration)>,
 }
 
 impl Silence {

@@ -6,11 +6,9 @@
 
 use std::collections::VecDeque;
 
-use foldhash::HashMap;
-
 use super::sequencer::{JUMP, TimeBounds};
 use crate::telemetry::Suspicion;
-use crate::trade::{Symbol, Trade, TradeTime};
+use crate::trade::{SymbolMap, Trade, TradeTime};
 
 /// Suspects that wait, at most, for each symbol: the oldest is given up for a new one.
 const SUSPECTS_MAX: usize = 4;
@@ -32,7 +30,7 @@ pub enum Judgement {
 
 /// The suspects of every symbol.
 #[derive(Debug, Default)]
-pub struct Suspects(HashMap<Symbol, VecDeque<(Trade, Suspicion)>>);
+pub struct Suspects(SymbolMap<VecDeque<(Trade, Suspicion)>>);
 
 impl Suspects {
     /// Holds a suspected trade against those that wait.

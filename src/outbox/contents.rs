@@ -1,10 +1,9 @@
 //! What an outbox holds when it is opened, without the trades.
 
-use foldhash::HashMap;
 use rusqlite::Connection;
 
 use super::{Ended, Rows, ledger};
-use crate::trade::{Symbol, TradeIds, TradeTime};
+use crate::trade::{SymbolMap, TradeIds, TradeTime};
 
 /// What the ledger knows at a start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,7 +28,7 @@ pub struct Left {
 /// Everything: what was left, oldest first in writes of up to `trades_max`, and what is known.
 pub(super) fn read(connection: &Connection, trades_max: usize) -> rusqlite::Result<(Vec<(Left, Rows)>, Known)> {
     let known = Known { stored: ledger::acknowledged(connection)?, ended: ledger::ended(connection)? };
-    let restarted: HashMap<Symbol, TradeTime> = ledger::restarted(connection)?.into_iter().collect();
+    let restarted: SymbolMap<TradeTime> = ledger::restarted(connection)?.into_iter().collect();
     let mut left: Vec<(Left, Rows)> = Vec::new();
     let mut statement = connection.prepare("SELECT seq, trades, bytes, ids FROM batch ORDER BY seq")?;
     let mut found = statement.query([])?;
@@ -57,7 +56,7 @@ pub(super) fn trades_left(connection: &Connection) -> rusqlite::Result<u64> {
 }
 
 /// Without ids of a count that ended before: they would name trades of the new one.
-fn of_the_newest_count(ids: &TradeIds, restarted: &HashMap<Symbol, TradeTime>) -> TradeIds {
+fn of_the_newest_count(ids: &TradeIds, restarted: &SymbolMap<TradeTime>) -> TradeIds {
     let mut kept = TradeIds::default();
     for (symbol, range, newest) in ids.ranges() {
         if restarted.get(symbol).is_none_or(|since| newest >= *since) {

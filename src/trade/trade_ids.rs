@@ -1,8 +1,6 @@
 //! Trade ids of several symbols, by the hour of their trades.
 
-use foldhash::HashMap;
-
-use super::{IdRange, IdRanges, Symbol, Trade, TradeTime};
+use super::{IdRange, IdRanges, Symbol, SymbolMap, Trade, TradeTime};
 
 /// How finely the times of ids are told apart, in ms.
 pub(crate) const HOUR_MS: i64 = 3_600_000;
@@ -12,7 +10,7 @@ const RUNS_MAX: usize = 100_000;
 /// Ids by symbol and hour. Ids that were added together are of one hour, that of their newest trade; so what is older than
 /// some hours can be forgotten, and is little.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TradeIds(HashMap<Symbol, Vec<HourIds>>);
+pub struct TradeIds(SymbolMap<Vec<HourIds>>);
 
 /// Ids of one symbol and hour.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,5 @@
 //! What there was before this run, and whether the store still has it.
 
-use foldhash::HashMap;
-
 use super::Capture;
 use crate::capture::backlog::About;
 use crate::capture::exchange_clock::{Moment, OFFSET_FAILING_MS};
@@ -14,7 +12,7 @@ use crate::store::{Checked, RETENTION_MS, StoreError};
 use crate::telemetry::health::Part;
 use crate::telemetry::{Event, Source};
 use crate::text::Excerpt;
-use crate::trade::{IdRange, IdRanges, Symbol, TradeTime};
+use crate::trade::{IdRange, IdRanges, Symbol, SymbolMap, TradeTime};
 
 /// What is about to leave the retention is not looked for: the store may have dropped it already.
 const EDGE_MS: i64 = 10 * 60 * 1_000;
@@ -113,11 +111,11 @@ impl Capture {
     }
 
     /// Stored, waiting and ended ids are one before anything is learned. Gives the time of each symbol's newest trade.
-    fn learn_ledger(&mut self, since: TradeTime) -> HashMap<Symbol, TradeTime> {
+    fn learn_ledger(&mut self, since: TradeTime) -> SymbolMap<TradeTime> {
         self.ledger.forget_before(since);
         let mut stored = self.ledger.clone();
         stored.merge(&self.backlog.ids_on_disk());
-        let mut ends = HashMap::default();
+        let mut ends = SymbolMap::default();
         for symbol in self.settings.symbols.clone() {
             let Some((ids, newest)) = stored.of_symbol(&symbol) else { continue };
             self.learn(&symbol, &ids, newest, Source::Ledger);
