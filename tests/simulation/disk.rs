@@ -1,0 +1,212 @@
+//! The outbox as a model: transactions on a disk, of which a power loss takes the last ones that were not synced.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tickflux::capture::input::{DiskDone, DiskWork, Loaded};
+use tickflux::outbox::{Changes, Ended, Kept, Known, Left, OutboxFound, Rows};
+use tickflux::store::influx::line::encode_all;
+use tickflux::trade::{Exchange, IdRange, IdRanges, Symbol, Trade, TradeIds, TradeTime};
+
+/// Transactions between two syncs.
+const SYNC_EVERY: usize = 400;
+const BYTES_A_TRADE: u64 = 30;
+
+#[derive(Debug, Clone)]
+struct Row {
+    trades: Arc<Vec<Trade>>,
+    ids: TradeIds,
+}
+
+impl Row {
+    fn bytes(&self) -> u64 {
+        self.trades.len() as u64 * BYTES_A_TRADE
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Transaction {
+    row: Option<(i64, Row)>,
+    changes: Changes,
+    time: TradeTime,
+}
+
+#[derive(Debug, Clone, Default)]
+struct State {
+    rows: BTreeMap<i64, Row>,
+    stored: TradeIds,
+    ended: Vec<(Ended, TradeTime)>,
+    restarted: BTreeMap<Symbol, TradeTime>,
+    store_id: Option<String>,
+}
+
+/// One capture's outbox.
+#[derive(Debug)]
+pub struct Disk {
+    exchange: Exchange,
+    synced: State,
+    unsynced: Vec<Transaction>,
+    state: State,
+    next_row: i64,
+    /// The file was damaged, and is found so at the next touch.
+    pub is_damaged: bool,
+}
+
+/// What of the disk does not work now.
+#[derive(Debug, Clone, Copy)]
+pub struct Trouble {
+    pub refuses: bool,
+    pub unreadable: bool,
+}
+
+impl State {
+    fn apply(&mut self, transaction: &Transaction) {
+        let Transaction { row, changes, time } = transaction;
+        for rows in &changes.removed {
+            self.rows.retain(|number, _| !(rows.first..=rows.last).contains(number));
+        }
+        for (symbol, time) in &changes.restarted {
+            self.stored.forget(symbol);
+            self.ended.retain(|(ended, _)| ended.symbol != *symbol);
+            self.restarted.insert(symbol.clone(), *time);
+        }
+        self.stored.remove(&changes.lost);
+        for ended in &changes.ended {
+            self.unend(&ended.symbol, ended.range);
+            self.ended.push((ended.clone(), *time));
+        }
+        for (symbol, range, newest) in changes.stored.ranges() {
+            self.stored.add(symbol, range, newest);
+            self.unend(symbol, range);
+        }
+        if let Some(bound) = changes.forget_before {
+            self.stored.forget_before(bound);
+            self.ended.retain(|(_, since)| *since >= bound);
+            self.restarted.retain(|_, time| *time >= bound);
+        }
+        if changes.store_id.is_some() {
+            self.store_id.clone_from(&changes.store_id);
+        }
+        if let Some((number, row)) = row {
+            self.rows.insert(*number, row.clone());
+        }
+    }
+
+    fn unend(&mut self, symbol: &Symbol, range: IdRange) {
+        let (ours, others): (Vec<_>, Vec<_>) = self.ended.drain(..).partition(|(ended, _)| ended.symbol == *symbol);
+        self.ended = others;
+        for (ended, since) in ours {
+            let mut left = IdRanges::from(ended.range);
+            left.remove(range);
+            self.ended.extend(left.iter().map(|range| (Ended { range, ..ended.clone() }, since)));
+        }
+    }
+}
+
+impl Disk {
+    pub fn new(exchange: Exchange) -> Self {
+        let (synced, state, unsynced) = (State::default(), State::default(), Vec::new());
+        Self { exchange, synced, unsynced, state, next_row: 1, is_damaged: false }
+    }
+
+    /// Opens it for a store with this id.
+    pub fn open(&mut self, store_id: Option<&String>, batch_max: usize) -> OutboxFound {
+        let set_aside = std::mem::take(&mut self.is_damaged).then(|| {
+            (self.synced, self.state, self.unsynced) = (State::default(), State::default(), Vec::new());
+            (PathBuf::from("aside.db"), "damaged".to_owned())
+        });
+        let (known, found) = (self.state.store_id.as_ref(), store_id);
+        let changed = known.zip(found).filter(|(known, found)| known != found);
+        let changed = changed.map(|(known, found)| format!("it is {found}, and the ledger is of {known}"));
+        let mut left: Vec<(Left, Rows)> = Vec::new();
+        for (number, row) in &self.state.rows {
+            let mut ids = TradeIds::default();
+            for (symbol, range, newest) in row.ids.ranges() {
+                if self.state.restarted.get(symbol).is_none_or(|since| newest >= *since) {
+                    ids.add(symbol, range, newest);
+                }
+            }
+            match left.last_mut() {
+                Some((last, rows)) if last.trades + row.trades.len() <= batch_max => {
+                    rows.last = *number;
+                    last.trades += row.trades.len();
+                    last.bytes += row.bytes();
+                    last.ids.merge(&ids);
+                }
+                _ => {
+                    let left_row = Left { trades: row.trades.len(), bytes: row.bytes(), ids };
+                    left.push((left_row, Rows { first: *number, last: *number }));
+                }
+            }
+        }
+        self.next_row = self.state.rows.keys().next_back().map_or(1, |last| last + 1);
+        let ended = self.state.ended.iter().map(|(ended, _)| ended.clone()).collect();
+        let known = Known { stored: self.state.stored.clone(), ended };
+        OutboxFound { left, known, set_aside, changed, others: Vec::new() }
+    }
+
+    /// The trades of the rows that are removed with these changes.
+    pub fn trades_of(&self, removed: &[Rows]) -> impl Iterator<Item = &Trade> {
+        let rows = removed.iter().flat_map(|rows| self.state.rows.range(rows.first..=rows.last));
+        rows.flat_map(|(_, row)| row.trades.iter())
+    }
+
+    /// One transaction.
+    pub fn work(&mut self, work: DiskWork, trouble: Trouble) -> DiskDone {
+        let DiskWork { batch, changes, load, time } = work;
+        let encode = |trades: &[Trade]| encode_all(trades, &self.exchange);
+        let lines = batch.as_ref().map(|(trades, _)| encode(trades));
+        if self.is_damaged {
+            self.is_damaged = false;
+            (self.synced, self.state, self.unsynced) = (State::default(), State::default(), Vec::new());
+            let error = Some("malformed".to_owned());
+            let batch = lines.map(|lines| (lines, None));
+            let set_aside = Some(PathBuf::from("aside.db"));
+            let loaded = load.map(|_| Loaded::Failed);
+            return DiskDone { batch, undone: Some(changes), error, set_aside, loaded };
+        }
+        if trouble.refuses {
+            let batch = lines.map(|lines| (lines, None));
+            let loaded = load.map(|rows| self.load(rows, trouble));
+            return DiskDone { batch, loaded, undone: Some(changes), error: Some("full".to_owned()), set_aside: None };
+        }
+        let row = batch.map(|(trades, ids)| (self.next_row, Row { trades, ids }));
+        let kept =
+            row.as_ref().map(|(number, row)| Kept { rows: Rows { first: *number, last: *number }, bytes: row.bytes() });
+        self.next_row += i64::from(kept.is_some());
+        let transaction = Transaction { row, changes, time };
+        self.state.apply(&transaction);
+        self.unsynced.push(transaction);
+        if self.unsynced.len() >= SYNC_EVERY {
+            self.sync();
+        }
+        let loaded = load.map(|rows| self.load(rows, trouble));
+        let error = matches!(loaded, Some(Loaded::Failed)).then(|| "disk I/O error".to_owned());
+        DiskDone { batch: lines.map(|lines| (lines, kept)), loaded, undone: None, error, set_aside: None }
+    }
+
+    fn load(&self, rows: Rows, trouble: Trouble) -> Loaded {
+        if trouble.unreadable {
+            return if rows.first % 2 == 0 { Loaded::Changed } else { Loaded::Failed };
+        }
+        let found = self.state.rows.range(rows.first..=rows.last);
+        let trades: Vec<_> = found.flat_map(|(_, row)| row.trades.iter().cloned()).collect();
+        Loaded::Lines(encode_all(&trades, &self.exchange))
+    }
+
+    fn sync(&mut self) {
+        self.unsynced.drain(..).for_each(|transaction| self.synced.apply(&transaction));
+    }
+
+    /// The power fails: of what was not synced some is kept, in order.
+    pub fn lose_power(&mut self, rng: &mut fastrand::Rng) {
+        self.unsynced.truncate(rng.usize(0..=self.unsynced.len()));
+        self.sync();
+        self.state = self.synced.clone();
+    }
+
+    pub fn ended(&self) -> impl Iterator<Item = &Ended> {
+        self.state.ended.iter().map(|(ended, _)| ended)
+    }
+}
