@@ -135,6 +135,11 @@ impl History {
         self.holes.add(hole, now)
     }
 
+    /// Takes on ids that an earlier run gave up, as [`Holes::doubt`].
+    pub fn doubt(&mut self, hole: Hole, now: Instant) {
+        self.holes.doubt(hole, now);
+    }
+
     /// Looks something up, unless that is waiting or asked for already.
     pub fn look_up(&mut self, lookup: Lookup, now: Instant) {
         let is_asked = matches!(&self.asking, Some((Request::Lookup(asked), _)) if *asked == lookup);

@@ -111,6 +111,19 @@ impl Holes {
         (None, true)
     }
 
+    /// Takes on ids that an earlier run gave up as absent at the exchange: they are asked for again after a while.
+    pub fn doubt(&mut self, hole: Hole, now: Instant) {
+        let Hole { symbol, range, time } = hole;
+        if range.count() > JUMP || self.due.len() >= HOLES_MAX {
+            return;
+        }
+        let not_before = now + DOUBT_WAIT;
+        self.put(
+            symbol,
+            Waiting { left: range, first: range.first, time, not_before, turn: 0, empty: 0, skipped: 0, doubts: 1 },
+        );
+    }
+
     /// Whether no hole is open.
     pub fn is_idle(&self) -> bool {
         self.asked.is_none() && self.waiting.values().flat_map(BTreeMap::values).all(|hole| hole.doubts > 0)

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::outbox::Ended;
-use crate::trade::{IdRanges, Symbol, SymbolMap, SymbolSet, TradeIds, TradeTime};
+use crate::trade::{HoleState, IdRanges, Symbol, SymbolMap, SymbolSet, TradeIds, TradeTime};
 
 /// A store that does not answer is asked again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
@@ -25,8 +25,11 @@ pub struct Past {
     has_begun: bool,
     /// The store's own id, once it told it.
     store_id: Option<String>,
-    /// Ids that stay missing, as the ledger knew at the start.
+    /// Ids that stay missing, as the ledger knew at the start, and those that were lost and may still come.
     ended: Vec<Ended>,
+    lost: TradeIds,
+    /// An answer could not be judged, because the clocks disagreed.
+    is_unjudged: bool,
     /// Symbols of which it was said what is known.
     told: SymbolSet,
 }
@@ -43,9 +46,21 @@ pub struct Asked {
 }
 
 impl Past {
-    /// Takes what the ledger knows to stay missing.
-    pub fn set_ended(&mut self, ended: Vec<Ended>) {
-        self.ended = ended;
+    /// Takes what the ledger knows to be missing: for good, and lost.
+    pub fn set_missing(&mut self, ended: Vec<Ended>, lost: TradeIds) {
+        (self.ended, self.lost) = (ended, lost);
+    }
+
+    /// Ids that the exchange did not have when an earlier run asked for them.
+    pub fn absent(&self) -> impl Iterator<Item = &Ended> {
+        self.ended.iter().filter(|ended| ended.state == HoleState::NotAtExchange)
+    }
+
+    /// Ids of a symbol that an earlier run lost, with the time of their newest trade; they are told once.
+    pub fn take_lost(&mut self, symbol: &Symbol) -> Option<(IdRanges, TradeTime)> {
+        let lost = self.lost.of_symbol(symbol);
+        self.lost.forget(symbol);
+        lost
     }
 
     /// Ids of a symbol that stay missing, as the ledger knew at the start.
@@ -124,6 +139,16 @@ impl Past {
     pub fn ask_again(&mut self, symbol: &Symbol, now: Instant) {
         self.waiting.push_front(symbol.clone());
         self.not_before = Some(now + ASK_AGAIN);
+    }
+
+    /// The answer cannot be judged as long as the clocks disagree.
+    pub fn note_unjudged(&mut self) {
+        self.is_unjudged = true;
+    }
+
+    /// Says once whether an answer could not be judged, so that the store has to be asked again.
+    pub fn take_unjudged(&mut self) -> bool {
+        std::mem::take(&mut self.is_unjudged)
     }
 
     /// A symbol's count was started again: an answer that is awaited is of no use.

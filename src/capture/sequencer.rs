@@ -193,9 +193,15 @@ impl Sequencer {
         true
     }
 
-    /// Trades that were taken are lost: their ids are missing, and due at once.
-    pub fn lose(&mut self, symbol: &Symbol, range: IdRange) {
-        let Some(ids) = self.symbols.get_mut(symbol) else { return };
+    /// Trades that were taken, of which the newest is of `time`, are lost: their ids are missing, and due at once.
+    pub fn lose(&mut self, symbol: &Symbol, range: IdRange, time: TradeTime) {
+        let ids = self.symbols.entry(symbol.clone()).or_insert_with(|| Ids::ending_at(range.last, time));
+        if ids.is_other_count(range.last, time) {
+            return;
+        }
+        if range.last > ids.newest {
+            (ids.newest, ids.newest_time) = (range.last, ids.newest_time.max(time));
+        }
         ids.seen.remove(range);
         ids.known.remove(range);
         ids.note_first(range.first);

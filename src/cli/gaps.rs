@@ -1,5 +1,6 @@
 //! `tickflux gaps`: which trades are missing in the store.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -19,7 +20,7 @@ use crate::net::endpoint::{Endpoint, Service, UrlText};
 use crate::outbox::{Ended, Target, target};
 use crate::shell::mend::{Mended, mend};
 use crate::store::{AnyStore, Gaps, Interval};
-use crate::trade::{Exchange, HoleState, IdRange, IdRanges, Symbol};
+use crate::trade::{Exchange, HoleState, IdRange, IdRanges, Symbol, TradeTime};
 
 /// Holes that a table lists.
 const HOLES_SHOWN: usize = 20;
@@ -85,9 +86,11 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
         let network = settings.network()?;
         let store = settings.open_through(Purpose::Capture(exchange.clone()), Some(&network))?;
         let rest = Rest::new(&rest_url, &network).map_err(|error| Failure::Unusable(crate::error_chain(&error)))?;
+        ledger.add_lost(&mut audits, since)?;
         ledger.mended = mend_all(&store, (rest, &rest_url), &audits, &exchange, &ledger).await?;
         audits = store.gaps(&scope, since, None).await?;
     }
+    ledger.add_lost(&mut audits, since)?;
     let rows = audits.iter().map(|audit| Ok(GapsRow::new(audit, &ledger.ended(audit)?)));
     let rows: Vec<_> = rows.collect::<Result<_, Failure>>()?;
     print(&rows, format)?;
@@ -136,10 +139,31 @@ struct Ledger {
 }
 
 impl Ledger {
+    /// Adds the holes that no store can know of: what a capture lost before the first stored trade or behind the last one.
+    fn add_lost(&self, audits: &mut [Gaps], since: TradeTime) -> Result<(), Failure> {
+        let mut newest = BTreeMap::new();
+        // Of several counts the newest comes last.
+        for (at, audit) in audits.iter().enumerate() {
+            newest.insert((audit.exchange.clone(), audit.symbol.clone()), at);
+        }
+        for at in newest.into_values() {
+            let audit = &mut audits[at];
+            let lost = target::read_lost(&self.folder, &self.target(&audit.exchange));
+            let lost = lost.map_err(|error| Failure::Unusable(error.to_string()))?;
+            let lost = lost.ranges().filter(|(symbol, _, newest)| **symbol == audit.symbol && *newest >= since);
+            let ranges: Vec<_> = lost.map(|(_, range, _)| range).collect();
+            ranges.into_iter().for_each(|range| audit.add_lost(range));
+        }
+        Ok(())
+    }
+
+    fn target(&self, exchange: &Exchange) -> Target {
+        Target { store_id: self.store_id.clone(), ..Target::at(&self.store, exchange) }
+    }
+
     /// The ids of a series that will never come.
     fn ended(&self, audit: &Gaps) -> Result<Vec<Ended>, Failure> {
-        let target = Target { store_id: self.store_id.clone(), ..Target::at(&self.store, &audit.exchange) };
-        let ended = target::read_ended(&self.folder, &target);
+        let ended = target::read_ended(&self.folder, &self.target(&audit.exchange));
         // What was found out just now stands before what was known.
         let mut all = self.mended.clone();
         all.extend(ended.map_err(|error| Failure::Unusable(error.to_string()))?);

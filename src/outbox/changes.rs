@@ -23,7 +23,7 @@ pub struct Changes {
     pub restarted: Vec<(Symbol, TradeTime)>,
     /// Batches to remove: the store has acknowledged them, or they cannot be read.
     pub removed: Vec<Rows>,
-    /// Ids that the store does not have after all.
+    /// Ids that were taken, and that neither the store nor the outbox has after all.
     pub lost: TradeIds,
     /// Ids that stay missing.
     pub ended: Vec<Ended>,
@@ -54,7 +54,7 @@ impl Changes {
         self.stored.merge_bounded(ids);
     }
 
-    /// The store does not have ids of a symbol that it acknowledged.
+    /// Nobody has ids of a symbol any more that were taken; the newest trade among them is of `time`.
     pub fn lose(&mut self, symbol: &Symbol, range: IdRange, time: TradeTime) {
         self.stored.remove_range(symbol, range);
         self.lost.add(symbol, range, time);

@@ -10,6 +10,8 @@ use crate::trade::{SymbolMap, TradeIds, TradeTime};
 pub struct Known {
     /// Ids that the store acknowledged.
     pub stored: TradeIds,
+    /// Ids that were taken or stored and then lost, and may still come.
+    pub lost: TradeIds,
     /// Ids that stay missing.
     pub ended: Vec<Ended>,
 }
@@ -27,7 +29,8 @@ pub struct Left {
 
 /// Everything: what was left, oldest first in writes of up to `trades_max`, and what is known.
 pub(super) fn read(connection: &Connection, trades_max: usize) -> rusqlite::Result<(Vec<(Left, Rows)>, Known)> {
-    let known = Known { stored: ledger::acknowledged(connection)?, ended: ledger::ended(connection)? };
+    let (stored, lost) = (ledger::acknowledged(connection)?, ledger::lost(connection)?);
+    let known = Known { stored, lost, ended: ledger::ended(connection)? };
     let restarted: SymbolMap<TradeTime> = ledger::restarted(connection)?.into_iter().collect();
     let mut left: Vec<(Left, Rows)> = Vec::new();
     let mut statement = connection.prepare("SELECT seq, trades, bytes, ids FROM batch ORDER BY seq")?;

@@ -1,4 +1,4 @@
-//! The ledger: which ids the store has acknowledged, and which stay missing.
+//! The ledger: which ids the store has acknowledged, which were lost again, and which stay missing.
 
 use rusqlite::{Connection, params};
 
@@ -6,7 +6,7 @@ use super::{Changes, Ended};
 use crate::trade::trade_ids::HOUR_MS;
 use crate::trade::{HoleState, IdRange, Symbol, TradeIds, TradeTime};
 
-/// `newest` is the time of the newest trade in the range, in ms. Ranges of a symbol and hour never touch, nor do
+/// `newest` is the time of the newest trade in the range, in ms; `ended` has what was lost, too, as open. Ranges of a symbol and hour never touch, nor do
 /// those of a symbol and state. `restarted` has the time of the first trade of a symbol's newest count.
 pub(super) const SCHEMA: &str = "
     CREATE TABLE acknowledged (
@@ -48,8 +48,9 @@ pub(super) fn enter(connection: &Connection, changes: &Changes, now: TradeTime) 
     for (symbol, time) in &changes.restarted {
         restart(connection, symbol, *time)?;
     }
-    for (symbol, range, _) in changes.lost.ranges() {
+    for (symbol, range, newest) in changes.lost.ranges() {
         remove(connection, ACKNOWLEDGED, symbol, range)?;
+        end(connection, &Ended { symbol: symbol.clone(), range, state: HoleState::Open }, newest)?;
     }
     for ended in &changes.ended {
         end(connection, ended, now)?;
@@ -185,6 +186,19 @@ pub(super) fn acknowledged(connection: &Connection) -> rusqlite::Result<TradeIds
     Ok(ids)
 }
 
+/// Every id that was lost and may still come, with the time of the newest trade among those that follow it.
+pub(super) fn lost(connection: &Connection) -> rusqlite::Result<TradeIds> {
+    let mut lost = TradeIds::default();
+    let mut statement = connection.prepare("SELECT symbol, first_id, last_id, since FROM ended WHERE state = ?1")?;
+    let mut rows = statement.query([HoleState::Open.name()])?;
+    while let Some(row) = rows.next()? {
+        if let Some((symbol, range)) = read_range(row)? {
+            lost.add_bounded(&symbol, range, TradeTime::from_ms(row.get(3)?).unwrap_or(TradeTime::EPOCH));
+        }
+    }
+    Ok(lost)
+}
+
 /// Every id that stays missing.
 pub(super) fn ended(connection: &Connection) -> rusqlite::Result<Vec<Ended>> {
     let mut ended = Vec::new();
@@ -192,7 +206,7 @@ pub(super) fn ended(connection: &Connection) -> rusqlite::Result<Vec<Ended>> {
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let state = row.get_ref(3)?.as_str()?.parse::<HoleState>().ok();
-        if let Some(((symbol, range), state)) = read_range(row)?.zip(state) {
+        if let Some(((symbol, range), state)) = read_range(row)?.zip(state.filter(|state| *state != HoleState::Open)) {
             ended.push(Ended { symbol, range, state });
         }
     }

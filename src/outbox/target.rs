@@ -15,7 +15,7 @@ use super::file::{self, OutboxFile};
 use super::{OutboxError, Rows};
 use crate::files;
 use crate::store::AnyStore;
-use crate::trade::Exchange;
+use crate::trade::{Exchange, TradeIds};
 
 /// `tkob`, in SQLite's `application_id`: marks a file as an outbox.
 pub(super) const APPLICATION_ID: i64 = 0x746b_6f62;
@@ -181,15 +181,29 @@ pub fn open(folder: &Path, target: &Target, trades_max: usize) -> Result<Opened,
 ///
 /// [`OutboxError`] if the file cannot be read.
 pub fn read_ended(folder: &Path, target: &Target) -> Result<Vec<super::Ended>, OutboxError> {
+    Ok(look_at(folder, target, super::ledger::ended)?.unwrap_or_default())
+}
+
+/// What was lost and may still come, as [`read_ended`].
+///
+/// # Errors
+///
+/// [`OutboxError`] if the file cannot be read.
+pub fn read_lost(folder: &Path, target: &Target) -> Result<TradeIds, OutboxError> {
+    Ok(look_at(folder, target, super::ledger::lost)?.unwrap_or_default())
+}
+
+fn look_at<T>(
+    folder: &Path,
+    target: &Target,
+    read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> Result<Option<T>, OutboxError> {
     let found = folder.canonicalize().and_then(|folder| owners(&folder)).unwrap_or_default();
     let ours =
         found.into_iter().filter_map(|(path, owner)| Some((target.matches(&owner)?, path))).max_by_key(|(how, _)| *how);
-    let Some((_, path)) = ours else { return Ok(Vec::new()) };
-    let read = || {
-        let connection = look_into(&path)?;
-        super::ledger::ended(&connection)
-    };
-    read().map_err(|source| OutboxError::Sqlite { doing: "read", path: path.clone(), source })
+    let Some((_, path)) = ours else { return Ok(None) };
+    let found = look_into(&path).and_then(|connection| read(&connection));
+    found.map(Some).map_err(|source| OutboxError::Sqlite { doing: "read", path: path.clone(), source })
 }
 
 /// Every outbox in a folder, and whose it is; what cannot be read is none.

@@ -57,6 +57,18 @@ impl Gaps {
         self.holes = absent.iter().collect();
     }
 
+    /// Adds ids that a capture had and lost, where the store cannot know of them: before its first trade and behind its
+    /// last one.
+    pub fn add_lost(&mut self, lost: IdRange) {
+        let before = IdRange { first: lost.first, last: lost.last.min(self.span.first.saturating_sub(1)) };
+        let behind = IdRange { first: lost.first.max(self.span.last.saturating_add(1)), last: lost.last };
+        let mut holes: IdRanges = self.holes.iter().copied().collect();
+        for range in [before, behind].into_iter().filter(|range| range.first <= range.last) {
+            holes.insert(range);
+        }
+        self.holes = holes.iter().collect();
+    }
+
     /// The ids that are stored.
     pub fn stored(&self) -> IdRanges {
         let mut stored = IdRanges::default();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tickflux::capture::input::{DiskDone, DiskWork, Loaded};
 use tickflux::outbox::{Changes, Ended, Kept, Known, Left, OutboxFound, Rows};
 use tickflux::store::influx::line::encode_all;
-use tickflux::trade::{Exchange, IdRange, IdRanges, Symbol, Trade, TradeIds, TradeTime};
+use tickflux::trade::{Exchange, HoleState, IdRange, IdRanges, Symbol, Trade, TradeIds, TradeTime};
 
 /// Transactions between two syncs.
 const SYNC_EVERY: usize = 400;
@@ -71,7 +71,11 @@ impl State {
             self.ended.retain(|(ended, _)| ended.symbol != *symbol);
             self.restarted.insert(symbol.clone(), *time);
         }
-        self.stored.remove(&changes.lost);
+        for (symbol, range, newest) in changes.lost.ranges() {
+            self.stored.remove_range(symbol, range);
+            self.unend(symbol, range);
+            self.ended.push((Ended { symbol: symbol.clone(), range, state: HoleState::Open }, newest));
+        }
         for ended in &changes.ended {
             self.unend(&ended.symbol, ended.range);
             self.ended.push((ended.clone(), *time));
@@ -141,8 +145,12 @@ impl Disk {
             }
         }
         self.next_row = self.state.rows.keys().next_back().map_or(1, |last| last + 1);
-        let ended = self.state.ended.iter().map(|(ended, _)| ended.clone()).collect();
-        let known = Known { stored: self.state.stored.clone(), ended };
+        let (open, ended): (Vec<_>, Vec<_>) =
+            self.state.ended.iter().cloned().partition(|(ended, _)| ended.state == HoleState::Open);
+        let mut lost = TradeIds::default();
+        open.iter().for_each(|(ended, newest)| lost.add(&ended.symbol, ended.range, *newest));
+        let ended = ended.into_iter().map(|(ended, _)| ended).collect();
+        let known = Known { stored: self.state.stored.clone(), lost, ended };
         OutboxFound { left, known, set_aside, changed, others: Vec::new() }
     }
 

@@ -11,6 +11,8 @@ pub struct Faults {
     until: BTreeMap<Lasting, Time>,
     /// When the last fault ended of those that keep a trade from the store.
     pub last_hold_up: Time,
+    /// When a capture lost trades that it had taken: those come again by the history, as fast as that goes.
+    pub last_loss: Time,
     pub injected: u64,
     has_healed: bool,
 }

@@ -24,7 +24,11 @@ const OUTBOX_OVER: u64 = 400_000;
 /// A trade was acknowledged that was taken then.
 pub fn check_fresh(world: &World, taken_ms: Option<u32>) -> Result<(), Wrong> {
     let Some(taken_ms) = taken_ms else { return Ok(()) };
-    let from = (Time(u64::from(taken_ms) * 1_000)).max(world.faults.last_hold_up + RECOVERY);
+    let taken = Time(u64::from(taken_ms) * 1_000);
+    if taken <= world.faults.last_loss {
+        return Ok(());
+    }
+    let from = taken.max(world.faults.last_hold_up + RECOVERY);
     if world.now > from + WAIT_MAX {
         let waited = world.now.since_begin() - Duration::from_millis(u64::from(taken_ms));
         return Err(format!("a trade waited {} s for a store that works", waited.as_secs()));
@@ -89,9 +93,11 @@ pub fn note_bad_rows(exchange: &mut Exchange, request: &Request, answer: &Answer
     }
 }
 
-/// From the first trade that the store acknowledged up to the last one that a capture took.
-fn span(count: &Count) -> Option<(usize, usize)> {
-    let first = count.ticks.iter().position(|tick| tick.flags & flag::ACKNOWLEDGED != 0)?;
+/// From the first trade that the store acknowledged up to the last one that a capture took. Where both books were lost, the
+/// ledger and the store's own, nobody can know what was before the first stored trade.
+fn span(world: &World, count: &Count) -> Option<(usize, usize)> {
+    let begins = if world.lost_books && world.lost_store { flag::STORED } else { flag::ACKNOWLEDGED };
+    let first = count.ticks.iter().position(|tick| tick.flags & begins != 0)?;
     let last = count.ticks.iter().rposition(|tick| tick.flags & flag::TAKEN != 0)?;
     Some((first, last))
 }
@@ -101,7 +107,7 @@ fn absent(world: &World) -> Vec<(usize, u64, i64, u8)> {
     let mut absent = Vec::new();
     for (at, market) in world.exchange.markets.iter().enumerate() {
         let Some(count) = market.counts.last() else { continue };
-        let Some((first, last)) = span(count) else { continue };
+        let Some((first, last)) = span(world, count) else { continue };
         for (index, tick) in count.ticks.iter().enumerate().take(last + 1).skip(first) {
             if tick.flags & flag::STORED == 0 {
                 absent.push((at, count.first_id + index as u64, tick.time_ms, tick.flags));

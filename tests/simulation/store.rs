@@ -79,7 +79,8 @@ impl Store {
             // At a start that ends the run, as the contract says; the world starts no capture then.
             return Ok(Checked { away: Some("it says no".to_owned()), ..Checked::default() });
         }
-        let warnings = if self.bucket.is_multiple_of(2) { vec!["its shard groups are long".to_owned()] } else { Vec::new() };
+        let warnings =
+            if self.bucket.is_multiple_of(2) { vec!["its shard groups are long".to_owned()] } else { Vec::new() };
         let id = if away.is_some() { None } else { self.id() };
         Ok(Checked { warnings, away, id })
     }
@@ -129,7 +130,8 @@ impl Store {
                 let (id, line) = (TradeId::new(id).expect("ids are small"), line_of(&symbol, id, tick));
                 written.refused.push(RefusedLine { symbol, id, time, line, why: Excerpt::of("poison") });
             } else {
-                if answers && tick.flags & (flag::TAKEN | flag::ACKNOWLEDGED) == flag::TAKEN {
+                const TOLD: u8 = flag::ACKNOWLEDGED | flag::REFUSED | flag::EXPIRED;
+                if answers && tick.flags & (flag::TAKEN | TOLD) == flag::TAKEN {
                     oldest = Some(oldest.map_or(tick.taken_ms, |oldest: u32| oldest.min(tick.taken_ms)));
                 }
                 tick.flags |= flag::STORED | if answers { flag::ACKNOWLEDGED } else { 0 };

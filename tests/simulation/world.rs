@@ -77,6 +77,8 @@ pub struct World {
     pub coverage: Coverage,
     /// Disks were damaged, or lost power: what a ledger knew may be gone.
     pub lost_books: bool,
+    /// The store was restored from a backup.
+    pub lost_store: bool,
     is_healed: bool,
 }
 
@@ -101,6 +103,7 @@ impl World {
             trace: Trace::new(in_words),
             coverage: Coverage::default(),
             lost_books: false,
+            lost_store: false,
             is_healed: false,
             plan,
         };
@@ -300,11 +303,12 @@ impl World {
                     connection.last_delivery = at;
                 }
                 let mut text = self.exchange.markets[place.market].message(place);
-                if garbage && self.rng.u32(0..20) == 0 {
+                let is_garbage = garbage && self.rng.u32(0..20) == 0;
+                if is_garbage {
                     text.truncate(self.rng.usize(0..text.len()));
                 }
                 for _ in 0..=usize::from(double && self.rng.bool()) {
-                    let what = ToNode::Message(*id, text.clone(), Some(place));
+                    let what = ToNode::Message(*id, text.clone(), Some(place).filter(|_| !is_garbage));
                     sent.push((at, Happening::ToNode(node.number, node.run, what)));
                 }
             }
@@ -412,6 +416,9 @@ impl World {
     fn note(&mut self, number: usize, event: &Event) {
         let name = coverage::name(event);
         self.coverage.see(name);
+        if matches!(event, Event::OutboxLost(_) | Event::OutboxFull(_) | Event::StoreLost(..)) {
+            self.faults.last_loss = self.now;
+        }
         self.trace.step(self.now, number, name, &[]);
         self.trace.say(self.now, || format!("    {event:?}"));
     }
@@ -530,6 +537,7 @@ impl World {
                 self.faults.begin(Lasting::StoreDown, self.now, Duration::from_secs(20));
             }
             Sudden::RestoreBackup { is_other } => {
+                self.lost_store = true;
                 self.store.restore(&mut self.exchange, is_other);
                 self.faults.begin(Lasting::StoreDown, self.now, Duration::from_secs(90));
             }
@@ -569,6 +577,7 @@ impl World {
     }
 
     fn end(&mut self, number: usize, down: Duration) {
+        self.faults.last_loss = self.now;
         self.faults.hold_up(self.now + down);
         self.nodes[number].die();
         self.put(down, Happening::Start(number));

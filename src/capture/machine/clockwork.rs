@@ -69,6 +69,9 @@ impl Capture {
         if offset_ms.abs() <= OFFSET_SAID_MS {
             if self.clockwork.said.take().is_some() {
                 self.journal.note(Event::ClockAgrees);
+                if self.past.take_unjudged() {
+                    self.past.ask_about(&self.settings.symbols);
+                }
             }
             self.condition.working(Part::Clock);
             return;

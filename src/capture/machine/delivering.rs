@@ -13,7 +13,7 @@ use crate::outbox::Changes;
 use crate::store::{Attempt, RefusedLine, WriteError, Written};
 use crate::telemetry::Event;
 use crate::telemetry::health::Part;
-use crate::trade::{HoleState, TradeIds};
+use crate::trade::{HoleState, IdRange, Symbol, TradeIds, TradeTime};
 
 /// Removals gather for so long: one a batch cost the disk ten times as much, and a row of the ledger for each symbol.
 const RIDE_WAIT: Duration = Duration::from_secs(1);
@@ -294,6 +294,15 @@ impl Capture {
 
     /// Trades that were taken are lost again: their ids are holes.
     fn lose_ids(&mut self, ids: &TradeIds) {
-        ids.ranges().for_each(|(symbol, range, _)| self.sequencer.lose(symbol, range));
+        ids.ranges().for_each(|(symbol, range, newest)| self.lose(symbol, range, newest));
+    }
+
+    /// Ids that were taken are holes again, and the ledger keeps that until they are stored: the next run may know nothing
+    /// around them.
+    pub(super) fn lose(&mut self, symbol: &Symbol, range: IdRange, newest: TradeTime) {
+        if self.settings.route.is_over_disk {
+            self.disk.pending().lose(symbol, range, newest);
+        }
+        self.sequencer.lose(symbol, range, newest);
     }
 }

@@ -7,7 +7,8 @@ use crate::capture::history::Lookup;
 use crate::capture::input::{Audited, Command};
 use crate::capture::machine::ending::CaptureFailure;
 use crate::capture::past::Asked;
-use crate::outbox::{Left, OutboxFound};
+use crate::capture::sequencer::Hole;
+use crate::outbox::{Ended, Left, OutboxFound};
 use crate::store::{Checked, RETENTION_MS, StoreError};
 use crate::telemetry::health::Part;
 use crate::telemetry::{Event, Source};
@@ -84,7 +85,7 @@ impl Capture {
         };
         self.backlog.take_left(left.into_iter().map(|(left, rows)| (about(left), rows)).collect());
         self.ledger = known.stored;
-        self.past.set_ended(known.ended);
+        self.past.set_missing(known.ended, known.lost);
     }
 
     /// Learns the ledger as soon as the exchange's time is known, and asks the store then.
@@ -96,6 +97,9 @@ impl Capture {
         if self.past.begin() {
             let ends = self.learn_ledger(since);
             self.past.ask_about_past(&self.settings.symbols, ends);
+            if self.settings.repairs {
+                self.doubt_absent(exchange_now, now);
+            }
             if let Some(ago) = self.settings.backfill {
                 let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
                 let from = TradeTime::from_ms(exchange_now.ms().saturating_sub(ago).max(0)).unwrap_or(since).max(since);
@@ -110,6 +114,16 @@ impl Capture {
         }
     }
 
+    /// What the exchange did not have when it was asked last may be there now.
+    fn doubt_absent(&mut self, exchange_now: TradeTime, now: Moment) {
+        for Ended { symbol, range, .. } in self.past.absent() {
+            if self.subset_of.contains_key(symbol) {
+                let hole = Hole { symbol: symbol.clone(), range: *range, time: exchange_now };
+                self.history.doubt(hole, now.at);
+            }
+        }
+    }
+
     /// Stored, waiting and ended ids are one before anything is learned. Gives the time of each symbol's newest trade.
     fn learn_ledger(&mut self, since: TradeTime) -> SymbolMap<TradeTime> {
         self.ledger.forget_before(since);
@@ -117,9 +131,19 @@ impl Capture {
         stored.merge(&self.backlog.ids_on_disk());
         let mut ends = SymbolMap::default();
         for symbol in self.settings.symbols.clone() {
-            let Some((ids, newest)) = stored.of_symbol(&symbol) else { continue };
-            self.learn(&symbol, &ids, newest, Source::Ledger);
-            ends.insert(symbol, newest);
+            let known = stored.of_symbol(&symbol);
+            if let Some((ids, newest)) = &known {
+                self.learn(&symbol, ids, *newest, Source::Ledger);
+                ends.insert(symbol.clone(), *newest);
+            }
+            // What an earlier run lost and did not get again is missing still, also where nothing is known around it.
+            let Some((lost, newest)) = self.past.take_lost(&symbol) else { continue };
+            let known = known.map(|(ids, _)| ids).unwrap_or_default();
+            let taken = self.sequencer.taken(&symbol).map(|(taken, _)| taken.clone()).unwrap_or_default();
+            let absent = lost.iter().flat_map(|range| known.absent_in(range));
+            for range in absent.flat_map(|range| taken.absent_in(range)) {
+                self.sequencer.lose(&symbol, range, newest);
+            }
         }
         ends
     }
@@ -177,7 +201,11 @@ impl Capture {
         let symbol = &asked.symbol;
         // By a wrong clock a store, or this host, may look for another day.
         let is_clock_right = self.clock.host_offset_ms(now).is_none_or(|ms| ms.abs() < OFFSET_FAILING_MS);
-        let Some(exchange_now) = self.clock.surely(now).filter(|_| is_clock_right) else { return };
+        if !is_clock_right {
+            self.past.note_unjudged();
+            return;
+        }
+        let Some(exchange_now) = self.clock.surely(now) else { return };
         let bound = exchange_now.earlier_by(RETENTION_MS - EDGE_MS);
         let Some(first) = self.ledger.first_since(symbol, bound) else { return };
         let Some((claimed, claimed_newest)) = self.ledger.of_symbol(symbol) else { return };
@@ -208,8 +236,7 @@ impl Capture {
         self.journal.note(Event::StoreLost(symbol.clone(), trades));
         for range in missing.iter() {
             self.ledger.remove_range(symbol, range);
-            self.disk.pending().lose(symbol, range, claimed_newest);
-            self.sequencer.lose(symbol, range);
+            self.lose(symbol, range, claimed_newest);
         }
     }
 

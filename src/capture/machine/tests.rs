@@ -467,6 +467,67 @@ fn a_start_asks_about_the_time_before_the_run_and_misses_nothing_of_the_run_in_t
 }
 
 #[test]
+fn what_the_exchange_did_not_have_is_asked_for_again_in_the_next_run() {
+    let mut bench = Bench::begun(ledger(&[(1, 10), (21, 40)], &[(11, 20)]));
+    bench.hear_ids([41]);
+    assert_eq!(bench.pages(), []);
+    bench.pass(Duration::from_secs(61));
+    assert_eq!(bench.pages(), [(11, 10)]);
+    assert_eq!(bench.capture.state(bench.now()).open_holes, 0);
+}
+
+#[test]
+fn a_trade_that_only_a_wrong_clock_makes_suspect_is_taken_when_the_exchange_tells_its_time() {
+    let mut bench = Bench::with(settings(&[btc()]), -2 * HOUR);
+    bench.run();
+    bench.tell(Input::StreamOpened(0));
+    bench.hear_ids([1]);
+    assert_eq!(bench.count(|event| matches!(event, Event::TradeSuspected(..))), 1);
+    bench.begin_with(Known::default());
+    assert_eq!(bench.count(|event| matches!(event, Event::TradeBelieved(..))), 1);
+    bench.hear_ids([2]);
+    bench.store_answers(|| Ok(Written::default()));
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.entered().stored.of_symbol(&btc()).unwrap().0.span(), Some(range(1, 2)));
+}
+
+#[test]
+fn what_was_lost_and_not_repaired_is_missing_in_the_next_run_too() {
+    // Known around it or not: the store was emptied, and the run ended before the exchange gave anything again.
+    for stored in [&[(401, 500)][..], &[]] {
+        let mut known = ledger(stored, &[]);
+        known.lost.add(&btc(), range(101, 400), time(NOON - HOUR));
+        let mut bench = Bench::begun(known);
+        bench.hear_ids([501]);
+        bench.pass(Duration::from_secs(1));
+        assert_eq!(bench.pages(), [(101, 300)]);
+    }
+    // Trades that the disk cannot give back are entered, and nothing else is claimed.
+    let mut bench = Bench::begun(ledger(&[(1, 1_000)], &[]));
+    bench.tell(Input::Audited(btc(), Ok(audited(&[(1, 700)]))));
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.entered().lost.of_symbol(&btc()).unwrap().0.span(), Some(range(701, 1_000)));
+}
+
+#[test]
+fn a_store_that_lost_trades_is_asked_again_when_the_clock_is_right() {
+    let mut bench = Bench::with(settings(&[btc()]), 2 * HOUR);
+    bench.begin_with(ledger(&[(1, 1_000)], &[]));
+    assert_eq!(bench.audits(), [btc()]);
+    bench.hear_ids([1_001]);
+    bench.tell(Input::Audited(btc(), Ok(audited(&[(1, 700)]))));
+    bench.pass(Duration::from_secs(5));
+    assert_eq!(bench.count(|event| matches!(event, Event::StoreLost(..))), 0, "by a wrong clock nothing is judged");
+    bench.host_offset_ms = 0;
+    bench.hear_ids([1_002]);
+    bench.pass(Duration::from_secs(30));
+    assert_eq!(bench.count(|event| *event == Event::ClockAgrees), 1);
+    assert_eq!(bench.audits(), [btc()]);
+    bench.tell(Input::Audited(btc(), Ok(audited(&[(1, 700)]))));
+    assert_eq!(bench.count(|event| *event == Event::StoreLost(btc(), 300)), 1);
+}
+
+#[test]
 fn an_emptied_store_is_filled_again_and_a_token_that_may_not_read_leaves_the_ledger_alone() {
     let mut bench = Bench::begun(ledger(&[(1, 1_000)], &[]));
     bench.tell(Input::Audited(btc(), Ok(None)));

@@ -260,7 +260,7 @@ fn lost_trades_that_follow_each_other_are_one_hole() {
     let now = Instant::now();
     let (mut sequencer, _) = taken(&(1..=100).collect::<Vec<_>>(), now);
     let symbol = "BTCUSDT".parse().unwrap();
-    (1..=50).for_each(|id| sequencer.lose(&symbol, range(2 * id - 1, 2 * id)));
+    (1..=50).for_each(|id| sequencer.lose(&symbol, range(2 * id - 1, 2 * id), TradeTime::from_ms(100).unwrap()));
     assert_eq!(due(&mut sequencer, now), [range(1, 100)]);
     assert_eq!(sequencer.open_holes(), 1, "though nothing else is there any more");
 }
@@ -269,7 +269,7 @@ fn lost_trades_that_follow_each_other_are_one_hole() {
 fn lost_trades_are_due_at_once_and_new_when_they_come_again() {
     let now = Instant::now();
     let (mut sequencer, _) = taken(&[1, 2, 3, 4], now);
-    sequencer.lose(&"BTCUSDT".parse().unwrap(), range(3, 4));
+    sequencer.lose(&"BTCUSDT".parse().unwrap(), range(3, 4), TradeTime::from_ms(4).unwrap());
     assert_eq!(missing(&sequencer), [range(3, 4)]);
     assert_eq!(due(&mut sequencer, now), [range(3, 4)]);
     assert_eq!(sequencer.take(&trade(5, 5), None, now), Verdict::New);

@@ -144,13 +144,21 @@ fn what_stays_missing_is_known_until_it_comes_or_the_retention_is_over() {
 }
 
 #[test]
-fn what_the_store_lost_is_forgotten_and_may_be_stored_again() {
+fn what_was_lost_is_claimed_no_more_and_known_as_missing_until_it_is_stored_again() {
     let folder = tempfile::tempdir().unwrap();
     let mut opened = try_open(folder.path()).unwrap();
     change(&mut opened.file, Changes { stored: ids(1, 9), ..Changes::default() });
     change(&mut opened.file, Changes { lost: ids(4, 6), stored: ids(5, 5), ..Changes::default() });
     drop(opened);
-    assert_eq!(acknowledged(folder.path()), BTreeSet::from([1, 2, 3, 5, 7, 8, 9]));
+    let mut opened = try_open(folder.path()).unwrap();
+    let known = &opened.found.known;
+    assert_eq!(numbers(&known.stored), BTreeSet::from([1, 2, 3, 5, 7, 8, 9]));
+    assert_eq!((numbers(&known.lost), known.ended.len()), (BTreeSet::from([4, 6]), 0), "open, and not ended");
+    change(&mut opened.file, Changes { stored: ids(6, 6), ..Changes::default() });
+    change(&mut opened.file, Changes { ended: vec![ended(4, 4, HoleState::NotAtExchange)], ..Changes::default() });
+    drop(opened);
+    let known = try_open(folder.path()).unwrap().found.known;
+    assert_eq!((known.lost, known.ended), (TradeIds::default(), vec![ended(4, 4, HoleState::NotAtExchange)]));
 }
 
 #[test]
