@@ -49,6 +49,20 @@ impl Suspects {
         waiting.push_back((trade.clone(), suspicion));
         Judgement::Waits
     }
+
+    /// Gives those that were suspected for their time, and need not be by what is known of the exchange's time now.
+    pub fn take_within(&mut self, bounds: TimeBounds) -> Vec<(Trade, Suspicion)> {
+        let is_within = |(trade, why): &(Trade, Suspicion)| {
+            matches!(why, Suspicion::TimeAhead | Suspicion::TimeBehind)
+                && (bounds.earliest..=bounds.latest).contains(&trade.time)
+        };
+        let mut within = Vec::new();
+        for waiting in self.0.values_mut() {
+            within.extend(waiting.iter().filter(|suspect| is_within(suspect)).cloned());
+            waiting.retain(|suspect| !is_within(suspect));
+        }
+        within
+    }
 }
 
 /// Whether two trades that are suspected for the same reason bear each other out.

@@ -61,7 +61,10 @@ impl Capture {
         let used_weight = used_weight.map(|used| (used, self.minute_left(now.at)));
         match self.history.answered(answer, used_weight, now.at, &mut self.rng) {
             Outcome::Brought(brought) => self.take_repaired(brought),
-            Outcome::Found(Lookup::Time, found) => self.clock.told(found.time, asked.unwrap_or(now.at), now.at),
+            Outcome::Found(Lookup::Time, found) => {
+                self.clock.told(found.time, asked.unwrap_or(now.at), now.at);
+                self.release_suspects(now);
+            }
             Outcome::Found(Lookup::First(symbol, since), found) => {
                 // As if the trade before it had been the last one known: all from it on is wanted.
                 let before = IdRange { first: found.id.saturating_sub(1), last: found.id.saturating_sub(1) };

@@ -113,6 +113,7 @@ impl Capture {
                     self.count_restarted(&first);
                 }
                 self.take(first, moment.at);
+                self.release_suspects(moment);
                 match self.sequencer.take(&trade, None, moment.at) {
                     Verdict::New => self.take(trade, moment.at),
                     Verdict::Duplicate => self.journal.note(Event::Duplicate),
@@ -122,6 +123,21 @@ impl Capture {
                     }
                 }
                 true
+            }
+        }
+    }
+
+    /// Takes the trades that were suspected for their time and are plausible by what is known of the exchange's time now.
+    pub(super) fn release_suspects(&mut self, moment: Moment) {
+        let Some(bounds) = self.time_bounds(moment) else { return };
+        for (trade, why) in self.suspects.take_within(bounds) {
+            match self.sequencer.take(&trade, None, moment.at) {
+                Verdict::New => {
+                    self.journal.note(Event::TradeBelieved(trade.symbol.clone(), trade.id, why));
+                    self.take(trade, moment.at);
+                }
+                Verdict::Duplicate => self.journal.note(Event::Duplicate),
+                Verdict::Suspect(_) => {}
             }
         }
     }
