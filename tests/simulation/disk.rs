@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tickflux::capture::input::{DiskDone, DiskWork, Loaded};
-use tickflux::outbox::{Changes, Ended, Kept, Known, Left, OutboxFound, Rows};
+use tickflux::outbox::{Changes, Ended, Kept, Known, Left, Other, OutboxFound, Rows};
 use tickflux::store::influx::line::encode_all;
 use tickflux::trade::{Exchange, HoleState, IdRange, IdRanges, Symbol, Trade, TradeIds, TradeTime};
 
@@ -64,7 +64,8 @@ impl State {
     fn apply(&mut self, transaction: &Transaction) {
         let Transaction { row, changes, time } = transaction;
         for rows in &changes.removed {
-            self.rows.retain(|number, _| !(rows.first..=rows.last).contains(number));
+            let removed: Vec<_> = self.rows.range(rows.first..=rows.last).map(|(number, _)| *number).collect();
+            removed.iter().for_each(|number| drop(self.rows.remove(number)));
         }
         for (symbol, time) in &changes.restarted {
             self.stored.forget(symbol);
@@ -151,7 +152,10 @@ impl Disk {
         open.iter().for_each(|(ended, newest)| lost.add(&ended.symbol, ended.range, *newest));
         let ended = ended.into_iter().map(|(ended, _)| ended).collect();
         let known = Known { stored: self.state.stored.clone(), lost, ended };
-        OutboxFound { left, known, set_aside, changed, others: Vec::new() }
+        // Another store's outbox lies beside it where this one's bucket was made anew.
+        let other = Other { path: PathBuf::from("other.db"), owner: "another bucket".to_owned(), trades: 7 };
+        let others = changed.iter().map(|_| other.clone()).collect();
+        OutboxFound { left, known, set_aside, changed, others }
     }
 
     /// The trades of the rows that are removed with these changes.

@@ -21,6 +21,8 @@ use crate::time::Time;
 const GROUP_MAX: usize = 512;
 /// Turns in which time stands still, before it is a loop that does not rest.
 const TURNS_MAX: u32 = 200_000;
+/// How long two connections may overlap.
+const OVERLAP_MAX: Duration = Duration::from_secs(60);
 /// Binance allows so many attempts to connect in five minutes.
 const ATTEMPTS_MAX: usize = 300;
 
@@ -29,6 +31,8 @@ pub struct Connection {
     pub subset: usize,
     pub is_open: bool,
     pub opened: Time,
+    /// Whether it has given anything.
+    pub has_delivered: bool,
     /// Nothing is delivered before what was delivered before it.
     pub last_delivery: Time,
 }
@@ -114,6 +118,7 @@ impl Node {
         self.run += 1;
         self.capture = Some(Capture::new(settings, self.moment(now)));
         self.attempts.clear();
+        self.weight.told_to_wait = now;
     }
 
     /// The process is gone, and all that it had in memory.
@@ -150,9 +155,23 @@ impl Node {
         while self.attempts.front().is_some_and(|at| *at + Duration::from_secs(300) <= now) {
             self.attempts.pop_front();
         }
-        self.connections.insert(id, Connection { subset, is_open: false, opened: now, last_delivery: now });
+        self.connections
+            .insert(id, Connection { subset, is_open: false, opened: now, has_delivered: false, last_delivery: now });
         let attempts = self.attempts.len();
         if attempts > ATTEMPTS_MAX { Err(format!("{attempts} attempts to connect in 5 minutes")) } else { Ok(()) }
+    }
+
+    /// A connection is closed by the capture. `Err` if nothing has taken its place.
+    pub fn close(&mut self, id: ConnectionId, now: Time) -> Result<(), String> {
+        let Some(closed) = self.connections.remove(&id) else { return Ok(()) };
+        let takes_over = |other: &Connection| {
+            let is_late = other.opened + OVERLAP_MAX <= now;
+            other.subset == closed.subset && other.is_open && (other.has_delivered || is_late)
+        };
+        if !closed.is_open || self.connections.values().any(takes_over) {
+            return Ok(());
+        }
+        Err(format!("stream {id} is closed before another one gave anything"))
     }
 
     /// Counts a turn. `Err` if there are so many that time has no chance to go on.

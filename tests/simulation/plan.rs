@@ -199,7 +199,8 @@ fn sudden(rng: &mut fastrand::Rng) -> Fault {
     })
 }
 
-/// The plan of a seed. Every tenth has a burst at its begin, every fiftieth 400 symbols, every fourth two captures.
+/// The plan of a seed. Every tenth has a burst at its begin, every fiftieth 400 symbols, every fourth two captures; of a
+/// hundred one fills the memory, and one has a store that is away for longer than the retention.
 pub fn plan(seed: u64, length: Duration) -> Plan {
     let mut rng = fastrand::Rng::with_seed(seed ^ 0x706c_616e);
     let is_wide = seed % 50 == 7;
@@ -213,6 +214,17 @@ pub fn plan(seed: u64, length: Duration) -> Plan {
     if seed % 10 == 3 {
         faults.push((Time(0) + 5 * SECOND, 0, Fault::Lasting(Lasting::Burst, 3 * SECOND)));
     }
+    if seed % 100 == 13 {
+        let length = 240 * SECOND;
+        for kind in [Lasting::Burst, Lasting::DiskRefuses, Lasting::StoreDown] {
+            faults.push((Time(0) + 10 * SECOND, 0, Fault::Lasting(kind, length)));
+        }
+    }
+    let is_long = seed % 100 == 57;
+    if is_long {
+        faults.push((Time(0) + 30 * MINUTE, 0, Fault::Lasting(Lasting::StoreDown, 25 * 60 * MINUTE)));
+    }
+    let (length, per_second) = if is_long { (27 * 60 * MINUTE, 1.0) } else { (length, 10.0) };
     while at < end {
         let fault = if rng.u32(0..3) < 2 { lasting(&mut rng) } else { sudden(&mut rng) };
         faults.push((Time(0) + at, rng.usize(0..captures), fault));
@@ -226,7 +238,7 @@ pub fn plan(seed: u64, length: Duration) -> Plan {
     faults.sort_by_key(|(at, ..)| *at);
     Plan {
         markets,
-        per_second: 10.0,
+        per_second,
         captures,
         subsets: if is_wide { vec![200, 200] } else { vec![2] },
         connections: if rng.u32(0..4) == 0 { 2 } else { 1 },

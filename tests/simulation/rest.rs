@@ -22,6 +22,8 @@ const WEIGHT_MAX: u32 = 3_000;
 pub struct Weight {
     used: VecDeque<(Time, u32)>,
     sum: u32,
+    /// Up to when the process was told to ask nothing; the next process does not know of it.
+    pub told_to_wait: Time,
 }
 
 impl Weight {
@@ -58,6 +60,9 @@ pub fn ask(
         Request::Lookup(Lookup::Time) => TIME_WEIGHT,
         Request::Lookup(_) => AGGREGATE_WEIGHT,
     };
+    if now < weight.told_to_wait {
+        return Err(format!("{request:?} before it may ask again"));
+    }
     let used = weight.count(costs, now)?;
     let crowd = if faults.is(Lasting::RestCrowded, now) { 5_000 } else { 0 };
     let slow = faults.is(Lasting::RestSlow, now);
@@ -76,6 +81,9 @@ pub fn ask(
     } else {
         (answer(exchange, faults, request, now, rng), Some(used + crowd))
     };
+    if let Answer::Refused(Refusal { kind: RefusalKind::Limited(wait), .. }) = &answer {
+        weight.told_to_wait = now + latency + *wait;
+    }
     Ok((answer, used, latency))
 }
 

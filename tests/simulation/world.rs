@@ -343,7 +343,8 @@ impl World {
                 }
             }
             ToNode::Message(id, text, place) => {
-                if node.connections.get(&id).is_some_and(|connection| connection.is_open) {
+                if let Some(connection) = node.connections.get_mut(&id).filter(|connection| connection.is_open) {
+                    connection.has_delivered = true;
                     node.receive(id, text, place, self.now);
                 }
             }
@@ -431,7 +432,7 @@ impl World {
                 let after = self.ms(20, 300);
                 self.put_to(number, after, ToNode::Opened(id));
             }
-            Command::CloseStream(id) => drop(self.nodes[number].connections.remove(&id)),
+            Command::CloseStream(id) => self.nodes[number].close(id, self.now)?,
             Command::EndStreams => {
                 self.nodes[number].connections.clear();
                 self.put_to(number, Duration::from_millis(1), ToNode::StreamsEnded);
@@ -478,7 +479,14 @@ impl World {
                 let after = self.ms(20, 2_000);
                 self.put_to(number, after, ToNode::Input(Box::new(Input::Audited(symbol, answer))));
             }
-            Command::ExpireStore(_) | Command::KeepDeadLetter(_) => {}
+            Command::ExpireStore(_) => {
+                // InfluxDB expires by itself; a store that does not may fail at it.
+                let is_down = self.faults.is(Lasting::StoreDown, self.now);
+                let told = if is_down { Input::ChoreFailed("it is down".to_owned()) } else { Input::Tick };
+                let after = self.ms(1, 20);
+                self.put_to(number, after, ToNode::Input(Box::new(told)));
+            }
+            Command::KeepDeadLetter(_) => {}
         }
         Ok(())
     }
@@ -526,7 +534,8 @@ impl World {
                 let mut tick = *tick;
                 let id = if by_id { (1 << 63) - 1 } else { id + 1_000 };
                 if !by_id {
-                    tick.time_ms += 100_000_000_000;
+                    // No two of them agree.
+                    tick.time_ms += self.rng.i64(100_000_000_000..5_000_000_000_000);
                 }
                 let text = message(&market.symbol, id, &tick);
                 self.say_to_all(&text);
