@@ -96,7 +96,6 @@ impl Store {
         rng: &mut fastrand::Rng,
     ) -> Result<(Result<Written, WriteError>, Option<u32>), String> {
         let is_killed = life != self.life;
-        let places = places(exchange, lines)?;
         if is_killed && rng.bool() || faults.is(Lasting::StoreDown, now) {
             return Ok((Err(transient("connection refused")), None));
         }
@@ -107,6 +106,7 @@ impl Store {
         if is_mute && rng.bool() {
             return Ok((Err(transient("no answer within 30 s")), None));
         }
+        let places = places(exchange, lines)?;
         let mut written = Written::default();
         let left_out = attempt.exchange_time.map(|time| time.ms() - RETENTION_MS - MARGIN_MS);
         let dropped = exchange_ms(now) - RETENTION_MS;
