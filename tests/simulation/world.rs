@@ -417,7 +417,10 @@ impl World {
     fn note(&mut self, number: usize, event: &Event) {
         let name = coverage::name(event);
         self.coverage.see(name);
-        if matches!(event, Event::OutboxLost(_) | Event::OutboxFull(_) | Event::StoreLost(..)) {
+        if matches!(
+            event,
+            Event::OutboxLost(_) | Event::OutboxFull(_) | Event::StoreLost(..) | Event::OutboxSetAside(..)
+        ) {
             self.faults.last_loss = self.now;
         }
         self.trace.step(self.now, number, name, &[]);
