@@ -12,6 +12,8 @@ mod disk;
 mod exchange;
 #[path = "simulation/faults.rs"]
 mod faults;
+#[path = "simulation/file.rs"]
+mod file;
 #[path = "simulation/node.rs"]
 mod node;
 #[path = "simulation/oracle.rs"]

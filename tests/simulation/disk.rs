@@ -9,6 +9,8 @@ use tickflux::outbox::{Changes, Ended, Kept, Known, Left, Other, OutboxFound, Ro
 use tickflux::store::influx::line::encode_all;
 use tickflux::trade::{Exchange, HoleState, IdRange, IdRanges, Symbol, Trade, TradeIds, TradeTime};
 
+use crate::file::{Real, difference};
+
 /// Transactions between two syncs.
 const SYNC_EVERY: usize = 400;
 const BYTES_A_TRADE: u64 = 30;
@@ -51,6 +53,8 @@ pub struct Disk {
     next_row: i64,
     /// The file was damaged, and is found so at the next touch.
     pub is_damaged: bool,
+    /// The real outbox, which does the work where there is one; the model says what it should have done.
+    real: Option<Real>,
 }
 
 /// What of the disk does not work now.
@@ -110,13 +114,25 @@ impl State {
 }
 
 impl Disk {
-    pub fn new(exchange: Exchange) -> Self {
+    /// The model alone, or the real outbox on a file beside it.
+    pub fn new(exchange: Exchange, is_real: bool) -> Self {
+        let real = is_real.then(|| Real::new(exchange.clone()));
         let (synced, state, unsynced) = (State::default(), State::default(), Vec::new());
-        Self { exchange, synced, unsynced, state, next_row: 1, is_damaged: false }
+        Self { exchange, synced, unsynced, state, next_row: 1, is_damaged: false, real }
     }
 
-    /// Opens it for a store with this id.
-    pub fn open(&mut self, store_id: Option<&String>, batch_max: usize) -> OutboxFound {
+    /// Opens it for a store with this id. `Err` if the real one is not as the model says.
+    pub fn open(&mut self, store_id: Option<&String>, batch_max: usize) -> Result<OutboxFound, String> {
+        let model = self.open_model(store_id, batch_max);
+        let Some(real) = &mut self.real else { return Ok(model) };
+        let found = real.open(store_id, batch_max)?;
+        match difference(&found, &model) {
+            Some(difference) => Err(format!("the outbox's file is not what it should be: {difference}")),
+            None => Ok(found),
+        }
+    }
+
+    fn open_model(&mut self, store_id: Option<&String>, batch_max: usize) -> OutboxFound {
         let set_aside = std::mem::take(&mut self.is_damaged).then(|| {
             (self.synced, self.state, self.unsynced) = (State::default(), State::default(), Vec::new());
             (PathBuf::from("aside.db"), "damaged".to_owned())
@@ -164,8 +180,27 @@ impl Disk {
         rows.flat_map(|(_, row)| row.trades.iter())
     }
 
-    /// One transaction.
-    pub fn work(&mut self, work: DiskWork, trouble: Trouble) -> DiskDone {
+    /// The process is gone.
+    pub fn kill(&mut self) {
+        self.real.iter_mut().for_each(Real::kill);
+    }
+
+    /// One transaction. `Err` if the real outbox does not do what the model says.
+    pub fn work(&mut self, work: DiskWork, trouble: Trouble) -> Result<DiskDone, String> {
+        let Some(real) = &mut self.real else { return Ok(self.work_model(work, trouble)) };
+        let DiskWork { batch, changes, load, time } = &work;
+        let done = real.work(DiskWork { batch: batch.clone(), changes: changes.clone(), load: *load, time: *time });
+        let model = self.work_model(work, trouble);
+        let rows =
+            |done: &DiskDone| done.batch.as_ref().map(|(lines, kept)| (lines.clone(), kept.map(|kept| kept.rows)));
+        let loaded = |done: &DiskDone| done.loaded.as_ref().map(|loaded| format!("{loaded:?}"));
+        if rows(&done) != rows(&model) || loaded(&done) != loaded(&model) || done.error != model.error {
+            return Err(format!("the outbox's file did not do what it should: {done:?}, and the model {model:?}"));
+        }
+        Ok(done)
+    }
+
+    fn work_model(&mut self, work: DiskWork, trouble: Trouble) -> DiskDone {
         let DiskWork { batch, changes, load, time } = work;
         let encode = |trades: &[Trade]| encode_all(trades, &self.exchange);
         let lines = batch.as_ref().map(|(trades, _)| encode(trades));

@@ -62,12 +62,12 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn new(number: usize, symbols: Vec<Symbol>) -> Self {
+    pub fn new(number: usize, symbols: Vec<Symbol>, is_real_disk: bool) -> Self {
         Self {
             number,
             run: 0,
             capture: None,
-            disk: Disk::new("practice".parse().expect("a name")),
+            disk: Disk::new("practice".parse().expect("a name"), is_real_disk),
             inbox: VecDeque::new(),
             connections: BTreeMap::new(),
             weight: Weight::default(),
@@ -125,6 +125,7 @@ impl Node {
     pub fn die(&mut self) {
         self.run += 1;
         self.capture = None;
+        self.disk.kill();
         self.inbox.clear();
         self.connections.clear();
     }

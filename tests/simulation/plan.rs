@@ -114,6 +114,8 @@ pub struct Plan {
     pub subsets: Vec<usize>,
     pub connections: usize,
     pub outbox_limit: u64,
+    /// The outbox is the real one, on a file.
+    pub is_real_disk: bool,
     pub backfill: Option<Duration>,
     pub length: Duration,
     /// In the order of time; of which capture, where it is one's.
@@ -205,7 +207,11 @@ pub fn plan(seed: u64, length: Duration) -> Plan {
     let mut rng = fastrand::Rng::with_seed(seed ^ 0x706c_616e);
     let is_wide = seed % 50 == 7;
     let markets = if is_wide { 400 } else { 2 };
-    let length = if is_wide { length.min(60 * MINUTE) } else { length };
+    let length = match seed % 50 {
+        7 => length.min(60 * MINUTE),
+        19 | 39 => length.min(6 * 60 * MINUTE),
+        _ => length,
+    };
     let mut faults = Vec::new();
     let mut at = between(&mut rng, 2 * SECOND, 20 * MINUTE);
     let end = length.saturating_sub(30 * MINUTE).max(length / 2);
@@ -235,10 +241,20 @@ pub fn plan(seed: u64, length: Duration) -> Plan {
             between(&mut rng, SECOND, most)
         };
     }
+    let is_real_disk = seed % 20 == 19;
+    if is_real_disk {
+        // What only the model can do.
+        faults.retain(|(.., fault)| {
+            use Lasting::{DiskRefuses, DiskUnreadable};
+            let is_disks = matches!(fault, Fault::Lasting(DiskRefuses | DiskUnreadable, _));
+            !is_disks && !matches!(fault, Fault::Sudden(Sudden::Damage | Sudden::PowerLoss { .. }))
+        });
+    }
     faults.sort_by_key(|(at, ..)| *at);
     Plan {
         markets,
         per_second,
+        is_real_disk,
         captures,
         subsets: if is_wide { vec![200, 200] } else { vec![2] },
         connections: if rng.u32(0..4) == 0 { 2 } else { 1 },

@@ -90,7 +90,7 @@ impl World {
         let mut rng = fastrand::Rng::with_seed(seed);
         let exchange = Exchange::new(plan.markets, plan.per_second, &mut rng);
         let symbols: Vec<_> = exchange.markets.iter().map(|market| market.symbol.clone()).collect();
-        let nodes = (0..plan.captures).map(|number| Node::new(number, symbols.clone())).collect();
+        let nodes = (0..plan.captures).map(|number| Node::new(number, symbols.clone(), plan.is_real_disk)).collect();
         let mut world = Self {
             now: Time::default(),
             queue: BTreeMap::new(),
@@ -459,7 +459,7 @@ impl World {
                 self.put_to(number, after, ToNode::Input(Box::new(Input::StoreChecked(checked))));
             }
             Command::OpenOutbox(id) => {
-                let found = self.nodes[number].disk.open(id.as_ref(), 10_000);
+                let found = self.nodes[number].disk.open(id.as_ref(), 10_000)?;
                 let after = self.ms(1, 20);
                 self.put_to(number, after, ToNode::Input(Box::new(Input::OutboxOpened(Box::new(found)))));
             }
@@ -499,7 +499,7 @@ impl World {
             refuses: self.faults.is(Lasting::DiskRefuses, self.now),
             unreadable: self.faults.is(Lasting::DiskUnreadable, self.now),
         };
-        let done = self.nodes[number].disk.work(work, trouble);
+        let done = self.nodes[number].disk.work(work, trouble)?;
         self.tell(number, Input::Disk(Box::new(done)))
     }
 
