@@ -5,6 +5,8 @@
 mod support;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{SinkExt, StreamExt};
 use support::process::{Capture, wait_until};
@@ -79,20 +81,21 @@ fn a_backfill_goes_back_as_far_as_it_is_told_to() {
     }
 }
 
-/// In front of the exchange's stream: the first connection never says a word about `symbol`.
-async fn mute_at_first(exchange: std::net::SocketAddr, symbol: &'static str) -> String {
+/// In front of the exchange's stream: as long as it is muted, no connection says a word about `symbol`.
+async fn muted(exchange: std::net::SocketAddr, symbol: &'static str, is_muted: Arc<AtomicBool>) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
-        for number in 0.. {
-            let Ok((socket, _)) = listener.accept().await else { return };
+        while let Ok((socket, _)) = listener.accept().await {
+            let is_muted = Arc::clone(&is_muted);
             tokio::spawn(async move {
                 let mut client = tokio_tungstenite::accept_async(socket).await.unwrap();
                 let url = format!("ws://{exchange}/stream?streams=btcusdt@trade/ethusdt@trade");
                 let (mut server, _) = tokio_tungstenite::connect_async(url).await.unwrap();
                 while let Some(Ok(message)) = server.next().await {
-                    let is_muted = number == 0 && message.to_text().unwrap_or_default().contains(symbol);
-                    if message.is_text() && !is_muted && client.send(message).await.is_err() {
+                    let is_left_out =
+                        is_muted.load(Ordering::Relaxed) && message.to_text().unwrap_or_default().contains(symbol);
+                    if message.is_text() && !is_left_out && client.send(message).await.is_err() {
                         return;
                     }
                 }
@@ -106,9 +109,11 @@ async fn mute_at_first(exchange: std::net::SocketAddr, symbol: &'static str) -> 
 fn a_symbol_that_the_stream_forgot_is_found_out_and_repaired() {
     let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
     let exchange = runtime.block_on(practice::start(practice::live_market(53, 500.0)));
-    let stream = runtime.block_on(mute_at_first(exchange.address(), "ETHUSDT"));
+    let is_muted = Arc::new(AtomicBool::new(true));
+    let stream = runtime.block_on(muted(exchange.address(), "ETHUSDT", Arc::clone(&is_muted)));
     let capture = start_capture(folder.path(), &stream, &exchange, &["--idle-timeout", "1s"]);
     wait_until("the silence is noticed", || capture.log().contains("keeps silent about a symbol"));
+    is_muted.store(false, Ordering::Relaxed);
     wait_until("the muted symbol is stored", || {
         sqlite_trades(&folder.path().join("trades.db")).keys().any(|(name, _)| name == "ETHUSDT")
     });

@@ -14,12 +14,14 @@
 //! nothing is awaited, time comes in.
 
 mod batch;
+mod gathered;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use self::batch::{About, Batch, BatchId, Payload, Place, Weight};
+use self::gathered::Gathered;
 use super::backoff::Backoff;
 use crate::outbox::Rows;
 use crate::store::Lines;
@@ -65,16 +67,6 @@ pub struct Backlog {
     next_id: BatchId,
     weight: Weight,
     is_full: bool,
-}
-
-#[derive(Debug, Default)]
-struct Gathered {
-    trades: Vec<Trade>,
-    arrivals: Vec<(Instant, u32)>,
-    /// Nothing is added any more.
-    is_closed: bool,
-    /// Symbols whose count was started again behind it: its ids are of the old one.
-    old_counts: Vec<Symbol>,
 }
 
 #[derive(Debug)]
@@ -402,14 +394,6 @@ pub enum Wait {
     Exactly(Duration),
     /// So long and a backoff on top.
     BackoffAfter(Duration),
-}
-
-impl Gathered {
-    fn ids(&self) -> TradeIds {
-        let mut ids = TradeIds::of(&self.trades);
-        self.old_counts.iter().for_each(|symbol| ids.forget(symbol));
-        ids
-    }
 }
 
 #[cfg(test)]

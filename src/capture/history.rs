@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
-use super::holes::{Brought, Ended, Holes, PageRequest};
+use super::holes::{Brought, EndedHole, Holes, PageRequest};
 use super::page::Page;
 use super::sequencer::Hole;
 use crate::binance::weight::{AGGREGATE_WEIGHT, HISTORY_WEIGHT, TIME_WEIGHT, WeightBudget};
@@ -80,7 +80,7 @@ pub enum RefusalKind {
 
 /// An answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum HistoryAnswer {
     /// A page, of the history or of the newest trades.
     Page(Page),
     /// What was looked up; `None` if there is nothing.
@@ -131,7 +131,7 @@ impl History {
     }
 
     /// Takes a hole on, as [`Holes::add`].
-    pub fn add(&mut self, hole: Hole, now: Instant) -> (Option<Ended>, bool) {
+    pub fn add(&mut self, hole: Hole, now: Instant) -> (Option<EndedHole>, bool) {
         self.holes.add(hole, now)
     }
 
@@ -168,7 +168,7 @@ impl History {
     /// used in this minute of its own clock, of which `minute_left` is left.
     pub fn answered(
         &mut self,
-        answer: Answer,
+        answer: HistoryAnswer,
         used_weight: Option<(u32, Duration)>,
         now: Instant,
         rng: &mut fastrand::Rng,
@@ -178,7 +178,7 @@ impl History {
             self.budget.believe(used, minute_left, now);
         }
         match (request, answer) {
-            (Request::Page(_), Answer::Page(page)) => match self.holes.page(page, now) {
+            (Request::Page(_), HistoryAnswer::Page(page)) => match self.holes.page(page, now) {
                 Some(brought) => {
                     self.backoff.reset();
                     Outcome::Brought(brought)
@@ -188,17 +188,17 @@ impl History {
                     Outcome::Nothing
                 }
             },
-            (Request::NewestTrades(_), Answer::Page(page)) => {
+            (Request::NewestTrades(_), HistoryAnswer::Page(page)) => {
                 self.backoff.reset();
                 Outcome::Brought(self.holes.newest(page, now))
             }
-            (Request::Lookup(lookup), Answer::Found(found)) => {
+            (Request::Lookup(lookup), HistoryAnswer::Found(found)) => {
                 self.backoff.reset();
                 found.map_or(Outcome::Nothing, |found| Outcome::Found(lookup, found))
             }
-            (request, Answer::Refused(refusal)) => self.refused(request, refusal, now, rng),
+            (request, HistoryAnswer::Refused(refusal)) => self.refused(request, refusal, now, rng),
             // An answer to another question.
-            (_, Answer::Page(_) | Answer::Found(_)) => {
+            (_, HistoryAnswer::Page(_) | HistoryAnswer::Found(_)) => {
                 self.holes.failed(now + BEHIND_OTHERS);
                 Outcome::Nothing
             }
@@ -211,7 +211,7 @@ impl History {
     }
 
     /// Gives up the holes that are older than the retention.
-    pub fn expire(&mut self, now: TradeTime) -> Vec<Ended> {
+    pub fn expire(&mut self, now: TradeTime) -> Vec<EndedHole> {
         self.holes.expire(now)
     }
 

@@ -49,7 +49,7 @@ pub enum End {
 }
 
 /// Ids whose story is over, and how.
-pub type Ended = (Symbol, IdRange, End);
+pub type EndedHole = (Symbol, IdRange, End);
 
 /// What an answer brought.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub struct Brought {
     /// Rows of the holes that are no trades.
     pub bad_rows: Vec<(Symbol, BadRow)>,
     /// Holes, or parts of them, that ended with it.
-    pub ended: Vec<Ended>,
+    pub ended: Vec<EndedHole>,
 }
 
 /// The holes of every symbol.
@@ -95,7 +95,7 @@ struct Waiting {
 impl Holes {
     /// Takes a hole on; gives how it ends if that is clear at once, and whether it is a hole of its own: one that
     /// continues another becomes a part of it.
-    pub fn add(&mut self, hole: Hole, now: Instant) -> (Option<Ended>, bool) {
+    pub fn add(&mut self, hole: Hole, now: Instant) -> (Option<EndedHole>, bool) {
         let Hole { symbol, range, time } = hole;
         if range.count() > JUMP {
             return (Some((symbol, range, End::Stays(HoleState::Refused))), true);
@@ -221,7 +221,7 @@ impl Holes {
     }
 
     /// Gives up what is older than the retention at `now`, the exchange's time.
-    pub fn expire(&mut self, now: TradeTime) -> Vec<Ended> {
+    pub fn expire(&mut self, now: TradeTime) -> Vec<EndedHole> {
         let bound = now.ms() - RETENTION_MS;
         let mut ended = Vec::new();
         for (symbol, holes) in &mut self.waiting {

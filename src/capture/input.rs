@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::backlog::{BatchId, Payload};
-use super::history::{Answer, Request};
+use super::history::{HistoryAnswer, Request};
 use crate::binance::stream::{ConnectionId, Group};
 use crate::outbox::{Changes, Kept, OutboxFound, Rows};
 use crate::store::{Attempt, Checked, Lines, StoreError, WriteError, Written};
@@ -29,7 +29,7 @@ pub enum Input {
     /// Every stream is closed, and what it gave has been told.
     StreamsEnded,
     /// The exchange's REST answered, with the weight that it says this address has used in its minute.
-    History(Answer, Option<u32>),
+    History(HistoryAnswer, Option<u32>),
     /// The exchange said whether it lists the symbols: the first one that it does not; or it said nothing, and why.
     SymbolsChecked(Result<Option<Symbol>, Excerpt>),
     /// The store said whether it can be written.

@@ -1,7 +1,7 @@
 //! The exchange's REST, asked as the capture says.
 
 use crate::binance::rest::{Aggregate, Answered, Rest, RestError};
-use crate::capture::history::{Answer, Found, Lookup, Refusal, RefusalKind, Request};
+use crate::capture::history::{Found, HistoryAnswer, Lookup, Refusal, RefusalKind, Request};
 use crate::capture::holes::PageRequest;
 use crate::capture::input::Input;
 use crate::text::Excerpt;
@@ -15,16 +15,16 @@ use crate::trade::{Symbol, TradeTime};
 pub async fn ask(rest: &Rest, request: Request) -> Input {
     let answer = match request {
         Request::Page(PageRequest { symbol, from_id, limit }) => {
-            rest.history(&symbol, from_id, limit).await.map(|page| page.map(Answer::Page))
+            rest.history(&symbol, from_id, limit).await.map(|page| page.map(HistoryAnswer::Page))
         }
-        Request::NewestTrades(symbol) => rest.newest_trades(&symbol).await.map(|page| page.map(Answer::Page)),
+        Request::NewestTrades(symbol) => rest.newest_trades(&symbol).await.map(|page| page.map(HistoryAnswer::Page)),
         Request::Lookup(Lookup::Time) => {
-            rest.time().await.map(|time| time.map(|time| Answer::Found(Some(Found { id: 0, time }))))
+            rest.time().await.map(|time| time.map(|time| HistoryAnswer::Found(Some(Found { id: 0, time }))))
         }
         Request::Lookup(Lookup::First(symbol, since)) => {
             let found = |first: Aggregate| Found { id: first.first_id.cast_unsigned(), time: since };
             let first = rest.aggregate(&symbol, Some(since)).await;
-            first.map(|first| first.map(|first| Answer::Found(first.map(found))))
+            first.map(|first| first.map(|first| HistoryAnswer::Found(first.map(found))))
         }
         Request::Lookup(Lookup::Newest(symbol)) => {
             let found = |newest: Aggregate| Found {
@@ -32,12 +32,12 @@ pub async fn ask(rest: &Rest, request: Request) -> Input {
                 time: TradeTime::from_ms(newest.time_ms).unwrap_or(TradeTime::EPOCH),
             };
             let newest = rest.aggregate(&symbol, None).await;
-            newest.map(|newest| newest.map(|newest| Answer::Found(newest.map(found))))
+            newest.map(|newest| newest.map(|newest| HistoryAnswer::Found(newest.map(found))))
         }
     };
     match answer {
         Ok(Answered { value, used_weight }) => Input::History(value, used_weight),
-        Err(error) => Input::History(Answer::Refused(refusal(&error)), None),
+        Err(error) => Input::History(HistoryAnswer::Refused(refusal(&error)), None),
     }
 }
 

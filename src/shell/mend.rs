@@ -10,7 +10,7 @@ use super::history;
 use crate::binance::rest::Rest;
 use crate::capture::backoff::Backoff;
 use crate::capture::history::{History, Lookup, Outcome, Refusal, RefusalKind, Request};
-use crate::capture::holes::{End, Ended};
+use crate::capture::holes::{End, EndedHole};
 use crate::capture::input::Input;
 use crate::capture::sequencer::Hole;
 use crate::store::{AnyStore, Attempt, WriteError};
@@ -124,7 +124,7 @@ struct Mending {
 }
 
 impl Mending {
-    fn note(&mut self, ended: impl IntoIterator<Item = Ended>) {
+    fn note(&mut self, ended: impl IntoIterator<Item = EndedHole>) {
         for (symbol, range, end) in ended {
             match end {
                 End::Repaired => self.log.write(Event::HoleRepaired(symbol, range), Instant::now()),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tickflux::capture::history::{Answer, Request};
+use tickflux::capture::history::{HistoryAnswer, Request};
 use tickflux::capture::page::Row;
 use tickflux::outbox::Changes;
 use tickflux::trade::HoleState;
@@ -80,8 +80,8 @@ pub fn check_changes(world: &World, number: usize, changes: &Changes) -> Result<
 }
 
 /// Rows of a page that are no trades: nobody can have these.
-pub fn note_bad_rows(exchange: &mut Exchange, request: &Request, answer: &Answer) {
-    let (Request::Page(page), Answer::Page(answer)) = (request, answer) else { return };
+pub fn note_bad_rows(exchange: &mut Exchange, request: &Request, answer: &HistoryAnswer) {
+    let (Request::Page(page), HistoryAnswer::Page(answer)) = (request, answer) else { return };
     let market = exchange.market_of(page.symbol.as_str()).expect("only ours is asked for");
     let count = exchange.markets[market].counts.last_mut().expect("a market has a count");
     for row in &answer.rows {

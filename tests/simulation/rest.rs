@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use tickflux::binance::weight::{AGGREGATE_WEIGHT, HISTORY_WEIGHT, TIME_WEIGHT};
-use tickflux::capture::history::{Answer, Found, Lookup, Refusal, RefusalKind, Request};
+use tickflux::capture::history::{Found, HistoryAnswer, Lookup, Refusal, RefusalKind, Request};
 use tickflux::capture::page::{BadRow, Page, Row};
 use tickflux::text::Excerpt;
 use tickflux::trade::TradeTime;
@@ -38,8 +38,8 @@ impl Weight {
     }
 }
 
-fn refused(kind: RefusalKind, why: &str) -> (Answer, Option<u32>) {
-    (Answer::Refused(Refusal { kind, why: Excerpt::of(why) }), None)
+fn refused(kind: RefusalKind, why: &str) -> (HistoryAnswer, Option<u32>) {
+    (HistoryAnswer::Refused(Refusal { kind, why: Excerpt::of(why) }), None)
 }
 
 fn time(ms: i64) -> TradeTime {
@@ -54,7 +54,7 @@ pub fn ask(
     request: &Request,
     now: Time,
     rng: &mut fastrand::Rng,
-) -> Result<(Answer, Option<u32>, Duration), String> {
+) -> Result<(HistoryAnswer, Option<u32>, Duration), String> {
     let costs = match request {
         Request::Page(_) | Request::NewestTrades(_) => HISTORY_WEIGHT,
         Request::Lookup(Lookup::Time) => TIME_WEIGHT,
@@ -81,13 +81,19 @@ pub fn ask(
     } else {
         (answer(exchange, faults, request, now, rng), Some(used + crowd))
     };
-    if let Answer::Refused(Refusal { kind: RefusalKind::Limited(wait), .. }) = &answer {
+    if let HistoryAnswer::Refused(Refusal { kind: RefusalKind::Limited(wait), .. }) = &answer {
         weight.told_to_wait = now + latency + *wait;
     }
     Ok((answer, used, latency))
 }
 
-fn answer(exchange: &Exchange, faults: &Faults, request: &Request, now: Time, rng: &mut fastrand::Rng) -> Answer {
+fn answer(
+    exchange: &Exchange,
+    faults: &Faults,
+    request: &Request,
+    now: Time,
+    rng: &mut fastrand::Rng,
+) -> HistoryAnswer {
     let lag = if faults.is(Lasting::RestLags, now) { 20_000 } else { 300 };
     let known_ms = exchange_ms(now) - lag;
     let market =
@@ -106,25 +112,25 @@ fn answer(exchange: &Exchange, faults: &Faults, request: &Request, now: Time, rn
                 let id = rows[bad].id();
                 rows[bad] = Row::Bad(BadRow { id, why: Excerpt::of("a price of zero"), text: "{}".to_owned() });
             }
-            Answer::Page(Page { rows })
+            HistoryAnswer::Page(Page { rows })
         }
         Request::NewestTrades(symbol) => {
             let at = market(symbol);
             let last = exchange.markets[at].newest().map_or(0, |(id, _)| id);
-            Answer::Page(Page { rows: rows(exchange, at, last.saturating_sub(999), 1_000, known_ms) })
+            HistoryAnswer::Page(Page { rows: rows(exchange, at, last.saturating_sub(999), 1_000, known_ms) })
         }
-        Request::Lookup(Lookup::Time) => Answer::Found(Some(Found { id: 0, time: time(exchange_ms(now)) })),
+        Request::Lookup(Lookup::Time) => HistoryAnswer::Found(Some(Found { id: 0, time: time(exchange_ms(now)) })),
         Request::Lookup(Lookup::First(symbol, since)) => {
             let count = exchange.markets[market(symbol)].counts.last().expect("a market has a count");
             let at = count.ticks.partition_point(|tick| tick.time_ms < since.ms());
             let found = count.ticks.get(at).filter(|tick| tick.time_ms <= known_ms);
-            Answer::Found(found.map(|_| Found { id: count.first_id + at as u64, time: *since }))
+            HistoryAnswer::Found(found.map(|_| Found { id: count.first_id + at as u64, time: *since }))
         }
         Request::Lookup(Lookup::Newest(symbol)) => {
             let count = exchange.markets[market(symbol)].counts.last().expect("a market has a count");
             let known = count.ticks.partition_point(|tick| tick.time_ms <= known_ms);
             let newest = known.checked_sub(1);
-            Answer::Found(
+            HistoryAnswer::Found(
                 newest.map(|at| Found { id: count.first_id + at as u64, time: time(count.ticks[at].time_ms) }),
             )
         }

@@ -30,18 +30,18 @@ impl Bench {
         self.history.next_request(true, self.now).unwrap()
     }
 
-    fn answer(&mut self, answer: Answer) -> Outcome {
+    fn answer(&mut self, answer: HistoryAnswer) -> Outcome {
         self.history.answered(answer, None, self.now, &mut self.rng)
     }
 
     fn refuse(&mut self, kind: RefusalKind) {
         let refusal = Refusal { kind, why: Excerpt::of("no") };
-        assert_eq!(self.answer(Answer::Refused(refusal.clone())), Outcome::Failed(refusal));
+        assert_eq!(self.answer(HistoryAnswer::Refused(refusal.clone())), Outcome::Failed(refusal));
     }
 }
 
-fn page(ids: std::ops::RangeInclusive<u64>) -> Answer {
-    Answer::Page(Page { rows: ids.map(|id| Row::Trade(trade(id, 1_000))).collect() })
+fn page(ids: std::ops::RangeInclusive<u64>) -> HistoryAnswer {
+    HistoryAnswer::Page(Page { rows: ids.map(|id| Row::Trade(trade(id, 1_000))).collect() })
 }
 
 fn is_page(request: &Request) -> bool {
@@ -58,7 +58,7 @@ fn lookups_go_before_pages_and_each_once() {
     assert_eq!(bench.ask(), Request::Lookup(Lookup::Newest(symbol.clone())));
     bench.history.look_up(Lookup::Newest(symbol.clone()), bench.now);
     let found = Found { id: 9, time: TradeTime::EPOCH };
-    assert_eq!(bench.answer(Answer::Found(Some(found))), Outcome::Found(Lookup::Newest(symbol), found));
+    assert_eq!(bench.answer(HistoryAnswer::Found(Some(found))), Outcome::Found(Lookup::Newest(symbol), found));
     assert!(is_page(&bench.ask()));
     assert!(matches!(bench.answer(page(5..=7)), Outcome::Brought(brought) if brought.trades.len() == 3));
     assert!(bench.history.is_idle());

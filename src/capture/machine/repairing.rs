@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::Capture;
 use crate::capture::exchange_clock::Moment;
-use crate::capture::history::{Answer, Found, Lookup, Outcome, RefusalKind};
-use crate::capture::holes::{Brought, End, Ended};
+use crate::capture::history::{Found, HistoryAnswer, Lookup, Outcome, RefusalKind};
+use crate::capture::holes::{Brought, End, EndedHole};
 use crate::capture::input::Command;
 use crate::outbox;
 use crate::telemetry::health::Part;
@@ -56,7 +56,7 @@ impl Capture {
         }
     }
 
-    pub(super) fn history_answered(&mut self, answer: Answer, used_weight: Option<u32>, now: Moment) {
+    pub(super) fn history_answered(&mut self, answer: HistoryAnswer, used_weight: Option<u32>, now: Moment) {
         let asked = self.history.asked_at();
         let used_weight = used_weight.map(|used| (used, self.minute_left(now.at)));
         match self.history.answered(answer, used_weight, now.at, &mut self.rng) {
@@ -118,7 +118,7 @@ impl Capture {
         }
     }
 
-    pub(super) fn note_ended(&mut self, ended: impl IntoIterator<Item = Ended>) {
+    pub(super) fn note_ended(&mut self, ended: impl IntoIterator<Item = EndedHole>) {
         for (symbol, range, end) in ended {
             match end {
                 End::Repaired => self.journal.note(Event::HoleRepaired(symbol, range)),

@@ -9,7 +9,7 @@ use reqwest::{Method, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::rules::{Answer, OwnWords, Rule, Sent, rule};
+use super::rules::{OwnWords, Rule, Sent, WriteAnswer, rule};
 use super::{Influx, quoted};
 use crate::net::body::{read_begin, read_whole};
 use crate::store::{Checked, RETENTION, StoreError};
@@ -112,7 +112,7 @@ impl Influx {
             Ok(answer) => answer,
             Err(error) => return away(error.to_string()),
         };
-        let answer = Answer { status, body: &body, retry_after: None };
+        let answer = WriteAnswer { status, body: &body, retry_after: None };
         match rule(answer, Sent { lone_line: Some(""), attempt: 0 }) {
             Rule::Stored => {}
             Rule::Hold(advice) => {

@@ -18,7 +18,7 @@ const SUSPECT_AFTER: u32 = 5;
 
 /// An answer to a write.
 #[derive(Debug, Clone, Copy)]
-pub struct Answer<'a> {
+pub struct WriteAnswer<'a> {
     /// The HTTP status.
     pub status: u16,
     /// The body, InfluxDB's JSON or a proxy's words; perhaps only its begin.
@@ -68,8 +68,8 @@ const NOT_QUOTED: &str = "it refuses without naming a line, so no trade is given
 const OTHER_TYPE: &str = "another program wrote other types into this bucket: mend it";
 
 /// The table.
-pub fn rule(answer: Answer<'_>, sent: Sent<'_>) -> Rule {
-    let Answer { status, body, retry_after } = answer;
+pub fn rule(answer: WriteAnswer<'_>, sent: Sent<'_>) -> Rule {
+    let WriteAnswer { status, body, retry_after } = answer;
     let halve = |alone: Rule| if sent.lone_line.is_some() { alone } else { Rule::Split };
     match (status, own_words(body)) {
         (204, _) => Rule::Stored,

@@ -13,7 +13,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_T
 use super::places::Places;
 use super::refusals::Refusals;
 use super::retention::Retention;
-use super::rules::{Answer, Rule, Sent, reason, rule};
+use super::rules::{Rule, Sent, WriteAnswer, reason, rule};
 use super::{Influx, line};
 use crate::net::body::read_begin;
 use crate::store::{Attempt, Lines, RETENTION_MS, RefusedLine, WriteError, Written};
@@ -71,7 +71,7 @@ impl Influx {
             let bytes = lines.bytes(&range);
             let reply = self.post(bytes.clone()).await?;
             let lone_line = (range.len() == 1).then(|| String::from_utf8_lossy(&bytes).trim_end().to_owned());
-            let answer = Answer { status: reply.status, body: &reply.body, retry_after: reply.retry_after };
+            let answer = WriteAnswer { status: reply.status, body: &reply.body, retry_after: reply.retry_after };
             let said = || self.said(reply.status, &reply.body);
             match rule(answer, Sent { lone_line: lone_line.as_deref(), attempt: number }) {
                 Rule::Stored => {

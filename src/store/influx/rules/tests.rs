@@ -5,11 +5,11 @@ use super::*;
 const LINE: &str = "trade,exchange=binance,symbol=BTCUSDT price=\"1.2\",price_float=1.2.3 1795395410513469453";
 
 fn ruled(status: u16, body: &str) -> Rule {
-    rule(Answer { status, body, retry_after: None }, Sent { lone_line: None, attempt: 0 })
+    rule(WriteAnswer { status, body, retry_after: None }, Sent { lone_line: None, attempt: 0 })
 }
 
 fn ruled_alone(status: u16, body: &str) -> Rule {
-    rule(Answer { status, body, retry_after: None }, Sent { lone_line: Some(LINE), attempt: 0 })
+    rule(WriteAnswer { status, body, retry_after: None }, Sent { lone_line: Some(LINE), attempt: 0 })
 }
 
 fn own(code: &str, message: &str) -> String {
@@ -106,7 +106,7 @@ fn busy_answers_are_tried_again_when_they_ask_for_it() {
     for status in [408, 425, 429, 499, 503] {
         assert_eq!(ruled(status, ""), Rule::Retry(None), "{status}");
         let wait = Some(Duration::from_secs(7));
-        let answer = Answer { status, body: r#"{"status":"starting"}"#, retry_after: wait };
+        let answer = WriteAnswer { status, body: r#"{"status":"starting"}"#, retry_after: wait };
         assert_eq!(rule(answer, Sent { lone_line: None, attempt: 0 }), Rule::Retry(wait));
     }
     assert_eq!(ruled(400, &own("invalid", "gzip: invalid checksum")), Rule::Retry(None));
@@ -117,7 +117,7 @@ fn unknown_outcomes_are_tried_again_and_split_only_now_and_then() {
     for status in [500, 502, 504] {
         assert_eq!(ruled(status, ""), Rule::Retry(None), "{status}");
     }
-    let answer = Answer { status: 500, body: "", retry_after: None };
+    let answer = WriteAnswer { status: 500, body: "", retry_after: None };
     let splits = |attempt: &u32| rule(answer, Sent { lone_line: None, attempt: *attempt }) == Rule::Split;
     assert_eq!((0..16).filter(splits).collect::<Vec<_>>(), [5, 10, 15]);
 }
