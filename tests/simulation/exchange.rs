@@ -41,6 +41,8 @@ pub struct Tick {
 pub struct Count {
     pub first_id: u64,
     pub ticks: Vec<Tick>,
+    /// Up to here everything is stored, or was once.
+    pub settled: usize,
 }
 
 /// One symbol's trades.
@@ -143,7 +145,11 @@ impl Exchange {
             .parse()
             .expect("a symbol"),
             // Near a multiple of a million now and then: there the order inside a millisecond is another one.
-            counts: vec![Count { first_id: 1_000_000 * rng.u64(1..5_000) - rng.u64(1..50_000), ticks: Vec::new() }],
+            counts: vec![Count {
+                first_id: 1_000_000 * rng.u64(1..5_000) - rng.u64(1..50_000),
+                ticks: Vec::new(),
+                settled: 0,
+            }],
             mean_gap_us,
             price: rng.u64(100_000_000..9_000_000_000_000),
         };
@@ -169,7 +175,7 @@ impl Exchange {
 
     /// The exchange numbers a market's trades anew, as its test network does once a month.
     pub fn restart_count(&mut self, market: usize, rng: &mut fastrand::Rng) {
-        self.markets[market].counts.push(Count { first_id: rng.u64(1..500), ticks: Vec::new() });
+        self.markets[market].counts.push(Count { first_id: rng.u64(1..500), ticks: Vec::new(), settled: 0 });
     }
 
     pub fn market_of(&self, symbol: &str) -> Option<usize> {

@@ -7,7 +7,7 @@ use tickflux::capture::page::Row;
 use tickflux::outbox::Changes;
 use tickflux::trade::HoleState;
 
-use crate::exchange::{Count, Exchange, exchange_ms, flag};
+use crate::exchange::{Count, Exchange, Tick, exchange_ms, flag};
 use crate::time::Time;
 use crate::world::{World, Wrong};
 
@@ -18,6 +18,8 @@ const WAIT_MAX: Duration = Duration::from_secs(15);
 /// What was lost is not asked for when it is as old as the retention; the clocks of the world may differ by this.
 const RETENTION_MS: i64 = 24 * 3_600_000;
 const EDGE_MS: i64 = 20 * 60_000;
+/// Trades that are looked at behind the first one that is not stored.
+const LOOKED_AT: usize = 20_000;
 /// Trades that wait in memory and on disk, for plans of a few days.
 const OUTBOX_OVER: u64 = 400_000;
 
@@ -32,6 +34,28 @@ pub fn check_fresh(world: &World, taken_ms: Option<u32>) -> Result<(), Wrong> {
     if world.now > from + WAIT_MAX {
         let waited = world.now.since_begin() - Duration::from_millis(u64::from(taken_ms));
         return Err(format!("a trade waited {} s for a store that works", waited.as_secs()));
+    }
+    Ok(())
+}
+
+/// What was taken long ago is stored, should no acknowledgement ever have said so.
+pub fn check_stored(world: &mut World) -> Result<(), Wrong> {
+    const SETTLED: u8 = flag::STORED | flag::EXPIRED | flag::REFUSED | flag::BAD_ROW;
+    let (now, loss) = (world.now, world.faults.last_loss);
+    let works_since = world.faults.last_hold_up + RECOVERY;
+    for market in &mut world.exchange.markets {
+        let symbol = market.symbol.clone();
+        let Some(count) = market.counts.last_mut() else { continue };
+        let is_settled = |tick: &Tick| tick.flags & SETTLED != 0;
+        count.settled += count.ticks[count.settled..].iter().take_while(|tick| is_settled(tick)).count();
+        for (index, tick) in count.ticks.iter().enumerate().skip(count.settled).take(LOOKED_AT) {
+            let taken = Time(u64::from(tick.taken_ms) * 1_000);
+            let is_due = taken > loss && now > taken.max(works_since) + WAIT_MAX;
+            if tick.flags & flag::TAKEN != 0 && !is_settled(tick) && is_due {
+                let id = count.first_id + index as u64;
+                return Err(format!("{symbol} {id} was taken and is nowhere, though the store works"));
+            }
+        }
     }
     Ok(())
 }

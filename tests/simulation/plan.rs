@@ -189,7 +189,8 @@ fn sudden(rng: &mut fastrand::Rng) -> Fault {
         6 => Sudden::RestoreBackup { is_other: rng.bool() },
         7 => Sudden::Damage,
         8 => {
-            let ms = i64::try_from(between(rng, SECOND, 25 * 60 * MINUTE).as_millis()).expect("a day");
+            let length = if rng.bool() { between(rng, SECOND, 20 * 60 * MINUTE) } else { 25 * 60 * MINUTE };
+            let ms = i64::try_from(length.as_millis()).expect("a day");
             Sudden::StepClock { ms: if rng.bool() { ms } else { -ms } }
         }
         9 => Sudden::DriftClock { ppm: rng.i64(-500..501) },

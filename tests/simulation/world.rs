@@ -210,6 +210,7 @@ impl World {
             }
             Happening::Minute => {
                 oracle::check_bounds(self)?;
+                oracle::check_stored(self)?;
                 if self.is_healed {
                     self.settle()?;
                 }
@@ -550,6 +551,7 @@ impl World {
             }
             Sudden::RestoreBackup { is_other } => {
                 self.lost_store = true;
+                self.faults.last_loss = self.now;
                 self.store.restore(&mut self.exchange, is_other);
                 self.faults.begin(Lasting::StoreDown, self.now, Duration::from_secs(90));
             }

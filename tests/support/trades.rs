@@ -24,9 +24,14 @@ pub fn trades_of(exchange: &Running, symbol: &str) -> Trades {
     exchange.trades(&symbol.parse().unwrap()).into_iter().map(entry).collect()
 }
 
-/// Every row of an SQLite store, read with plain SQL.
+/// Every row of an SQLite store, read with plain SQL; none where a capture has made no file or no table yet.
 pub fn sqlite_trades(path: &Path) -> Trades {
-    let connection = rusqlite::Connection::open(path).unwrap();
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;
+    let Ok(connection) = rusqlite::Connection::open_with_flags(path, flags) else { return Trades::new() };
+    let table = "SELECT count(*) FROM sqlite_schema WHERE name = 'trade'";
+    if connection.query_row(table, [], |row| row.get::<_, i64>(0)).unwrap() == 0 {
+        return Trades::new();
+    }
     let mut statement =
         connection.prepare("SELECT symbol, trade_id, time, price, quantity, buyer_is_maker FROM trade").unwrap();
     let rows = statement.query_map([], |row| {
