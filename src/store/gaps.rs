@@ -202,6 +202,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_lost_counts_where_the_store_cannot_know_of_it() {
+        let lost = |first, last| {
+            let mut gaps = audited(None, &[10, 11, 14, 20]).remove(0);
+            gaps.add_lost(IdRange { first, last });
+            gaps.holes.iter().map(|hole| (hole.first, hole.last)).collect::<Vec<_>>()
+        };
+        let own = [(12, 13), (15, 19)];
+        assert_eq!(lost(5, 9), [&[(5, 9)][..], &own].concat());
+        assert_eq!(lost(5, 12), [&[(5, 9)][..], &own].concat(), "what is between is the store's to say");
+        assert_eq!(lost(12, 30), [&own[..], &[(21, 30)]].concat());
+        assert_eq!(lost(0, u64::MAX), [&[(0, 9)][..], &own, &[(21, u64::MAX)]].concat());
+        assert_eq!(lost(11, 20), own);
+    }
+
+    #[test]
     fn a_hole_that_began_before_counts() {
         assert_eq!(audited(Some(4), &[7, 8]).iter().map(plain).collect::<Vec<_>>(), [(7, 8, 2, 0, vec![(5, 6)])]);
         assert_eq!(audited(Some(6), &[7, 8]).iter().map(plain).collect::<Vec<_>>(), [(7, 8, 2, 0, vec![])]);

@@ -3,8 +3,8 @@
 use crate::support::influxd::BUCKET;
 use crate::support::process::wait_until;
 use crate::support::scene::Scene;
-use crate::support::summary;
 use crate::support::trades::influx_ids;
+use crate::support::{summary, tickflux};
 use tickflux::trade::TradeTime;
 
 /// Captures some trades and ends well. Gives the ids up to which all is stored.
@@ -31,6 +31,13 @@ fn comes_again(scene: &Scene, words: &str, first: [u64; 2], last: [u64; 2]) {
     assert_eq!(capture.stop().status.code(), Some(0));
 }
 
+/// Deletes what happened from a time on.
+fn delete_from(scene: &Scene, begin_ms: i64) {
+    let time = |ms: i64| TradeTime::from_ms(ms).unwrap().to_string();
+    let (start, stop) = (time(begin_ms), time(crate::support::now().ms() + 3_600_000));
+    scene.influxd.influx_ok(&["delete", "--bucket", BUCKET, "--start", &start, "--stop", &stop]);
+}
+
 fn first_ids(scene: &Scene) -> [u64; 2] {
     let stored = influx_ids(&scene.influxd);
     ["BTCUSDT", "ETHUSDT"].map(|symbol| stored.iter().find(|(name, _)| name == symbol).unwrap().1)
@@ -51,14 +58,37 @@ fn a_bucket_that_was_emptied_or_is_an_older_copy_is_noticed_and_filled_again() {
     let Some(scene) = Scene::new(92, 500.0) else { return };
     let last = captured(&scene);
     let first = first_ids(&scene);
-    let time = |ms: i64| TradeTime::from_ms(ms).unwrap().to_string();
     let list = scene.exchange.trades(&"BTCUSDT".parse().unwrap());
     let middle = list.iter().find(|trade| trade.id.get() == (first[0] + last[0]) / 2).unwrap().time.ms();
     for begin in [0, middle] {
-        let (start, stop) = (time(begin), time(crate::support::now().ms() + 3_600_000));
-        scene.influxd.influx_ok(&["delete", "--bucket", BUCKET, "--start", &start, "--stop", &stop]);
+        delete_from(&scene, begin);
         comes_again(&scene, "does not have trades any more that it acknowledged", first, last);
     }
+}
+
+#[test]
+fn what_a_store_lost_stays_missing_in_gaps_and_in_the_next_run() {
+    let Some(scene) = Scene::new(94, 500.0) else { return };
+    let last = captured(&scene);
+    let first = first_ids(&scene);
+    delete_from(&scene, 0);
+    // The capture notices it, and is killed before the exchange gives anything again.
+    let capture = scene.capture_without_history(&scene.influxd.url);
+    wait_until("it is in the ledger", || {
+        let ledger = rusqlite::Connection::open(scene.outbox()).unwrap();
+        let lost = "SELECT count(DISTINCT symbol) FROM ended WHERE state = 'open'";
+        ledger.query_row(lost, [], |row| row.get::<_, u64>(0)).unwrap() == 2
+    });
+    scene.wait_for_trades();
+    capture.kill();
+    let gaps = tickflux(scene.folder.path(), &["gaps", "--store", &scene.influxd.url, "--format", "json"]);
+    assert_eq!(gaps.status.code(), Some(1), "{}", String::from_utf8_lossy(&gaps.stderr));
+    for (at, line) in String::from_utf8(gaps.stdout).unwrap().lines().enumerate() {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        let lost = serde_json::json!({ "from_id": first[at], "to_id": last[at], "state": "open" });
+        assert_eq!(row["holes"][0], lost, "{row}");
+    }
+    comes_again(&scene, "", first, last);
 }
 
 #[test]

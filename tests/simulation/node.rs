@@ -118,7 +118,8 @@ impl Node {
         self.run += 1;
         self.capture = Some(Capture::new(settings, self.moment(now)));
         self.attempts.clear();
-        self.weight.told_to_wait = now;
+        // What a process knows of the limits, the next one does not.
+        self.weight = Weight::default();
     }
 
     /// The process is gone, and all that it had in memory.

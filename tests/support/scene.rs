@@ -37,9 +37,17 @@ impl Scene {
 
     /// The same in this environment.
     pub fn capture_in(&self, url: &str, more: &[&str], environment: &[(String, String)]) -> Capture {
-        let (stream, rest) =
-            (format!("ws://{}", self.exchange.address()), format!("http://{}", self.exchange.address()));
-        let args = ["--store", url, "--format", "json", "--stream-url", &stream, "--rest-url", &rest];
+        self.start(url, &format!("http://{}", self.exchange.address()), more, environment)
+    }
+
+    /// A capture that no history answers.
+    pub fn capture_without_history(&self, url: &str) -> Capture {
+        self.start(url, "http://127.0.0.1:9", &[], &[])
+    }
+
+    fn start(&self, url: &str, rest: &str, more: &[&str], environment: &[(String, String)]) -> Capture {
+        let stream = format!("ws://{}", self.exchange.address());
+        let args = ["--store", url, "--format", "json", "--stream-url", &stream, "--rest-url", rest];
         Capture::start_in(self.folder.path(), &[&args[..], more].concat(), environment)
     }
 

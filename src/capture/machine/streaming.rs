@@ -107,22 +107,27 @@ impl Capture {
             }
             Judgement::WaitsAlready => false,
             Judgement::Agrees(first, why) => {
-                self.journal.note(Event::TradeBelieved(first.symbol.clone(), first.id, why));
-                self.clock.heard(first.time, moment.at);
-                if self.sequencer.believe(&first, why, moment.at) {
-                    self.count_restarted(&first);
-                }
-                self.take(first, moment.at);
-                self.release_suspects(moment);
-                match self.sequencer.take(&trade, None, moment.at) {
-                    Verdict::New => self.take(trade, moment.at),
-                    Verdict::Duplicate => self.journal.note(Event::Duplicate),
-                    Verdict::Suspect(why) => {
-                        self.sequencer.believe(&trade, why, moment.at);
-                        self.take(trade, moment.at);
-                    }
-                }
+                self.believe(first, trade, why, moment);
                 true
+            }
+        }
+    }
+
+    /// Takes a suspected trade and the one that agrees with it.
+    fn believe(&mut self, first: Trade, trade: Trade, why: Suspicion, moment: Moment) {
+        self.journal.note(Event::TradeBelieved(first.symbol.clone(), first.id, why));
+        self.clock.heard(first.time, moment.at);
+        if self.sequencer.believe(&first, why, moment.at) {
+            self.count_restarted(&first);
+        }
+        self.take(first, moment.at);
+        self.release_suspects(moment);
+        match self.sequencer.take(&trade, None, moment.at) {
+            Verdict::New => self.take(trade, moment.at),
+            Verdict::Duplicate => self.journal.note(Event::Duplicate),
+            Verdict::Suspect(why) => {
+                self.sequencer.believe(&trade, why, moment.at);
+                self.take(trade, moment.at);
             }
         }
     }
@@ -137,7 +142,12 @@ impl Capture {
                     self.take(trade, moment.at);
                 }
                 Verdict::Duplicate => self.journal.note(Event::Duplicate),
-                Verdict::Suspect(_) => {}
+                // It waits on, for another reason.
+                Verdict::Suspect(why) => {
+                    if let Judgement::Agrees(first, why) = self.suspects.judge(&trade, why) {
+                        self.believe(first, trade, why, moment);
+                    }
+                }
             }
         }
     }
