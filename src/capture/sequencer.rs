@@ -199,6 +199,7 @@ impl Sequencer {
         if ids.is_other_count(range.last, time) {
             return;
         }
+        let (first, newest) = (ids.first, ids.newest);
         if range.last > ids.newest {
             (ids.newest, ids.newest_time) = (range.last, ids.newest_time.max(time));
         }
@@ -206,6 +207,11 @@ impl Sequencer {
         ids.known.remove(range);
         ids.note_first(range.first);
         ids.due.insert(range);
+        // What lies between them and all that was known is missing with them.
+        let below = first.filter(|first| range.last < *first).map(|first| IdRange { first: range.first, last: first });
+        let above = (range.first > newest).then_some(IdRange { first: newest, last: range.last });
+        let between: Vec<_> = below.into_iter().chain(above).flat_map(|gap| ids.open_in(gap)).collect();
+        between.into_iter().for_each(|gap| _ = ids.due.insert(gap));
         self.note_due(symbol);
     }
 

@@ -28,7 +28,9 @@ fn comes_again(scene: &Scene, words: &str, first: [u64; 2], last: [u64; 2]) {
         let has = |symbol: &str, first, last| (first..=last).all(|id| stored.contains(&(symbol.to_owned(), id)));
         has("BTCUSDT", first[0], last[0]) && has("ETHUSDT", first[1], last[1])
     });
-    assert_eq!(capture.stop().status.code(), Some(0));
+    scene.wait_until_stored_up_to(scene.newest());
+    let output = capture.stop();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Deletes what happened from a time on.

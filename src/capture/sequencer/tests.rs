@@ -266,6 +266,23 @@ fn lost_trades_that_follow_each_other_are_one_hole() {
 }
 
 #[test]
+fn what_lies_between_lost_trades_and_the_known_ones_is_missing_with_them() {
+    let now = Instant::now();
+    let symbol = "BTCUSDT".parse().unwrap();
+    let at = |ms| TradeTime::from_ms(ms).unwrap();
+    let (mut sequencer, _) = taken(&[50, 51], now);
+    sequencer.lose(&symbol, range(10, 20), at(10));
+    assert_eq!(due(&mut sequencer, now), [range(10, 49)]);
+    sequencer.lose(&symbol, range(60, 70), at(70));
+    assert_eq!(due(&mut sequencer, now), [range(52, 70)]);
+    assert_eq!(missing(&sequencer), [range(10, 49), range(52, 70)]);
+    // Nothing else is known of the symbol.
+    let mut sequencer = Sequencer::default();
+    sequencer.lose(&symbol, range(10, 20), at(10));
+    assert_eq!(due(&mut sequencer, now), [range(10, 20)]);
+}
+
+#[test]
 fn lost_trades_are_due_at_once_and_new_when_they_come_again() {
     let now = Instant::now();
     let (mut sequencer, _) = taken(&[1, 2, 3, 4], now);
