@@ -103,11 +103,7 @@ impl Holes {
         if self.continue_one(&symbol, range, time) {
             return (None, false);
         }
-        let not_before = now;
-        self.put(
-            symbol,
-            Waiting { left: range, first: range.first, time, not_before, turn: 0, empty: 0, skipped: 0, doubts: 0 },
-        );
+        self.put(symbol, Waiting::new(range, time, now, 0));
         (None, true)
     }
 
@@ -117,11 +113,7 @@ impl Holes {
         if range.count() > JUMP || self.due.len() >= HOLES_MAX {
             return;
         }
-        let not_before = now + DOUBT_WAIT;
-        self.put(
-            symbol,
-            Waiting { left: range, first: range.first, time, not_before, turn: 0, empty: 0, skipped: 0, doubts: 1 },
-        );
+        self.put(symbol, Waiting::new(range, time, now + DOUBT_WAIT, 1));
     }
 
     /// Whether no hole is open.
@@ -339,6 +331,11 @@ impl Holes {
 }
 
 impl Waiting {
+    /// Ids that were not asked for yet.
+    fn new(range: IdRange, time: TradeTime, not_before: Instant, doubts: u32) -> Self {
+        Self { left: range, first: range.first, time, not_before, turn: 0, empty: 0, skipped: 0, doubts }
+    }
+
     fn wait_for_lag(&mut self, now: Instant) {
         self.not_before = now + LAG_WAIT.saturating_mul(1 << self.empty.min(10)).min(LAG_WAIT_MAX);
         self.empty = self.empty.saturating_add(1);
