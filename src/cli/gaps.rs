@@ -1,6 +1,7 @@
 //! `tickflux gaps`: which trades are missing in the store.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -141,18 +142,21 @@ struct Ledger {
 impl Ledger {
     /// Adds the holes that no store can know of: what a capture lost before the first stored trade or behind the last one.
     fn add_lost(&self, audits: &mut [Gaps], since: TradeTime) -> Result<(), Failure> {
-        let mut newest = BTreeMap::new();
+        let (mut newest, mut by_exchange) = (BTreeMap::new(), BTreeMap::new());
         // Of several counts the newest comes last.
         for (at, audit) in audits.iter().enumerate() {
             newest.insert((audit.exchange.clone(), audit.symbol.clone()), at);
         }
-        for at in newest.into_values() {
-            let audit = &mut audits[at];
-            let lost = target::read_lost(&self.folder, &self.target(&audit.exchange));
-            let lost = lost.map_err(|error| Failure::Unusable(error.to_string()))?;
-            let lost = lost.ranges().filter(|(symbol, _, newest)| **symbol == audit.symbol && *newest >= since);
-            let ranges: Vec<_> = lost.map(|(_, range, _)| range).collect();
-            ranges.into_iter().for_each(|range| audit.add_lost(range));
+        for ((exchange, symbol), at) in newest {
+            let lost = match by_exchange.entry(exchange) {
+                Entry::Occupied(read) => read.into_mut(),
+                Entry::Vacant(unread) => {
+                    let lost = target::read_lost(&self.folder, &self.target(unread.key()));
+                    unread.insert(lost.map_err(|error| Failure::Unusable(error.to_string()))?)
+                }
+            };
+            let ranges = lost.ranges().filter(|(other, _, newest)| **other == symbol && *newest >= since);
+            ranges.for_each(|(_, range, _)| audits[at].add_lost(range));
         }
         Ok(())
     }
