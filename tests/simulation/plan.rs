@@ -208,10 +208,13 @@ pub fn plan(seed: u64, length: Duration) -> Plan {
     let mut rng = fastrand::Rng::with_seed(seed ^ 0x706c_616e);
     let is_wide = seed % 50 == 7;
     let markets = if is_wide { 400 } else { 2 };
-    let length = match seed % 50 {
-        7 => length.min(60 * MINUTE),
-        19 | 39 => length.min(6 * 60 * MINUTE),
-        _ => length,
+    let is_real_disk = seed % 20 == 19;
+    let length = if is_wide {
+        length.min(60 * MINUTE)
+    } else if is_real_disk {
+        length.min(6 * 60 * MINUTE)
+    } else {
+        length
     };
     let mut faults = Vec::new();
     let mut at = between(&mut rng, 2 * SECOND, 20 * MINUTE);
@@ -242,7 +245,6 @@ pub fn plan(seed: u64, length: Duration) -> Plan {
             between(&mut rng, SECOND, most)
         };
     }
-    let is_real_disk = seed % 20 == 19;
     if is_real_disk {
         // What only the model can do.
         faults.retain(|(.., fault)| {
