@@ -16,7 +16,7 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use support::influxd::free_port;
 use support::process::{Capture, wait_until};
-use support::trades::{exchanges_list, sqlite_trades};
+use support::trades::{exchanges_list, sqlite_trades, wait_for_a_trade};
 use support::{practice, runtime, server, tickflux};
 use tickflux::practice::{Config, Running};
 
@@ -162,6 +162,7 @@ fn a_request_has_its_limits_and_its_words() {
     let begun = Instant::now();
     assert_eq!(say(listen, "GET /healthz HTTP/1.1\r\n"), "", "half a head is closed");
     assert!((4..60).contains(&begun.elapsed().as_secs()), "after {:?}", begun.elapsed());
+    wait_for_a_trade(&folder.path().join("trades.db"));
     assert_eq!(capture.stop().status.code(), Some(0));
 }
 
@@ -202,6 +203,7 @@ fn a_loop_that_stands_still_is_said_by_health_and_in_the_log() {
     let log = capture.log();
     assert!(log.contains(r#" WARN A part of the capture fails. part="loop" why=has not moved for 1"#), "{log}");
     assert!(log.contains(r#" INFO A part of the capture works again. part="loop""#), "{log}");
+    wait_for_a_trade(&folder.path().join("trades.db"));
     assert_eq!(capture.stop().status.code(), Some(0));
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use support::influxd::Influxd;
 use support::process::{Capture, wait_until};
 use support::proxy::Proxy;
-use support::trades::{Trades, sqlite_trades, trades_of};
+use support::trades::{Trades, influx_ids, sqlite_trades, trades_of};
 use support::{practice, runtime, summary, tickflux};
 use tickflux::practice::{Running, Source, Speed};
 
@@ -77,6 +77,7 @@ fn a_start_asks_the_store_about_one_symbol_at_a_time() {
     // What is captured meanwhile is known, too.
     let told = |log: &str| log.matches("Nothing is known before now").count() + log.matches("are known.").count();
     wait_until("the store has told of each symbol", || told(&capture.log()) == 60);
+    wait_until("a trade is stored", || !influx_ids(&influxd).is_empty());
     assert_eq!(capture.stop().status.code(), Some(0));
     assert_eq!(proxy.most_questions(), 1);
 }

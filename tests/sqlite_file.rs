@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use support::process::{Capture, wait_until};
-use support::trades::sqlite_trades;
+use support::trades::{sqlite_trades, wait_for_a_trade};
 use support::{exchange, minute_ago, now, practice, runtime, tickflux, trade};
 use tickflux::store::sqlite::Sqlite;
 use tickflux::store::{Attempt, Scope, Store, StoreError, WriteError};
@@ -95,7 +95,7 @@ fn a_capture_keeps_its_trades_until_its_file_is_there_again() {
     let (path, away) = (folder.path().join("trades.db"), folder.path().join("away.db"));
     let args = ["--store", "sqlite:trades.db", "--no-repair", "--stream-url", &stream, "--rest-url", &rest];
     let capture = Capture::start(folder.path(), &args);
-    wait_until("trades are stored", || path.exists() && !sqlite_trades(&path).is_empty());
+    wait_for_a_trade(&path);
     fs::rename(&path, &away).unwrap();
     wait_until("it is missed", || capture.log().contains("removed or renamed"));
     assert!(!path.exists());

@@ -6,7 +6,7 @@ use std::process::Output;
 
 use crate::support::influxd::{Influxd, free_port};
 use crate::support::process::{Capture, wait_until};
-use crate::support::trades::{exchanges_list, influx_trades, sqlite_trades};
+use crate::support::trades::{exchanges_list, influx_trades, sqlite_trades, wait_for_a_trade};
 use crate::support::tunnel::{LOGIN, LOGIN_IN_URL, Tunnel};
 use crate::support::{practice, runtime, server, tickflux_in};
 
@@ -97,6 +97,7 @@ fn this_machine_is_never_asked_for_through_a_proxy() {
     let capture = Capture::start_in(folder.path(), &args, &environment);
     let health = || tickflux_in(folder.path(), &variables, &["health", "--metrics-listen", &metrics]);
     wait_until("the capture is well", || health().status.code() == Some(0));
+    wait_for_a_trade(&folder.path().join("tickflux.db"));
     assert_eq!(capture.stop().status.code(), Some(0));
     if let Some(influxd) = Influxd::start() {
         for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use super::influxd::{BUCKET, Influxd};
+use super::process::wait_until;
 use tickflux::practice::Running;
 use tickflux::trade::Trade;
 
@@ -38,6 +39,11 @@ pub fn sqlite_trades(path: &Path) -> Trades {
         Ok(((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()), (row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?)))
     });
     rows.unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+/// Waits until a capture has stored a trade there: one that is ended before says that it got none.
+pub fn wait_for_a_trade(path: &Path) {
+    wait_until("a trade is stored", || !sqlite_trades(path).is_empty());
 }
 
 /// Every point of a bucket, read with a plain query through the influx CLI.
