@@ -8,13 +8,14 @@
 //!
 //! Nothing here reads a clock, starts anything or draws from a generator that is not seeded. The parts:
 //! `streaming` takes what streams give, `repairing` asks the exchange for what is missing, `delivering` brings batches to the
-//! disk and to the store, `knowing` learns what there was before the run, `clockwork` watches the clocks, and `ending`
-//! ends the run.
+//! disk and to the store, `knowing` learns what there was before the run, `clockwork` watches the clocks, `ending`
+//! ends the run, and `mending` is about a run that only repairs.
 
 mod clockwork;
 mod delivering;
 mod ending;
 mod knowing;
+mod mending;
 mod repairing;
 mod streaming;
 
@@ -25,6 +26,7 @@ use self::clockwork::Clockwork;
 use self::delivering::Disk;
 use self::ending::Ending;
 pub use self::ending::{CaptureFailure, Outcome, Shortfall};
+use self::mending::Mending;
 use super::backlog::Backlog;
 use super::condition::Condition;
 use super::connections::{ConnectionCommand, Connections};
@@ -74,6 +76,8 @@ pub struct Capture {
     ledger: TradeIds,
     latencies: Latencies,
     ending: Ending,
+    /// Set in a run that only repairs.
+    mending: Option<Mending>,
     /// When the first trade was read, and the newest acknowledgement came.
     first_trade: Option<Instant>,
     last_acknowledgement: Option<Instant>,
@@ -86,8 +90,9 @@ pub struct Capture {
 
 impl Capture {
     /// A capture that begins now.
-    pub fn new(settings: Settings, now: Moment) -> Self {
+    pub fn new(mut settings: Settings, now: Moment) -> Self {
         let at = now.at;
+        let to_repair = settings.only_repair.take();
         let subset_of = settings.subsets.iter().enumerate().flat_map(|(subset, count)| vec![subset; *count]);
         let mut capture = Self {
             symbols: settings.symbols.iter().cloned().collect(),
@@ -110,6 +115,7 @@ impl Capture {
             ledger: TradeIds::default(),
             latencies: Latencies::default(),
             ending: Ending::new(settings.duration.map(|duration| at + duration)),
+            mending: to_repair.as_ref().map(|_| Mending::default()),
             first_trade: None,
             last_acknowledgement: None,
             stream_trouble: Excerpt::of("no connection yet"),
@@ -118,11 +124,17 @@ impl Capture {
             next_progress: at,
             settings,
         };
-        capture.condition.failing(Part::Stream, "no connection yet");
         // Streams open first: what a check takes is no trade lost.
         capture.tend_streams(at);
-        capture.commands.extend([Command::CheckStore, Command::CheckSymbols]);
+        capture.commands.push_back(Command::CheckStore);
         capture.history.look_up(Lookup::Time, at);
+        if let Some(holes) = to_repair {
+            capture.ending.note_symbols_checked();
+            capture.begin_mending(holes, at);
+        } else {
+            capture.condition.failing(Part::Stream, "no connection yet");
+            capture.commands.push_back(Command::CheckSymbols);
+        }
         capture
     }
 

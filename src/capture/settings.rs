@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::backlog::Route;
+use super::sequencer::Hole;
 use crate::trade::Symbol;
 
 /// What to capture, and until when.
@@ -24,6 +25,8 @@ pub struct Settings {
     pub asks: bool,
     /// Whether holes are to be repaired from the exchange's history.
     pub repairs: bool,
+    /// Do nothing but repair these holes, of no symbols: the run is over when each of them has ended.
+    pub only_repair: Option<Vec<Hole>>,
     /// Fetch what happened in so long before the start, too.
     pub backfill: Option<Duration>,
     /// Stop when so many trades of this run are acknowledged.

@@ -162,7 +162,7 @@ fn verdict(outcome: &Outcome, store: &AnyStore) -> Result<Answer, Failure> {
                 "only {trades} of {count} trades were stored before the end: {why}"
             )));
         }
-        None => {}
+        None | Some(Shortfall::HolesLeft) => {}
     }
     let lacking = lacking(summary);
     if lacking.is_empty() {

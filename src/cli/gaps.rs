@@ -16,10 +16,12 @@ use super::time::interval;
 use super::{Answer, Failure};
 use crate::binance::DEFAULT_REST_URL;
 use crate::binance::rest::Rest;
+use crate::capture::machine::CaptureFailure;
 use crate::capture::sequencer::Hole;
 use crate::net::endpoint::{Endpoint, Service, UrlText};
 use crate::outbox::{Ended, Target, target};
-use crate::shell::mend::{Mended, mend};
+use crate::shell::mend::{MendError, Mended, Repair, mend};
+use crate::shell::run::RunError;
 use crate::store::{AnyStore, Gaps, Interval};
 use crate::trade::{Exchange, HoleState, IdRange, IdRanges, Symbol, TradeTime};
 
@@ -88,7 +90,15 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
         let store = settings.open_through(Purpose::Capture(exchange.clone()), Some(&network))?;
         let rest = Rest::new(&rest_url, &network).map_err(|error| Failure::Unusable(crate::error_chain(&error)))?;
         ledger.add_lost(&mut audits, since)?;
-        ledger.mended = mend_all(&store, (rest, &rest_url), &audits, &exchange, &ledger).await?;
+        let repair = Repair {
+            store: AnyStore::clone(&store),
+            exchange,
+            rest,
+            network,
+            outbox: ledger.folder.clone(),
+            clock: now,
+        };
+        ledger.mended = mend_all(repair, &rest_url, &audits, &ledger).await?;
         audits = store.gaps(&scope, since, None).await?;
     }
     ledger.add_lost(&mut audits, since)?;
@@ -109,25 +119,26 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
     Ok(if is_whole { Answer::Done } else { Answer::No })
 }
 
-/// Repairs every open hole of `exchange`; gives the ids that will never come.
+/// Repairs every open hole of the exchange; gives the ids that will never come.
 async fn mend_all(
-    store: &AnyStore,
-    (rest, rest_url): (Rest, &Endpoint),
+    repair: Repair,
+    rest_url: &Endpoint,
     audits: &[Gaps],
-    exchange: &Exchange,
     ledger: &Ledger,
 ) -> Result<Vec<Ended>, Failure> {
     let mut holes = Vec::new();
-    for audit in audits.iter().filter(|audit| audit.exchange == *exchange) {
+    for audit in audits.iter().filter(|audit| audit.exchange == repair.exchange) {
         let row = GapsRow::new(audit, &ledger.ended(audit)?);
         let open = row.holes.iter().filter(|hole| hole.state.may_be_repaired());
         let range = |hole: &HoleRow| IdRange { first: hole.from_id, last: hole.to_id };
         holes.extend(open.map(|hole| Hole { symbol: audit.symbol.clone(), range: range(hole), time: now() }));
     }
-    let mended = mend(store, rest, holes, stop_on_signals()?).await;
-    let Mended { trades, ended } = mended.map_err(|error| Failure::Unusable(crate::error_chain(&error)))?;
+    let Mended { trades, ended } = mend(repair, holes, stop_on_signals()?).await.map_err(|error| match error {
+        MendError::Run(RunError::Start(CaptureFailure::Settings(why))) => Failure::Usage(why),
+        MendError::Run(_) | MendError::Stopped => Failure::Unusable(crate::error_chain(&error)),
+    })?;
     notice(format!("{trades} missing trades came from {rest_url}"));
-    Ok(ended.into_iter().map(|(symbol, range, state)| Ended { symbol, range, state }).collect())
+    Ok(ended)
 }
 
 /// Where the reasons stand why ids will never come.

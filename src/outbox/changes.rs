@@ -94,6 +94,11 @@ impl Changes {
     /// Puts what could not be done earlier in front of it.
     pub fn put_before(&mut self, earlier: Self) {
         let later = std::mem::replace(self, earlier);
+        self.put_behind(later);
+    }
+
+    /// Puts what came later behind it.
+    pub fn put_behind(&mut self, later: Self) {
         later.restarted.iter().for_each(|(symbol, time)| self.restart(symbol, *time));
         later.removed.into_iter().for_each(|rows| self.remove(rows));
         later.lost.ranges().for_each(|(symbol, range, time)| self.lose(symbol, range, time));

@@ -45,7 +45,7 @@ pub struct Opened {
 }
 
 /// An outbox as it was found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct OutboxFound {
     /// What was left in it, oldest first.
     pub left: Vec<(Left, Rows)>,

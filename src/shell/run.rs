@@ -23,7 +23,7 @@ use crate::capture::settings::{Progress, Settings};
 use crate::capture::summary::Usage;
 use crate::net::Network;
 use crate::net::endpoint::Endpoint;
-use crate::outbox::{Opened, OutboxError, OutboxFile, Target, target};
+use crate::outbox::{Changes, Opened, OutboxError, OutboxFile, Target, target};
 use crate::store::AnyStore;
 use crate::telemetry::Event;
 use crate::telemetry::health::Health;
@@ -104,66 +104,38 @@ pub async fn run(
     setup: Setup,
     store: AnyStore,
     health: Arc<Health>,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
     progress: watch::Sender<Progress>,
     begun: impl FnOnce() + Send,
 ) -> Result<Outcome, RunError> {
     let record = setup.record.clone();
-    let (mut shell, mut capture) = Shell::start(setup, store, health, progress)?;
-    let (mut begun, held_back_until) = (Some(begun), Instant::now() + HELD_BACK_MAX);
-    let mut is_stopped = false;
-    loop {
-        let now = shell.now();
-        capture.advance(!shell.streams.has_more(), now);
-        shell.carry_out(&mut capture)?;
-        if let Some(failure) = capture.failure() {
-            return Err(failure.clone().into());
-        }
-        let is_finished = capture.is_finished(now.at);
-        if !shell.telling.has_begun() && (capture.is_settled() || now.at >= held_back_until || is_finished) {
-            begun.take().into_iter().for_each(|begun| begun());
-            shell.telling.begin();
-        }
-        shell.telling.tell(&mut capture, now);
-        if is_finished {
-            let failed = |source| RunError::Record { path: record.unwrap_or_default(), source };
-            shell.streams.finish_recording().map_err(failed)?;
-            let outcome = capture.finish(usage(), shell.now());
-            shell.telling.end(&mut capture, now);
-            return Ok(outcome);
-        }
-        let input = tokio::select! {
-            biased;
-            changed = stop.changed(), if !is_stopped => match changed {
-                Ok(()) if !*stop.borrow() => Input::Tick,
-                _ => { is_stopped = true; Input::Stop }
-            },
-            done = shell.tasks.next() => shell.take_back(done?)?,
-            (input, recorded) = shell.streams.next(), if capture.reads(now.at) => {
-                if let Err(error) = recorded {
-                    capture.journal().note(Event::ChoreFailed(format!("the recording ends here: {error}")));
-                }
-                input
-            }
-            () = sleep_until(capture.deadline(now.at).into()) => Input::Tick,
-        };
-        capture.handle(input, shell.now());
-    }
+    let (mut shell, capture) = Shell::start(setup, store, health, progress)?;
+    let outcome = shell.drive(capture, stop, begun).await?;
+    let failed = |source| RunError::Record { path: record.unwrap_or_default(), source };
+    shell.streams.finish_recording().map_err(failed)?;
+    Ok(outcome)
 }
 
 /// What carries out commands.
-struct Shell {
-    store: AnyStore,
-    rest: Option<Rest>,
-    symbols: Vec<Symbol>,
-    exchange: Exchange,
-    outbox: PathBuf,
-    clock: fn() -> TradeTime,
-    streams: Streams,
-    telling: Telling,
-    tasks: Tasks,
+pub(super) struct Shell {
+    pub(super) store: AnyStore,
+    pub(super) rest: Option<Rest>,
+    pub(super) symbols: Vec<Symbol>,
+    pub(super) exchange: Exchange,
+    pub(super) outbox: PathBuf,
+    pub(super) clock: fn() -> TradeTime,
+    pub(super) streams: Streams,
+    pub(super) telling: Telling,
+    pub(super) tasks: Tasks,
+    pub(super) books: Books,
+}
+
+/// Where the disk's work goes.
+pub(super) enum Books {
     /// The outbox, while nobody works on it.
-    file: Option<OutboxFile>,
+    Outbox(Option<OutboxFile>),
+    /// No outbox: only what a ledger would be told is kept, for the caller.
+    Changes(Changes),
 }
 
 /// What a task ends with.
@@ -195,6 +167,7 @@ impl Shell {
             outbox_limit: setup.outbox_limit,
             asks: rest.is_some(),
             repairs: setup.repairs && rest.is_some(),
+            only_repair: None,
             backfill: setup.backfill,
             count: setup.count,
             duration: setup.duration,
@@ -210,16 +183,62 @@ impl Shell {
             telling: Telling::new(health, progress, &outbox, now.at),
             outbox,
             tasks: Tasks::default(),
-            file: None,
+            books: Books::Outbox(None),
         };
         Ok((shell, Capture::new(settings, now)))
+    }
+
+    /// Carries out what the machine says, and tells it what happened, until it is over.
+    pub(super) async fn drive(
+        &mut self,
+        mut capture: Capture,
+        mut stop: watch::Receiver<bool>,
+        begun: impl FnOnce() + Send,
+    ) -> Result<Outcome, RunError> {
+        let (mut begun, held_back_until) = (Some(begun), Instant::now() + HELD_BACK_MAX);
+        let mut is_stopped = false;
+        loop {
+            let now = self.now();
+            capture.advance(!self.streams.has_more(), now);
+            self.carry_out(&mut capture);
+            if let Some(failure) = capture.failure() {
+                return Err(failure.clone().into());
+            }
+            let is_finished = capture.is_finished(now.at);
+            if !self.telling.has_begun() && (capture.is_settled() || now.at >= held_back_until || is_finished) {
+                begun.take().into_iter().for_each(|begun| begun());
+                self.telling.begin();
+            }
+            self.telling.tell(&mut capture, now);
+            if is_finished {
+                let outcome = capture.finish(usage(), self.now());
+                self.telling.end(&mut capture, now);
+                return Ok(outcome);
+            }
+            let input = tokio::select! {
+                biased;
+                changed = stop.changed(), if !is_stopped => match changed {
+                    Ok(()) if !*stop.borrow() => Input::Tick,
+                    _ => { is_stopped = true; Input::Stop }
+                },
+                done = self.tasks.next() => self.take_back(done?)?,
+                (input, recorded) = self.streams.next(), if capture.reads(now.at) => {
+                    if let Err(error) = recorded {
+                        capture.journal().note(Event::ChoreFailed(format!("the recording ends here: {error}")));
+                    }
+                    input
+                }
+                () = sleep_until(capture.deadline(now.at).into()) => Input::Tick,
+            };
+            capture.handle(input, self.now());
+        }
     }
 
     fn now(&self) -> Moment {
         Moment { at: Instant::now(), wall: (self.clock)() }
     }
 
-    fn carry_out(&mut self, capture: &mut Capture) -> Result<(), RunError> {
+    fn carry_out(&mut self, capture: &mut Capture) {
         while let Some(command) = capture.next_command() {
             match command {
                 Command::OpenStream(id, subset) => self.streams.open(id, subset),
@@ -230,7 +249,6 @@ impl Shell {
                 command => self.spawn(command),
             }
         }
-        Ok(())
     }
 
     /// Begins what takes its time.
@@ -252,6 +270,9 @@ impl Shell {
             }
             Command::CheckStore => {
                 self.tasks.under_way.spawn(async move { TaskDone::Input(Input::StoreChecked(store.check().await)) });
+            }
+            Command::OpenOutbox(_) if matches!(self.books, Books::Changes(_)) => {
+                self.tasks.done = Some(TaskDone::Input(Input::OutboxOpened(Box::default())));
             }
             Command::OpenOutbox(store_id) => {
                 let target = Target { store_id, ..Target::at(&store, &self.exchange) };
@@ -284,7 +305,17 @@ impl Shell {
     }
 
     fn work(&mut self, work: DiskWork) {
-        let Some(mut file) = self.file.take() else { return };
+        let mut file = match &mut self.books {
+            Books::Outbox(file) => {
+                let Some(file) = file.take() else { return };
+                file
+            }
+            Books::Changes(changes) => {
+                changes.put_behind(work.changes);
+                self.tasks.done = Some(TaskDone::Input(Input::Disk(Box::default())));
+                return;
+            }
+        };
         if disk::is_small(&work, &file) {
             let done = disk::work(&mut file, work, &self.store);
             self.tasks.done = Some(TaskDone::Disk(Box::new((file, done))));
@@ -303,12 +334,12 @@ impl Shell {
             TaskDone::Input(input) => input,
             TaskDone::Outbox(opened) => {
                 let Opened { file, found } = (*opened)?;
-                self.file = Some(file);
+                self.books = Books::Outbox(Some(file));
                 Input::OutboxOpened(Box::new(found))
             }
             TaskDone::Disk(done) => {
                 let (file, done) = *done;
-                self.file = Some(file);
+                self.books = Books::Outbox(Some(file));
                 Input::Disk(Box::new(done))
             }
             TaskDone::Chore(Ok(())) => Input::Tick,
@@ -319,7 +350,7 @@ impl Shell {
 
 /// What is under way.
 #[derive(Default)]
-struct Tasks {
+pub(super) struct Tasks {
     under_way: JoinSet<TaskDone>,
     /// What was done without a task.
     done: Option<TaskDone>,

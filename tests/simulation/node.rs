@@ -8,6 +8,7 @@ use tickflux::capture::backlog::Route;
 use tickflux::capture::exchange_clock::Moment;
 use tickflux::capture::input::Input;
 use tickflux::capture::machine::Capture;
+use tickflux::capture::sequencer::Hole;
 use tickflux::capture::settings::Settings;
 use tickflux::trade::{Symbol, TradeTime};
 
@@ -16,6 +17,7 @@ use crate::exchange::{Place, exchange_ms};
 use crate::plan::Plan;
 use crate::rest::Weight;
 use crate::time::Time;
+use crate::world::repair::Repair;
 
 /// As the shell's.
 const GROUP_MAX: usize = 512;
@@ -25,6 +27,27 @@ const TURNS_MAX: u32 = 200_000;
 const OVERLAP_MAX: Duration = Duration::from_secs(60);
 /// Binance allows so many attempts to connect in five minutes.
 const ATTEMPTS_MAX: usize = 300;
+
+const ROUTE: Route = Route { is_over_disk: false, slots: 2, batch_max: 10_000 };
+
+/// Of no symbols, and without an outbox.
+fn settings(seed: u64) -> Settings {
+    Settings {
+        symbols: Vec::new(),
+        subsets: Vec::new(),
+        connections: 0,
+        idle_timeout: Duration::from_secs(30),
+        route: ROUTE,
+        outbox_limit: u64::MAX,
+        asks: true,
+        repairs: true,
+        only_repair: None,
+        backfill: None,
+        count: None,
+        duration: None,
+        seed,
+    }
+}
 
 #[derive(Debug)]
 pub struct Connection {
@@ -44,6 +67,8 @@ pub struct Node {
     pub run: u64,
     pub capture: Option<Capture>,
     pub disk: Disk,
+    /// What it is to repair, if it does nothing else.
+    pub repair: Option<Repair>,
     /// What has been read from the streams and not been taken.
     pub inbox: VecDeque<(Input, Vec<Place>)>,
     pub connections: BTreeMap<ConnectionId, Connection>,
@@ -68,6 +93,7 @@ impl Node {
             run: 0,
             capture: None,
             disk: Disk::new("practice".parse().expect("a name"), is_real_disk),
+            repair: None,
             inbox: VecDeque::new(),
             connections: BTreeMap::new(),
             weight: Weight::default(),
@@ -101,20 +127,28 @@ impl Node {
     }
 
     pub fn start(&mut self, plan: &Plan, now: Time, seed: u64) {
-        let settings = Settings {
-            symbols: self.symbols.clone(),
-            subsets: plan.subsets.clone(),
-            connections: plan.connections,
-            idle_timeout: Duration::from_secs(30),
-            route: Route { is_over_disk: true, slots: 2, batch_max: 10_000 },
-            outbox_limit: plan.outbox_limit,
-            asks: true,
-            repairs: true,
-            backfill: plan.backfill.filter(|_| self.run == 0),
-            count: None,
-            duration: None,
-            seed,
-        };
+        self.begin(
+            Settings {
+                symbols: self.symbols.clone(),
+                subsets: plan.subsets.clone(),
+                connections: plan.connections,
+                route: Route { is_over_disk: !plan.is_near, ..ROUTE },
+                outbox_limit: plan.outbox_limit,
+                backfill: plan.backfill.filter(|_| self.run == 0),
+                ..settings(seed)
+            },
+            now,
+        );
+    }
+
+    /// Starts a run that only repairs.
+    pub fn repair(&mut self, holes: Vec<Hole>, now: Time, seed: u64) {
+        let only_repair = Some(holes.clone());
+        self.repair = Some(Repair { holes, ended: Vec::new() });
+        self.begin(Settings { only_repair, ..settings(seed) }, now);
+    }
+
+    fn begin(&mut self, settings: Settings, now: Time) {
         self.run += 1;
         self.capture = Some(Capture::new(settings, self.moment(now)));
         self.attempts.clear();

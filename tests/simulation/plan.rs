@@ -116,6 +116,10 @@ pub struct Plan {
     pub outbox_limit: u64,
     /// The outbox is the real one, on a file.
     pub is_real_disk: bool,
+    /// The store is as near as a file: trades go into it without an outbox.
+    pub is_near: bool,
+    /// When someone runs `gaps --repair` beside the captures.
+    pub repairs: Vec<Time>,
     pub backfill: Option<Duration>,
     pub length: Duration,
     /// In the order of time; of which capture, where it is one's.
@@ -202,7 +206,8 @@ fn sudden(rng: &mut fastrand::Rng) -> Fault {
     })
 }
 
-/// The plan of a seed. Every tenth has a burst at its begin, every fiftieth 400 symbols, every fourth two captures; of a
+/// The plan of a seed. Every tenth has a burst at its begin, every fiftieth 400 symbols, every fourth two captures, every tenth a store without an outbox before it, every third someone who
+/// repairs beside them; of a
 /// hundred one fills the memory, and one has a store that is away for longer than the retention.
 pub fn plan(seed: u64, length: Duration) -> Plan {
     let mut rng = fastrand::Rng::with_seed(seed ^ 0x706c_616e);
@@ -254,10 +259,16 @@ pub fn plan(seed: u64, length: Duration) -> Plan {
         });
     }
     faults.sort_by_key(|(at, ..)| *at);
+    let is_repaired = seed % 3 == 1;
+    let mut when = fastrand::Rng::with_seed(seed ^ 0x7265_7061);
+    let repairs = if is_repaired { 6 } else { 0 };
+    let repairs = (0..repairs).map(|_| Time(0) + when.u32(1..1_000) * (length / 1_000)).collect();
     Plan {
         markets,
         per_second,
         is_real_disk,
+        is_near: seed % 10 == 8,
+        repairs,
         captures,
         subsets: if is_wide { vec![200, 200] } else { vec![2] },
         connections: if rng.u32(0..4) == 0 { 2 } else { 1 },

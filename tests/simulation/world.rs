@@ -4,6 +4,8 @@
 mod commands;
 #[path = "harm.rs"]
 mod harm;
+#[path = "repair.rs"]
+pub mod repair;
 #[path = "trading.rs"]
 mod trading;
 
@@ -39,6 +41,8 @@ pub enum Happening {
     Trade(usize),
     Fault(usize, Fault),
     Start(usize),
+    /// Someone runs `gaps --repair`.
+    Repair(usize),
     /// To one process of a host: what it is told.
     ToNode(usize, u64, ToNode),
     /// A write arrives at the store.
@@ -95,7 +99,11 @@ impl World {
         let mut rng = fastrand::Rng::with_seed(seed);
         let exchange = Exchange::new(plan.markets, plan.per_second, &mut rng);
         let symbols: Vec<_> = exchange.markets.iter().map(|market| market.symbol.clone()).collect();
-        let nodes = (0..plan.captures).map(|number| Node::new(number, symbols.clone(), plan.is_real_disk)).collect();
+        let mut nodes: Vec<_> =
+            (0..plan.captures).map(|number| Node::new(number, symbols.clone(), plan.is_real_disk)).collect();
+        if !plan.repairs.is_empty() {
+            nodes.push(Node::new(plan.captures, symbols, false));
+        }
         let mut world = Self {
             now: Time::default(),
             queue: BTreeMap::new(),
@@ -107,7 +115,8 @@ impl World {
             nodes,
             trace: Trace::new(in_words),
             coverage: Coverage::default(),
-            lost_books: false,
+            // A store that is near is its own ledger.
+            lost_books: plan.is_near,
             lost_store: false,
             is_healed: false,
             plan,
@@ -120,6 +129,9 @@ impl World {
         }
         for (at, node, fault) in world.plan.faults.clone() {
             world.put(at.since_begin() + Duration::from_secs(60), Happening::Fault(node, fault));
+        }
+        for at in world.plan.repairs.clone() {
+            world.put(at.since_begin(), Happening::Repair(world.plan.captures));
         }
         world.put(Duration::from_secs(3_600), Happening::Hour);
         world.put(Duration::from_secs(60), Happening::Minute);
@@ -149,7 +161,8 @@ impl World {
                 (None, _) => return Err("nothing happens any more".to_owned()),
             }
             if self.is_healed
-                && self.nodes.iter().all(|node| node.capture.is_none() && node.run > 0)
+                && self.nodes.iter().all(|node| node.capture.is_none())
+                && self.nodes[..self.plan.captures].iter().all(|node| node.run > 0)
                 && self.queue_is_over()
             {
                 return oracle::verify(self);
@@ -197,6 +210,7 @@ impl World {
                     self.turn(node)?;
                 }
             }
+            Happening::Repair(node) => self.begin_repair(node)?,
             Happening::ToNode(node, run, what) => return self.reach_node(node, run, what),
             Happening::Write { node, run, batch, lines, attempt, life } => {
                 let life = (&lines, attempt, life);
@@ -230,6 +244,8 @@ impl World {
                     self.nodes[node].clock_offset_ms = 0;
                     self.nodes[node].drift_ppm = 0;
                     self.put(Duration::from_secs(1), Happening::Stop(node));
+                }
+                for node in 0..self.plan.captures {
                     self.put(Duration::from_secs(60), Happening::Start(node));
                 }
             }
@@ -323,15 +339,16 @@ impl World {
             let has_failed = capture.failure().is_some();
             let is_finished = capture.is_finished(now.at);
             let mut events = capture.journal().take();
-            if is_finished {
-                capture.finish(Usage::default(), now);
-                events.extend(capture.journal().take());
-            }
+            let outcome = is_finished.then(|| capture.finish(Usage::default(), now));
+            events.extend(capture.journal().take());
             for event in &events {
                 self.note(number, event);
             }
             for command in commands {
                 self.carry_out(number, command)?;
+            }
+            if let Some(outcome) = outcome {
+                self.end_repair(number, &outcome)?;
             }
             if has_failed || is_finished {
                 self.trace.step(self.now, number, "end", &[]);

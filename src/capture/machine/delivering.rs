@@ -228,6 +228,7 @@ impl Capture {
                 self.disk.last_taken = None;
                 self.disk.writing_fails = true;
                 self.condition.failing(Part::Store, &why);
+                self.note_failed_write(&why, held, tries);
                 self.journal.note(Event::WriteFailed { why, held, tries });
             }
         }

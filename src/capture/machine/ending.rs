@@ -32,13 +32,13 @@ pub(super) struct Ending {
     failure: Option<CaptureFailure>,
 }
 
-/// Why a capture could not begin: the settings, or what they name, cannot work.
+/// Why a run could not begin, or one that only repairs not go on: the settings, or what they name, do not work.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CaptureFailure {
     /// The store says no for good.
     #[error("{0}")]
     Settings(String),
-    /// The store cannot be used.
+    /// The store, or the history that a repair needs, cannot be used.
     #[error("{0}")]
     Unusable(String),
     /// The exchange does not know a symbol.
@@ -69,6 +69,8 @@ pub enum Shortfall {
         /// What the streams said last, if they were in trouble.
         why: Excerpt,
     },
+    /// It was stopped before every hole was repaired.
+    HolesLeft,
 }
 
 impl Ending {
@@ -107,7 +109,7 @@ impl Capture {
     /// Whether what it was told to do is done.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         let has_enough = self.settings.count.is_some_and(|count| self.journal.tally().trades >= count);
-        !self.is_stopping() && (has_enough || self.ending.at.is_some_and(|at| now >= at))
+        !self.is_stopping() && (has_enough || self.is_mended() || self.ending.at.is_some_and(|at| now >= at))
     }
 
     /// Closes the connections; what they have read is still stored.
@@ -119,12 +121,12 @@ impl Capture {
         }
     }
 
-    /// It cannot begin.
+    /// It cannot begin, or not go on.
     pub(super) fn fail(&mut self, failure: CaptureFailure) {
         self.ending.failure.get_or_insert(failure);
     }
 
-    /// Why it could not begin, if so.
+    /// Why it could not begin, or not go on, if so.
     pub fn failure(&self) -> Option<&CaptureFailure> {
         self.ending.failure.as_ref()
     }
@@ -159,6 +161,9 @@ impl Capture {
     }
 
     fn shortfall(&self) -> Option<Shortfall> {
+        if self.only_repairs() {
+            return (!self.is_mended()).then_some(Shortfall::HolesLeft);
+        }
         let (trades, why) = (self.journal.tally().trades, self.stream_trouble.clone());
         if self.first_trade.is_none() && self.settings.count != Some(0) {
             return Some(Shortfall::NoTrade(why));

@@ -60,7 +60,10 @@ impl Capture {
         let asked = self.history.asked_at();
         let used_weight = used_weight.map(|used| (used, self.minute_left(now.at)));
         match self.history.answered(answer, used_weight, now.at, &mut self.rng) {
-            Outcome::Brought(brought) => self.take_repaired(brought),
+            Outcome::Brought(brought) => {
+                self.note_page();
+                self.take_repaired(brought);
+            }
             Outcome::Found(Lookup::Time, found) => {
                 self.clock.told(found.time, asked.unwrap_or(now.at), now.at);
                 self.release_suspects(now);
@@ -71,10 +74,13 @@ impl Capture {
                 self.sequencer.learn(&symbol, &before.into(), &IdRanges::default(), since);
             }
             Outcome::Found(Lookup::Newest(symbol), found) => self.heard_of_newest(&symbol, found, now.at),
-            Outcome::Failed(refusal) if refusal.kind == RefusalKind::NotServed => {
-                self.journal.note(Event::HistoryNotServed(refusal.why));
+            Outcome::Failed(refusal) => {
+                self.note_refusal(&refusal);
+                self.journal.note(match refusal.kind {
+                    RefusalKind::NotServed => Event::HistoryNotServed(refusal.why),
+                    _ => Event::HistoryFailed(refusal.why),
+                });
             }
-            Outcome::Failed(refusal) => self.journal.note(Event::HistoryFailed(refusal.why)),
             Outcome::Nothing => {}
         }
     }

@@ -3,6 +3,7 @@
 mod believing;
 mod delivering;
 mod knowing;
+mod mending;
 mod running;
 
 use std::time::UNIX_EPOCH;
@@ -47,6 +48,7 @@ fn settings(symbols: &[Symbol]) -> Settings {
         outbox_limit: 1 << 30,
         asks: true,
         repairs: true,
+        only_repair: None,
         backfill: None,
         count: None,
         duration: None,
