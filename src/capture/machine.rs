@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use self::clockwork::Clockwork;
 use self::delivering::Disk;
 use self::ending::Ending;
-pub use self::ending::{CaptureFailure, Outcome, Shortfall};
+pub use self::ending::{CaptureFailure, RunOutcome, Shortfall};
 use self::mending::Mending;
 use super::backlog::Backlog;
 use super::condition::Condition;

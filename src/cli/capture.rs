@@ -17,7 +17,7 @@ use super::time::duration;
 use super::{Answer, Failure};
 use crate::binance::rest::Rest;
 use crate::binance::{DEFAULT_REST_URL, DEFAULT_STREAM_URL};
-use crate::capture::machine::{CaptureFailure, Outcome, Shortfall};
+use crate::capture::machine::{CaptureFailure, RunOutcome, Shortfall};
 use crate::capture::settings::Progress;
 use crate::capture::summary::Summary;
 use crate::net::Network;
@@ -141,8 +141,8 @@ fn failure(error: RunError) -> Failure {
 }
 
 /// What the run says of itself: done, or what is lacking.
-fn verdict(outcome: &Outcome, store: &AnyStore) -> Result<Answer, Failure> {
-    let Outcome { summary, shortfall } = outcome;
+fn verdict(outcome: &RunOutcome, store: &AnyStore) -> Result<Answer, Failure> {
+    let RunOutcome { summary, shortfall } = outcome;
     if summary.outbox_left > 0 {
         // A store that is near has no batches in the outbox.
         let next = if store.lines().is_some() {

@@ -13,7 +13,7 @@ use super::settings::{endpoint, now};
 use super::signals::stop_on_signals;
 use super::stderr::start_logs;
 use super::{Answer, Failure};
-use crate::capture::machine::Outcome;
+use crate::capture::machine::RunOutcome;
 use crate::capture::settings::Progress;
 use crate::net::Network;
 use crate::net::endpoint::Service;
@@ -98,7 +98,7 @@ impl Demo {
         let (progress, _) = watch::channel(Progress::default());
         let stop = stop_on_signals()?;
         let capturing = run_capture(setup, AnyStore::clone(&store), Arc::default(), stop, progress, || {});
-        let Outcome { summary, .. } = capturing.await.map_err(|error| Failure::Unusable(error.to_string()))?;
+        let RunOutcome { summary, .. } = capturing.await.map_err(|error| Failure::Unusable(error.to_string()))?;
         say(format!("{} trades stored in {:.1} s.", summary.trades, summary.seconds))?;
         if summary.trades != TRADES || summary.holes_open > 0 || summary.dead_letters > 0 {
             return Err(Failure::Unusable(format!("the demo should have stored {TRADES} trades without a hole")));

@@ -11,7 +11,7 @@ use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
 use super::Failure;
-use crate::telemetry::lines::Lines;
+use crate::telemetry::lines::LogLines;
 use crate::text::one_line;
 
 /// How long the end waits for who reads standard error.
@@ -22,7 +22,7 @@ pub(super) const NOTICE_BYTES_MAX: usize = 2_000;
 const FILTER: &str = "RUST_LOG";
 
 /// One for the process, as standard error is; none if the system gave no thread for it.
-static LINES: LazyLock<Option<Lines>> = LazyLock::new(|| Lines::start(AroundStatus).ok());
+static LINES: LazyLock<Option<LogLines>> = LazyLock::new(|| LogLines::start(AroundStatus).ok());
 static STATUS: OnceLock<ProgressBar> = OnceLock::new();
 
 /// From now on lines are written around this status line.

@@ -18,7 +18,7 @@ use crate::binance::stream_urls;
 use crate::capture::backlog::Route;
 use crate::capture::exchange_clock::Moment;
 use crate::capture::input::{Command, DiskDone, DiskWork, Input};
-use crate::capture::machine::{Capture, CaptureFailure, Outcome};
+use crate::capture::machine::{Capture, CaptureFailure, RunOutcome};
 use crate::capture::settings::{Progress, Settings};
 use crate::capture::summary::Usage;
 use crate::net::Network;
@@ -107,7 +107,7 @@ pub async fn run(
     stop: watch::Receiver<bool>,
     progress: watch::Sender<Progress>,
     begun: impl FnOnce() + Send,
-) -> Result<Outcome, RunError> {
+) -> Result<RunOutcome, RunError> {
     let record = setup.record.clone();
     let (mut shell, capture) = Shell::start(setup, store, health, progress)?;
     let outcome = shell.drive(capture, stop, begun).await?;
@@ -194,7 +194,7 @@ impl Shell {
         mut capture: Capture,
         mut stop: watch::Receiver<bool>,
         begun: impl FnOnce() + Send,
-    ) -> Result<Outcome, RunError> {
+    ) -> Result<RunOutcome, RunError> {
         let (mut begun, held_back_until) = (Some(begun), Instant::now() + HELD_BACK_MAX);
         let mut is_stopped = false;
         loop {

@@ -35,7 +35,7 @@ pub fn dropped() -> u64 {
 
 /// The lines on their way to one file.
 #[derive(Debug, Clone)]
-pub struct Lines(Arc<Shared>);
+pub struct LogLines(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -58,7 +58,7 @@ struct Waiting {
     after: String,
 }
 
-impl Lines {
+impl LogLines {
     /// Lines to `out`, which may block for as long as it likes.
     ///
     /// # Errors
@@ -89,7 +89,7 @@ impl Lines {
 }
 
 /// A line at a time, as `tracing-subscriber` writes them.
-impl Write for Lines {
+impl Write for LogLines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.push(&String::from_utf8_lossy(line));
         Ok(line.len())
@@ -219,14 +219,14 @@ mod tests {
         }
     }
 
-    fn stalled() -> (Lines, mpsc::Sender<io::Result<()>>, mpsc::Receiver<String>) {
+    fn stalled() -> (LogLines, mpsc::Sender<io::Result<()>>, mpsc::Receiver<String>) {
         let (permit, permits) = mpsc::channel();
         let (written, reads) = mpsc::channel();
-        (Lines::start(Reader { permits, written }).unwrap(), permit, reads)
+        (LogLines::start(Reader { permits, written }).unwrap(), permit, reads)
     }
 
     /// Its writer stands in the middle of a line: what is pushed next waits.
-    fn occupied(lines: &Lines) {
+    fn occupied(lines: &LogLines) {
         lines.push("first");
         while !lines.0.lock().is_writing {
             thread::yield_now();

@@ -235,7 +235,7 @@ pub fn plan(seed: u64, length: Duration) -> Plan {
             faults.push((Time(0) + 10 * SECOND, 0, Fault::Lasting(kind, length)));
         }
     }
-    let is_long = seed % 100 == 57;
+    let is_long = seed % 100 == 61;
     if is_long {
         faults.push((Time(0) + 30 * MINUTE, 0, Fault::Lasting(Lasting::StoreDown, 25 * 60 * MINUTE)));
     }

@@ -1,6 +1,6 @@
 //! `gaps --repair` beside the captures: a process of its own, which is told what the store misses and has no outbox.
 
-use tickflux::capture::machine::Outcome;
+use tickflux::capture::machine::RunOutcome;
 use tickflux::capture::sequencer::Hole;
 use tickflux::outbox::Ended;
 use tickflux::trade::TradeTime;
@@ -44,7 +44,7 @@ impl World {
     }
 
     /// What it was told is stored, or it says why not: unless it says that it did not come to that.
-    pub(super) fn end_repair(&self, number: usize, outcome: &Outcome) -> Result<(), Wrong> {
+    pub(super) fn end_repair(&self, number: usize, outcome: &RunOutcome) -> Result<(), Wrong> {
         let Some(Repair { holes, ended }) = &self.nodes[number].repair else { return Ok(()) };
         if outcome.shortfall.is_some() {
             return Ok(());

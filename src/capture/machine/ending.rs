@@ -48,7 +48,7 @@ pub enum CaptureFailure {
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
+pub struct RunOutcome {
     /// What it did.
     pub summary: Summary,
     /// What it did not do though it should have.
@@ -145,7 +145,7 @@ impl Capture {
     }
 
     /// Ends the run, whose process took `usage`.
-    pub fn finish(&mut self, usage: Usage, now: Moment) -> Outcome {
+    pub fn finish(&mut self, usage: Usage, now: Moment) -> RunOutcome {
         for (symbol, range, _) in self.backlog.ids_on_disk().ranges() {
             self.journal.note(Event::LeftInOutbox(symbol.clone(), range));
         }
@@ -157,7 +157,7 @@ impl Capture {
         let weight = self.backlog.weight();
         let summary =
             Summary::new(self.journal.tally(), &self.sequencer, &self.latencies, seconds, weight.trades as u64, usage);
-        Outcome { shortfall: self.shortfall(), summary }
+        RunOutcome { shortfall: self.shortfall(), summary }
     }
 
     fn shortfall(&self) -> Option<Shortfall> {
