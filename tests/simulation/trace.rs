@@ -1,5 +1,7 @@
 //! What happened, as a hash that is the same wherever a seed runs, and in words for whoever looks at one seed.
 
+use tickflux::capture::input::Input;
+
 use crate::time::Time;
 
 /// FNV-1a of every step.
@@ -50,5 +52,25 @@ impl Trace {
 
     fn add_byte(&mut self, byte: u8) {
         self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+}
+
+/// The name of an input.
+pub fn kind(input: &Input) -> &'static str {
+    match input {
+        Input::Tick => "tick",
+        Input::StreamOpened(_) => "opened",
+        Input::StreamMessages(..) => "messages",
+        Input::StreamClosed(..) => "closed",
+        Input::StreamsEnded => "streams ended",
+        Input::History(..) => "history",
+        Input::SymbolsChecked(_) => "symbols checked",
+        Input::StoreChecked(_) => "store checked",
+        Input::OutboxOpened(_) => "outbox opened",
+        Input::Disk(_) => "disk",
+        Input::Written(..) => "written",
+        Input::Audited(..) => "audited",
+        Input::ChoreFailed(_) => "chore failed",
+        Input::Stop => "stop",
     }
 }

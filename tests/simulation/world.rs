@@ -28,7 +28,7 @@ use crate::oracle;
 use crate::plan::{Fault, Lasting, Plan};
 use crate::store::Store;
 use crate::time::Time;
-use crate::trace::Trace;
+use crate::trace::{Trace, kind};
 
 /// The exchange ends a connection after a day.
 const CONNECTION_LIFE: Duration = Duration::from_secs(24 * 3_600);
@@ -348,6 +348,10 @@ impl World {
                 self.carry_out(number, command)?;
             }
             if let Some(outcome) = outcome {
+                // Without an outbox what is left is gone with the process, and its last line says so.
+                if self.plan.is_near && outcome.summary.outbox_left > 0 {
+                    self.faults.last_loss = self.now;
+                }
                 self.end_repair(number, &outcome)?;
             }
             if has_failed || is_finished {
@@ -386,24 +390,5 @@ impl World {
         }
         self.trace.step(self.now, number, name, &[]);
         self.trace.say(self.now, || format!("    {event:?}"));
-    }
-}
-
-fn kind(input: &Input) -> &'static str {
-    match input {
-        Input::Tick => "tick",
-        Input::StreamOpened(_) => "opened",
-        Input::StreamMessages(..) => "messages",
-        Input::StreamClosed(..) => "closed",
-        Input::StreamsEnded => "streams ended",
-        Input::History(..) => "history",
-        Input::SymbolsChecked(_) => "symbols checked",
-        Input::StoreChecked(_) => "store checked",
-        Input::OutboxOpened(_) => "outbox opened",
-        Input::Disk(_) => "disk",
-        Input::Written(..) => "written",
-        Input::Audited(..) => "audited",
-        Input::ChoreFailed(_) => "chore failed",
-        Input::Stop => "stop",
     }
 }
