@@ -13,7 +13,7 @@ use crate::file::{Real, difference};
 
 /// Transactions between two syncs.
 const SYNC_EVERY: usize = 400;
-const BYTES_A_TRADE: u64 = 30;
+pub const BYTES_A_TRADE: u64 = 30;
 
 #[derive(Debug, Clone)]
 struct Row {

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use tickflux::capture::history::{HistoryAnswer, Request};
+use tickflux::capture::machine::RunOutcome;
 use tickflux::capture::page::Row;
 use tickflux::outbox::Changes;
 use tickflux::trade::HoleState;
 
+use crate::disk::BYTES_A_TRADE;
 use crate::exchange::{Count, Exchange, Tick, exchange_ms, flag};
 use crate::time::Time;
 use crate::world::{World, Wrong};
@@ -22,6 +24,8 @@ const EDGE_MS: i64 = 20 * 60_000;
 const LOOKED_AT: usize = 20_000;
 /// Trades that wait in memory and on disk, for plans of a few days.
 const OUTBOX_OVER: u64 = 400_000;
+/// Trades that only memory has: 128 MiB, of which each takes 256 bytes at least, and what was on its way.
+const MEMORY_TRADES_MAX: u64 = (128 << 20) / 256 + 10_000;
 
 /// A trade was acknowledged that was taken then.
 pub fn check_fresh(world: &World, taken_ms: Option<u32>) -> Result<(), Wrong> {
@@ -68,6 +72,10 @@ pub fn check_bounds(world: &World) -> Result<(), Wrong> {
         if state.outbox_bytes > world.plan.outbox_limit + OUTBOX_OVER {
             return Err(format!("the outbox takes {} bytes", state.outbox_bytes));
         }
+        let in_memory = state.waiting.saturating_sub(state.outbox_bytes / BYTES_A_TRADE);
+        if !world.plan.is_real_disk && in_memory > MEMORY_TRADES_MAX {
+            return Err(format!("{in_memory} trades are in memory alone"));
+        }
     }
     Ok(())
 }
@@ -103,6 +111,29 @@ pub fn check_changes(world: &World, number: usize, changes: &Changes) -> Result<
     Ok(())
 }
 
+/// A run whose last line says that all is done has had acknowledged what lies between its first and its last trade.
+pub fn check_claim(world: &World, outcome: &RunOutcome) -> Result<(), Wrong> {
+    let it = &outcome.summary;
+    let lacking = it.outbox_left + it.dead_letters + it.expired + it.holes_stay + it.holes_open_in_run;
+    if outcome.shortfall.is_some() || lacking > 0 {
+        return Ok(());
+    }
+    for (symbol, ids) in &it.symbols {
+        let market = world.exchange.market_of(symbol).ok_or("a symbol of nobody's")?;
+        let Some(count) = world.exchange.markets[market].counts.last() else { continue };
+        // Of a count that began again while it ran only the new one has a first id.
+        let first = ids.first_id.max(count.first_id);
+        let is_acknowledged =
+            |id: &u64| count.index(*id).is_none_or(|index| count.ticks[index].flags & flag::ACKNOWLEDGED != 0);
+        // What an earlier run gave up is said by the ledger.
+        let mut absent = (first..=ids.last_id).filter(|id| !is_acknowledged(id));
+        if let Some(id) = absent.find(|id| !world.lost_books && !is_given_up(world, symbol, *id)) {
+            return Err(format!("a run ends with 0, and {symbol} {id} was never acknowledged"));
+        }
+    }
+    Ok(())
+}
+
 /// Rows of a page that are no trades: nobody can have these.
 pub fn note_bad_rows(exchange: &mut Exchange, request: &Request, answer: &HistoryAnswer) {
     let (Request::Page(page), HistoryAnswer::Page(answer)) = (request, answer) else { return };
@@ -120,7 +151,8 @@ pub fn note_bad_rows(exchange: &mut Exchange, request: &Request, answer: &Histor
 /// From the first trade that the store acknowledged up to the last one that a capture took. Where both books were lost, the
 /// ledger and the store's own, nobody can know what was before the first stored trade.
 fn span(world: &World, count: &Count) -> Option<(usize, usize)> {
-    let begins = if world.lost_books && world.lost_store { flag::STORED } else { flag::ACKNOWLEDGED };
+    let has_no_ledger = world.lost_books || world.plan.is_near;
+    let begins = if has_no_ledger && world.lost_store { flag::STORED } else { flag::ACKNOWLEDGED };
     let first = count.ticks.iter().position(|tick| tick.flags & begins != 0)?;
     let last = count.ticks.iter().rposition(|tick| tick.flags & flag::TAKEN != 0)?;
     Some((first, last))
@@ -151,6 +183,15 @@ pub fn is_whole(world: &World) -> bool {
     absent(world).iter().all(|(_, _, time_ms, flags)| *time_ms > young || is_excused(world, *time_ms, *flags))
 }
 
+/// Whether a ledger says why an id will never come.
+fn is_given_up(world: &World, symbol: &str, id: u64) -> bool {
+    world.nodes.iter().flat_map(|node| node.disk.ended()).any(|ended| {
+        ended.symbol.as_str() == symbol
+            && (ended.range.first..=ended.range.last).contains(&id)
+            && ended.state != HoleState::Open
+    })
+}
+
 fn is_excused(world: &World, time_ms: i64, flags: u8) -> bool {
     flags & (flag::EXPIRED | flag::REFUSED | flag::BAD_ROW) != 0 || is_too_old(world, time_ms)
 }
@@ -166,11 +207,7 @@ pub fn verify(world: &mut World) -> Result<(), Wrong> {
             example.get_or_insert(format!("{symbol} {id} of {time_ms}, flags {flags:#b}"));
             continue;
         }
-        let is_said = world.nodes.iter().flat_map(|node| node.disk.ended()).any(|ended| {
-            ended.symbol == symbol
-                && (ended.range.first..=ended.range.last).contains(&id)
-                && ended.state != HoleState::Open
-        });
+        let is_said = is_given_up(world, symbol.as_str(), id);
         if !is_said && !world.lost_books && !is_too_old(world, time_ms) {
             return Err(format!("{symbol} {id} is not stored, and no ledger says why (flags {flags:#b})"));
         }

@@ -115,8 +115,7 @@ impl World {
             nodes,
             trace: Trace::new(in_words),
             coverage: Coverage::default(),
-            // A store that is near is its own ledger.
-            lost_books: plan.is_near,
+            lost_books: false,
             lost_store: false,
             is_healed: false,
             plan,
@@ -352,6 +351,7 @@ impl World {
                 if self.plan.is_near && outcome.summary.outbox_left > 0 {
                     self.faults.last_loss = self.now;
                 }
+                oracle::check_claim(self, &outcome)?;
                 self.end_repair(number, &outcome)?;
             }
             if has_failed || is_finished {
