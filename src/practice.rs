@@ -40,6 +40,8 @@ use crate::trade::{Symbol, TradeError, TradeTime};
 pub const TRADES_PER_SECOND_MAX: f64 = 1_000_000.0;
 /// A market at full speed makes no more.
 pub const TRADES_MAX: u64 = 100_000_000;
+/// An exchange lists no more; Binance lists some 3,500.
+pub const SYMBOLS_MAX: usize = 5_000;
 /// How long clients may take to go when the exchange ends.
 const SHUTDOWN_WAIT: Duration = Duration::from_secs(2);
 /// Later than any exchange runs.
@@ -103,13 +105,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// Binance's pings, and the newest two million trades (about 250 MB).
+    /// Binance's pings, and the newest half a million trades (about 60 MB).
     pub fn new(source: Source, clock: fn() -> TradeTime) -> Self {
         Self {
             source,
             ping_interval: Duration::from_secs(20),
             ping_timeout: Duration::from_secs(60),
-            history: 2_000_000,
+            history: 500_000,
             past: 0,
             market_data_only: false,
             faults: Faults::default(),
@@ -138,6 +140,9 @@ pub enum ExchangeError {
     /// A market at full speed has no end, or too late a one.
     #[error("a market at full speed needs a number of trades up to {TRADES_MAX}: give --trades")]
     Endless,
+    /// More symbols than an exchange of practice lists.
+    #[error("{0} symbols are too many: give --symbols {SYMBOLS_MAX} at most")]
+    Symbols(usize),
 }
 
 /// A running exchange; stops when dropped.

@@ -47,7 +47,7 @@ pub(super) struct ExchangeArgs {
     #[arg(long, value_name = "MINUTES", requires = "replay", allow_hyphen_values = true)]
     shift: Option<i64>,
     /// Trades to keep for REST and slow readers
-    #[arg(long, value_name = "N", default_value_t = 2_000_000)]
+    #[arg(long, value_name = "N", default_value_t = 500_000)]
     history: usize,
     /// Answer historicalTrades with 404, as Binance's hosts for market data only do
     #[arg(long)]
@@ -112,6 +112,7 @@ pub(super) fn failure(error: ExchangeError) -> Failure {
     match error {
         ExchangeError::Market(_)
         | ExchangeError::Endless
+        | ExchangeError::Symbols(_)
         | ExchangeError::Replay(ReplayError::TooLong { .. } | ReplayError::Shift { .. }) => {
             Failure::Usage(error.to_string())
         }

@@ -8,7 +8,7 @@ use super::market::Market;
 use super::replay::{Refused, Session, load};
 use super::shared::Shared;
 use super::tape::Print;
-use super::{Config, ExchangeError, FAR, Source, Speed, TRADES_MAX, TRADES_PER_SECOND_MAX};
+use super::{Config, ExchangeError, FAR, SYMBOLS_MAX, Source, Speed, TRADES_MAX, TRADES_PER_SECOND_MAX};
 use crate::trade::{Symbol, TradeError, TradeTime};
 
 /// Prints that the slowest subscriber may lag behind when nothing else sets the pace.
@@ -80,6 +80,9 @@ pub(super) fn prepare(config: &Config) -> Result<Prepared, ExchangeError> {
             let mut symbols = symbols.clone();
             symbols.sort();
             symbols.dedup();
+            if symbols.len() > SYMBOLS_MAX {
+                return Err(ExchangeError::Symbols(symbols.len()));
+            }
             let rate = |times: f64| (trades_per_second * times).min(TRADES_PER_SECOND_MAX);
             let feed = match (*speed, *trades) {
                 (Speed::Times(times), None) => {

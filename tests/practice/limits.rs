@@ -86,6 +86,11 @@ async fn no_flag_makes_it_panic() {
         cases.push(vec!["--silence", time, "--silence-every", "1ms"]);
         cases.push(vec!["--rest-delay", time]);
     }
+    let symbols = |count: usize| (0..count).map(|at| format!("S{at}")).collect::<Vec<_>>().join(",");
+    let (most, too_many) = (symbols(5_000), symbols(5_001));
+    cases.push(vec!["--symbols", &most]);
+    let said = Program::start("127.0.0.1:0", &["--symbols", &too_many]).err().expect("it does not start").1;
+    assert_eq!(said.trim_end(), "tickflux: 5001 symbols are too many: give --symbols 5000 at most");
     for flags in cases {
         check_flags(&flags).await;
     }

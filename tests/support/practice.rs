@@ -40,14 +40,14 @@ pub fn replay(path: &std::path::Path) -> Source {
 
 /// Starts an exchange on a free port.
 pub async fn start(source: Source) -> Running {
-    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    practice::start(listen, Config::new(source, now)).await.unwrap()
+    start_with(source, Faults::default()).await
 }
 
 /// Starts an exchange with faults on a free port.
 pub async fn start_with(source: Source, faults: Faults) -> Running {
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    practice::start(listen, Config { faults, ..Config::new(source, now) }).await.unwrap()
+    // Long runs are compared with all that it traded.
+    practice::start(listen, Config { faults, history: 2_000_000, ..Config::new(source, now) }).await.unwrap()
 }
 
 /// The message of a trade as Binance writes it.
