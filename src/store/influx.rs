@@ -6,11 +6,12 @@ mod gaps;
 pub mod line;
 mod places;
 mod questions;
-mod refusals;
+pub mod refusals;
 mod retention;
 pub mod rules;
 mod token;
 mod write;
+pub mod writing;
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use reqwest::Url;
 pub use self::control::{Bucket, Provisioned};
 use self::refusals::Refusals;
 pub use self::token::{Credentials, Token};
-use self::write::BodyLimit;
+use self::writing::BodyLimit;
 use super::{
     Attempt, Candle, Checked, Gaps, HighLow, Interval, LineStore, Lines, Scope, Store, StoreError, StoredTrade,
     WriteError, Written,
@@ -106,7 +107,7 @@ impl Influx {
             exchange,
             compress,
             refusals: Mutex::default(),
-            body_limit: BodyLimit::new(),
+            body_limit: BodyLimit::default(),
             clock,
         })
     }

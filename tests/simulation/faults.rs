@@ -23,8 +23,18 @@ impl Faults {
         *until = (*until).max(now + length);
         self.injected += 1;
         let until = *until;
-        let holds_up =
-            [StoreDown, StoreSlow, StoreDenies, StoreMute, StoreHolds, DiskRefuses, DiskSlow, DiskUnreadable, Burst];
+        let holds_up = [
+            StoreDown,
+            StoreSlow,
+            StoreDenies,
+            StoreMute,
+            StoreHolds,
+            StoreRefuses,
+            DiskRefuses,
+            DiskSlow,
+            DiskUnreadable,
+            Burst,
+        ];
         if holds_up.contains(&kind) {
             self.hold_up(until);
         }

@@ -16,6 +16,7 @@ use crate::disk::Disk;
 use crate::exchange::{Place, exchange_ms};
 use crate::plan::Plan;
 use crate::rest::Weight;
+use crate::store::Client;
 use crate::time::Time;
 use crate::world::repair::Repair;
 
@@ -73,6 +74,8 @@ pub struct Node {
     pub inbox: VecDeque<(Input, Vec<Place>)>,
     pub connections: BTreeMap<ConnectionId, Connection>,
     pub weight: Weight,
+    /// What it has learned of the store by writing.
+    pub client: Client,
     attempts: VecDeque<Time>,
     pub clock_offset_ms: i64,
     pub drift_ppm: i64,
@@ -97,6 +100,7 @@ impl Node {
             inbox: VecDeque::new(),
             connections: BTreeMap::new(),
             weight: Weight::default(),
+            client: Client::default(),
             attempts: VecDeque::new(),
             clock_offset_ms: 0,
             drift_ppm: 0,
@@ -154,6 +158,7 @@ impl Node {
         self.attempts.clear();
         // What a process knows of the limits, the next one does not.
         self.weight = Weight::default();
+        self.client = Client::default();
     }
 
     /// The process is gone, and all that it had in memory.

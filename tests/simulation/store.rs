@@ -2,16 +2,19 @@
 //! same, and what is older than the retention is dropped with a word.
 
 use tickflux::capture::input::Audited;
-use tickflux::store::{Attempt, Checked, Lines, RETENTION_MS, RefusedLine, StoreError, WriteError, Written};
-use tickflux::text::Excerpt;
-use tickflux::trade::{IdRange, IdRanges, Symbol, TradeId, TradeTime};
+use tickflux::store::influx::refusals::Refusals;
+use tickflux::store::influx::writing::{BodyLimit, Reply, Writing};
+use tickflux::store::{Attempt, Checked, Lines, StoreError, WriteError, Written};
+use tickflux::trade::{IdRange, IdRanges, Symbol, TradeTime};
 
 use crate::exchange::{Exchange, Place, Tick, decimal, exchange_ms, flag};
 use crate::faults::Faults;
 use crate::plan::Lasting;
 use crate::time::Time;
 
-/// What is older than the retention by so much is not even sent.
+/// What a bucket keeps.
+const DAY_MS: i64 = 24 * 3_600_000;
+/// What is older than that by so much is not even sent, and what is younger by so much may never be given up.
 const MARGIN_MS: i64 = 120_000;
 
 #[derive(Debug)]
@@ -49,19 +52,143 @@ fn parts(line: &str) -> Option<(&str, u64, i64)> {
     Some((symbol, id.parse().ok()?, ns.parse::<i64>().ok()? / 1_000_000))
 }
 
-/// Which trades these lines are. `Err` if one is no trade of the exchange, byte for byte.
-fn places(exchange: &Exchange, lines: &Lines) -> Result<Vec<Place>, String> {
-    let text = std::str::from_utf8(&lines.bytes).map_err(|error| format!("lines that are no text: {error}"))?;
-    let place = |line: &str| {
+/// Which trade a line is. `Err` if it is none of the exchange's, byte for byte.
+fn place_of(exchange: &Exchange, line: &str) -> Result<Place, String> {
+    let found = || {
         let (symbol, id, time_ms) = parts(line)?;
         let market = exchange.market_of(symbol)?;
         let place = exchange.place(market, id, time_ms)?;
         let tick = &exchange.markets[market].counts[place.count].ticks[place.index];
         (line_of(&exchange.markets[market].symbol, id, tick) == line).then_some(place)
     };
-    let wrong = |line: &str| format!("a line that is no trade of the exchange: {line}");
-    let places: Vec<_> = text.lines().map(|line| place(line).ok_or_else(|| wrong(line))).collect::<Result<_, _>>()?;
-    if places.len() == lines.count { Ok(places) } else { Err(format!("{} lines, not {}", places.len(), lines.count)) }
+    found().ok_or_else(|| format!("a line that is no trade of the exchange: {line}"))
+}
+
+/// One process' side of the writing: what it learned of the server.
+#[derive(Debug, Default)]
+pub struct Client {
+    limit: BodyLimit,
+    refusals: Refusals,
+}
+
+/// A write as it arrives.
+#[derive(Debug)]
+pub struct Arrival<'a> {
+    pub lines: &'a Lines,
+    pub attempt: Attempt,
+    /// The life of the store when it was sent.
+    pub life: u64,
+}
+
+/// What answers a body.
+struct Server<'a> {
+    /// The line that it refuses.
+    poison: Option<&'a str>,
+    /// It was killed while the body was on its way.
+    is_killed: bool,
+}
+
+/// What InfluxDB, a proxy or someone else says while nothing can be written.
+const REFUSALS: [(u16, &str); 11] = [
+    (401, r#"{"code":"unauthorized","message":"unauthorized access"}"#),
+    (404, r#"{"code":"not found","message":"bucket \"ticks\" not found"}"#),
+    (400, r#"{"code":"invalid","message":"Please provide either orgID or org"}"#),
+    (400, "Client sent an HTTP request to an HTTPS server.\n"),
+    (400, "<html><h1>400 Bad Request</h1></html>"),
+    (403, "<html>Forbidden</html>"),
+    (413, "<html>Request Entity Too Large</html>"),
+    (422, "<html>Unprocessable</html>"),
+    (407, ""),
+    (302, ""),
+    (200, "<html>please log in</html>"),
+];
+
+impl Server<'_> {
+    /// The answer to a body, its status and text; `None` if there is none. A line that no one may see is an error.
+    fn post(
+        &self,
+        exchange: &mut Exchange,
+        faults: &Faults,
+        body: &[u8],
+        oldest: &mut Option<u32>,
+        (now, rng): (Time, &mut fastrand::Rng),
+    ) -> Result<Option<(u16, String)>, String> {
+        const TOLD: u8 = flag::ACKNOWLEDGED | flag::REFUSED | flag::EXPIRED;
+        let is = |kind| faults.is(kind, now);
+        if self.is_killed && rng.bool() || is(Lasting::StoreDown) || is(Lasting::StoreMute) && rng.bool() {
+            return Ok(None);
+        }
+        if is(Lasting::StoreHolds) {
+            return Ok(rng.choice(&REFUSALS).map(|(status, text)| (*status, (*text).to_owned())));
+        }
+        let text = std::str::from_utf8(body).map_err(|error| format!("a body that is no text: {error}"))?;
+        // A 400 stores nothing.
+        if let Some(poison) = self.poison.filter(|poison| text.lines().any(|line| line == *poison)) {
+            let message = format!("unable to parse '{poison}': poison");
+            return Ok(Some((400, own("invalid", &message))));
+        }
+        let is_silent = self.is_killed || is(Lasting::StoreMute);
+        let acknowledges = !is_silent && !is(Lasting::StoreDenies);
+        let bound = exchange_ms(now) - DAY_MS;
+        let mut dropped = 0;
+        for line in text.lines() {
+            let tick = exchange.tick(place_of(exchange, line)?);
+            if tick.time_ms < bound {
+                dropped += 1;
+                continue;
+            }
+            if acknowledges && tick.flags & (flag::TAKEN | TOLD) == flag::TAKEN {
+                *oldest = Some(oldest.map_or(tick.taken_ms, |oldest: u32| oldest.min(tick.taken_ms)));
+            }
+            tick.flags |= flag::STORED | if acknowledges { flag::ACKNOWLEDGED } else { 0 };
+        }
+        Ok(match (is_silent, acknowledges) {
+            (true, _) => None,
+            (false, false) => Some((500, own("internal error", "timeout"))),
+            (false, true) if dropped > 0 => Some((422, own("unprocessable entity", &too_old(dropped, bound)))),
+            (false, true) => Some((204, String::new())),
+        })
+    }
+}
+
+/// InfluxDB's own words.
+fn own(code: &str, message: &str) -> String {
+    format!(r#"{{"code":"{code}","message":"{}"}}"#, message.replace('\\', r"\\").replace('"', r#"\""#))
+}
+
+/// As 2.9.1 says that it has dropped points for their age.
+fn too_old(points: usize, bound_ms: i64) -> String {
+    let bound = TradeTime::from_ms(bound_ms).expect("times are of today");
+    format!(
+        "failure writing points to database: partial write: dropped {points} points outside retention policy of duration \
+         24h0m0s - oldest point trade at {bound} dropped because it violates a Retention Policy Lower Bound at {bound}, \
+         newest point trade at {bound} dropped because it violates a Retention Policy Lower Bound at {bound} \
+         dropped={points} for database: 722150a211b62329 for retention policy: autogen"
+    )
+}
+
+/// What a capture gave up. `Err` if it is too young for that.
+fn note_given_up(exchange: &mut Exchange, written: &Written, now: Time) -> Result<(), String> {
+    let bound = exchange_ms(now) - DAY_MS + MARGIN_MS;
+    for line in &written.refused {
+        let market = exchange.market_of(line.symbol.as_str()).ok_or("a symbol of nobody's")?;
+        let place = exchange.place(market, line.id.get(), line.time.ms()).ok_or("a refused trade of nobody's")?;
+        exchange.tick(place).flags |= flag::REFUSED;
+    }
+    for (symbol, range, _) in written.expired.ranges() {
+        let market = exchange.market_of(symbol.as_str()).ok_or("a symbol of nobody's")?;
+        for id in range.first..=range.last {
+            // A count that began again uses ids again.
+            let counts = exchange.markets[market].counts.iter_mut();
+            let ticks = counts.filter_map(|count| count.index(id).map(|index| &mut count.ticks[index]));
+            let old: Vec<_> = ticks.filter(|tick| tick.time_ms <= bound).collect();
+            if old.is_empty() {
+                return Err(format!("{symbol} {id} is left out for its age at {}", exchange_ms(now)));
+            }
+            old.into_iter().for_each(|tick| tick.flags |= flag::EXPIRED);
+        }
+    }
+    Ok(())
 }
 
 impl Store {
@@ -86,58 +213,37 @@ impl Store {
     }
 
     /// A write arrives, and is answered; gives with it when the trade was taken that waited longest, in ms of the world.
-    /// `life` is that of the store when it was sent. The outer error is a lie of the program's that no store may see.
+    /// The outer error is a lie of the program's that no store may see.
     pub fn write(
         &mut self,
         exchange: &mut Exchange,
         faults: &Faults,
-        (lines, attempt, life): (&Lines, Attempt, u64),
-        now: Time,
-        rng: &mut fastrand::Rng,
+        client: &mut Client,
+        arrival: &Arrival<'_>,
+        (now, rng): (Time, &mut fastrand::Rng),
     ) -> Result<(Result<Written, WriteError>, Option<u32>), String> {
-        let is_killed = life != self.life;
-        if is_killed && rng.bool() || faults.is(Lasting::StoreDown, now) {
-            return Ok((Err(transient("connection refused")), None));
-        }
-        if faults.is(Lasting::StoreHolds, now) {
-            return Ok((Err(WriteError::Held { why: "401 unauthorized".to_owned() }), None));
-        }
-        let is_mute = faults.is(Lasting::StoreMute, now);
-        if is_mute && rng.bool() {
-            return Ok((Err(transient("no answer within 30 s")), None));
-        }
-        let places = places(exchange, lines)?;
-        let mut written = Written::default();
-        let left_out = attempt.exchange_time.map(|time| time.ms() - RETENTION_MS - MARGIN_MS);
-        let dropped = exchange_ms(now) - RETENTION_MS;
-        let refuses = faults.is(Lasting::StoreRefuses, now) && places.len() < 500;
-        let refused = if refuses { rng.usize(0..places.len()) } else { usize::MAX };
+        let Arrival { lines, attempt, life } = arrival;
         let mut oldest = None;
-        let answers = !(is_killed || is_mute || faults.is(Lasting::StoreDenies, now));
-        for (at, place) in places.into_iter().enumerate() {
-            let symbol = exchange.markets[place.market].symbol.clone();
-            let id = exchange.markets[place.market].counts[place.count].first_id + place.index as u64;
-            let tick = exchange.tick(place);
-            let time = TradeTime::from_ms(tick.time_ms).expect("times are of today");
-            if left_out.is_some_and(|bound| tick.time_ms < bound) || tick.time_ms < dropped {
-                if tick.time_ms > dropped + MARGIN_MS {
-                    return Err(format!("{symbol} {id} of {time} is left out for its age at {}", exchange_ms(now)));
-                }
-                tick.flags |= flag::EXPIRED;
-                written.expired.add(&symbol, IdRange { first: id, last: id }, time);
-            } else if at == refused && answers {
-                tick.flags |= flag::REFUSED;
-                let (id, line) = (TradeId::new(id).expect("ids are small"), line_of(&symbol, id, tick));
-                written.refused.push(RefusedLine { symbol, id, time, line, why: Excerpt::of("poison") });
-            } else {
-                const TOLD: u8 = flag::ACKNOWLEDGED | flag::REFUSED | flag::EXPIRED;
-                if answers && tick.flags & (flag::TAKEN | TOLD) == flag::TAKEN {
-                    oldest = Some(oldest.map_or(tick.taken_ms, |oldest: u32| oldest.min(tick.taken_ms)));
-                }
-                tick.flags |= flag::STORED | if answers { flag::ACKNOWLEDGED } else { 0 };
+        let exchange_now = TradeTime::from_ms(exchange_ms(now)).expect("times are of today");
+        let mut writing = Writing::new(lines, *attempt, &client.limit, client.refusals.clone());
+        // One line of them is refused, whatever it is sent with.
+        let text = std::str::from_utf8(&lines.bytes).map_err(|error| format!("lines that are no text: {error}"))?;
+        let refuses = faults.is(Lasting::StoreRefuses, now) && lines.count < 500;
+        let poison = if refuses { text.lines().nth(rng.usize(0..lines.count)) } else { None };
+        let server = Server { poison, is_killed: *life != self.life };
+        while let Some(body) = writing.next_body() {
+            let Some((status, body)) = server.post(exchange, faults, &body, &mut oldest, (now, rng))? else {
+                return Ok((Err(transient("no answer")), oldest));
+            };
+            let reply = Reply { status, body, retry_after: None };
+            if let Err(error) = writing.answered(&reply, exchange_now, || format!("it answered {}", reply.status)) {
+                return Ok((Err(error), oldest));
             }
         }
-        Ok((if answers { Ok(written) } else { Err(transient("500: it failed inside")) }, oldest))
+        let (written, batch) = writing.finish();
+        client.refusals.append(&batch);
+        note_given_up(exchange, &written, now)?;
+        Ok((Ok(written), oldest))
     }
 
     /// What it has of a symbol between two times.

@@ -26,7 +26,7 @@ use crate::faults::Faults;
 use crate::node::Node;
 use crate::oracle;
 use crate::plan::{Fault, Lasting, Plan};
-use crate::store::Store;
+use crate::store::{Arrival, Client, Store};
 use crate::time::Time;
 use crate::trace::{Trace, kind};
 
@@ -212,9 +212,17 @@ impl World {
             Happening::Repair(node) => self.begin_repair(node)?,
             Happening::ToNode(node, run, what) => return self.reach_node(node, run, what),
             Happening::Write { node, run, batch, lines, attempt, life } => {
-                let life = (&lines, attempt, life);
-                let (answer, oldest) =
-                    self.store.write(&mut self.exchange, &self.faults, life, self.now, &mut self.rng)?;
+                // What a process has learned is gone with it.
+                let mut gone = Client::default();
+                let alive = self.nodes.get_mut(node).filter(|node| node.run == run).map(|node| &mut node.client);
+                let arrival = Arrival { lines: &lines, attempt, life };
+                let (answer, oldest) = self.store.write(
+                    &mut self.exchange,
+                    &self.faults,
+                    alive.unwrap_or(&mut gone),
+                    &arrival,
+                    (self.now, &mut self.rng),
+                )?;
                 oracle::check_fresh(self, oldest)?;
                 if self.nodes[node].run == run {
                     let answered = self.nodes[node].instant(self.now.max(self.nodes[node].asleep_until));

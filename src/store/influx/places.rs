@@ -10,6 +10,7 @@ use crate::store::Lines;
 use crate::trade::{IdRange, TradeIds};
 
 /// The lines of a batch by their places.
+#[derive(Debug)]
 pub(super) struct Places {
     bytes: Bytes,
     count: usize,
@@ -38,22 +39,19 @@ impl Places {
         (Self { bytes: kept.into(), count, ends: OnceLock::new() }, left_out)
     }
 
-    /// Every line, in pieces of at most `bytes_max` bytes; a line alone may be larger.
-    pub(super) fn pieces(&self, bytes_max: usize) -> impl Iterator<Item = Range<usize>> {
-        let mut next = 0;
-        std::iter::from_fn(move || {
-            let start = next;
-            if start == self.count {
-                return None;
-            }
-            next = if self.bytes.len() <= bytes_max {
-                self.count
-            } else {
-                let limit = self.begin(start).saturating_add(bytes_max);
-                self.ends().partition_point(|end| *end <= limit).max(start + 1)
-            };
-            Some(start..next)
-        })
+    /// Every line.
+    pub(super) fn all(&self) -> Range<usize> {
+        0..self.count
+    }
+
+    /// The first of these lines, as many as have at most `bytes_max` bytes; a line alone may have more.
+    pub(super) fn head(&self, lines: &Range<usize>, bytes_max: usize) -> Range<usize> {
+        if lines.len() <= 1 || self.bytes(lines).len() <= bytes_max {
+            return lines.clone();
+        }
+        let limit = self.begin(lines.start).saturating_add(bytes_max);
+        let end = self.ends().partition_point(|end| *end <= limit);
+        lines.start..end.clamp(lines.start + 1, lines.end)
     }
 
     /// The bytes of these lines.
@@ -88,7 +86,12 @@ mod tests {
             let trades: Vec<_> = (1..=count).map(|id| trade(id, 1_000)).collect();
             let lines = encode_all(&trades, &"binance".parse().unwrap());
             let (places, left_out) = Places::new(&lines, None);
-            let pieces: Vec<_> = places.pieces(bytes_max).map(|piece| places.bytes(&piece)).collect();
+            let (mut left, mut pieces) = (places.all(), Vec::new());
+            while !left.is_empty() {
+                let head = places.head(&left, bytes_max);
+                pieces.push(places.bytes(&head));
+                left.start = head.end;
+            }
             prop_assert!(left_out.is_empty());
             prop_assert_eq!(pieces.concat(), lines.bytes.to_vec());
             let is_bounded = |piece: &Bytes| piece.len() <= bytes_max || piece.iter().filter(|byte| **byte == b'\n').count() == 1;

@@ -15,7 +15,7 @@ const IN_A_ROW: usize = 10;
 
 /// What became of the last lines, over all batches.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Refusals {
+pub struct Refusals {
     /// Runs of lines of one fate, oldest first: whether they were refused, and how many they are.
     runs: VecDeque<(bool, usize)>,
     refused: usize,
@@ -24,20 +24,20 @@ pub(super) struct Refusals {
 
 impl Refusals {
     /// `lines` were stored.
-    pub(super) fn stored(&mut self, lines: usize) {
+    pub fn stored(&mut self, lines: usize) {
         self.add(false, lines);
     }
 
     /// Another line is refused: whether it may be given up.
     #[must_use]
-    pub(super) fn may_give_up(&mut self) -> bool {
+    pub fn may_give_up(&mut self) -> bool {
         self.add(true, 1);
         let in_a_row = self.runs.back().map_or(0, |(_, lines)| *lines);
         in_a_row < IN_A_ROW && self.refused <= REFUSED_MAX
     }
 
     /// Takes what became of the lines of a batch, in its order.
-    pub(super) fn append(&mut self, batch: &Self) {
+    pub fn append(&mut self, batch: &Self) {
         batch.runs.iter().for_each(|(refused, lines)| self.add(*refused, *lines));
     }
 
