@@ -2,6 +2,8 @@
 
 #[path = "commands.rs"]
 mod commands;
+#[path = "happening.rs"]
+mod happening;
 #[path = "harm.rs"]
 mod harm;
 #[path = "repair.rs"]
@@ -12,16 +14,14 @@ mod trading;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tickflux::binance::stream::ConnectionId;
-use tickflux::capture::backlog::BatchId;
-use tickflux::capture::input::{DiskWork, Input};
+use tickflux::capture::input::Input;
 use tickflux::capture::summary::Usage;
-use tickflux::store::{Attempt, Lines};
 use tickflux::telemetry::Event;
 use tickflux::text::Excerpt;
 
+use self::happening::{Happening, ToNode};
 use crate::coverage::{self, Coverage};
-use crate::exchange::{Exchange, Place, flag};
+use crate::exchange::{Exchange, flag};
 use crate::faults::Faults;
 use crate::node::Node;
 use crate::oracle;
@@ -34,42 +34,6 @@ use crate::trace::{Trace, kind};
 const CONNECTION_LIFE: Duration = Duration::from_secs(24 * 3_600);
 /// How long everything may take to be in order once all faults are over: the last doubt about an id lasts an hour.
 const SETTLE_MAX: Duration = Duration::from_secs(4 * 3_600);
-
-/// Something that is going to happen.
-#[derive(Debug)]
-pub enum Happening {
-    Trade(usize),
-    Fault(usize, Fault),
-    Start(usize),
-    /// Someone runs `gaps --repair`.
-    Repair(usize),
-    /// To one process of a host: what it is told.
-    ToNode(usize, u64, ToNode),
-    /// A write arrives at the store.
-    Write {
-        node: usize,
-        run: u64,
-        batch: BatchId,
-        lines: Lines,
-        attempt: Attempt,
-        life: u64,
-    },
-    Hour,
-    Minute,
-    /// All faults are over.
-    Heal,
-    Stop(usize),
-}
-
-#[derive(Debug)]
-pub enum ToNode {
-    Opened(ConnectionId),
-    Message(ConnectionId, String, Option<Place>),
-    Closed(ConnectionId, &'static str),
-    StreamsEnded,
-    Disk(Box<DiskWork>),
-    Input(Box<Input>),
-}
 
 #[derive(Debug)]
 pub struct World {
@@ -365,6 +329,10 @@ impl World {
             if has_failed || is_finished {
                 self.trace.step(self.now, number, "end", &[]);
                 self.nodes[number].die();
+                // However long its end took, someone starts it again.
+                if !self.is_healed && self.nodes[number].repair.is_none() {
+                    self.put(Duration::from_secs(30), Happening::Start(number));
+                }
                 return Ok(());
             }
             let node = &mut self.nodes[number];
