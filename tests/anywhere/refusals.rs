@@ -124,6 +124,15 @@ fn a_refused_trade_is_a_hole_with_its_reason_and_a_repair_tries_it_again() {
     let hole = r#""holes":[{"from_id":500,"to_id":500,"state":"refused_by_store"}]"#;
     assert!(code == Some(0) && rows.contains(hole), "{code:?} {rows}");
     let rest = format!("http://{}", exchange.address());
+    // What cannot be written is said, and stays the hole that it is.
+    for (mode, code, words) in [(Mode::Refuse(403), 2, "answered 403"), (Mode::CutBefore, 3, "cannot repair: ")] {
+        proxy.set(mode);
+        let args = ["gaps", "--store", &proxy.url(), "--repair", "--rest-url", &rest];
+        let output = tickflux(scene.folder.path(), &args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.lines().last().unwrap().contains(words), "{said}");
+    }
     let (code, rows) = gaps(&scene, &["--repair", "--rest-url", &rest]);
     assert!(code == Some(0) && rows.contains("\"missing\":0") && rows.contains("\"holes\":[]"), "{code:?} {rows}");
     assert_eq!(influx_trades(&scene.influxd), exchanges_list(&exchange));

@@ -99,7 +99,10 @@ impl World {
             return self.tell(number, Input::Disk(Box::default()));
         }
         let done = self.nodes[number].disk.work(work, trouble)?;
-        self.tell(number, Input::Disk(Box::new(done)))
+        // A process may end when it is on disk and nobody knows.
+        let after = Duration::from_micros(self.rng.u64(10..200));
+        self.put_to(number, after, ToNode::Input(Box::new(Input::Disk(Box::new(done)))));
+        Ok(())
     }
 }
 

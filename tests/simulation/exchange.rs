@@ -192,6 +192,18 @@ impl Exchange {
         found.map(|(count, index)| Place { market, count, index })
     }
 
+    /// A capture has taken a trade of the newest count after all, or has not.
+    pub fn note_taken(&mut self, symbol: &Symbol, id: u64, is_taken: bool) {
+        let Some(market) = self.market_of(symbol.as_str()) else { return };
+        let count = self.markets[market].counts.last_mut();
+        let Some(tick) = count.and_then(|count| count.index(id).map(|index| &mut count.ticks[index])) else { return };
+        if is_taken {
+            tick.flags |= flag::TAKEN;
+        } else if tick.flags & flag::ACKNOWLEDGED == 0 {
+            tick.flags &= !flag::TAKEN;
+        }
+    }
+
     pub fn tick(&mut self, place: Place) -> &mut Tick {
         &mut self.markets[place.market].counts[place.count].ticks[place.index]
     }

@@ -364,6 +364,12 @@ impl World {
         ) {
             self.faults.last_loss = self.now;
         }
+        // What is not believed is a dead letter until another trade agrees with it.
+        match event {
+            Event::TradeSuspected(symbol, id, _) => self.exchange.note_taken(symbol, id.get(), false),
+            Event::TradeBelieved(symbol, id, _) => self.exchange.note_taken(symbol, id.get(), true),
+            _ => {}
+        }
         self.trace.step(self.now, number, name, &[]);
         self.trace.say(self.now, || format!("    {event:?}"));
     }
