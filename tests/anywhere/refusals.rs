@@ -125,8 +125,8 @@ fn a_refused_trade_is_a_hole_with_its_reason_and_a_repair_tries_it_again() {
     assert!(code == Some(0) && rows.contains(hole), "{code:?} {rows}");
     let rest = format!("http://{}", exchange.address());
     // What cannot be written is said, and stays the hole that it is.
-    for (mode, code, words) in [(Mode::Refuse(403), 2, "answered 403"), (Mode::CutBefore, 3, "cannot repair: ")] {
-        proxy.set(mode);
+    for (status, code, words) in [(403, 2, "answered 403"), (503, 3, "cannot repair: ")] {
+        proxy.set(Mode::RefuseWrites(status));
         let args = ["gaps", "--store", &proxy.url(), "--repair", "--rest-url", &rest];
         let output = tickflux(scene.folder.path(), &args);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -23,6 +23,8 @@ pub enum Mode {
     Answer(u16, Option<u64>),
     /// The proxy refuses by itself with this status, in words as proxies and other servers have them.
     Refuse(u16),
+    /// The same, of writes alone.
+    RefuseWrites(u16),
     /// Nothing comes back until the mode changes; then the connection breaks.
     BlackHole,
     /// The price of the trade with this id is no number.
@@ -117,7 +119,8 @@ fn serve(mut client: TcpStream, number: u64, target: &str, mode: &Mutex<Mode>, q
                 format!("HTTP/1.1 {status} Fault\r\n{retry_after}Content-Length: 0\r\nConnection: close\r\n\r\n");
             return client.write_all(answer.as_bytes()).ok();
         }
-        Mode::Refuse(status) => {
+        Mode::RefuseWrites(_) if !head.starts_with("POST /api/v2/write") => {}
+        Mode::Refuse(status) | Mode::RefuseWrites(status) => {
             let body = refusal(status, number);
             let length = body.len();
             let answer = format!("HTTP/1.1 {status} No\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
