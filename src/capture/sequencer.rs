@@ -118,9 +118,9 @@ impl Sequencer {
         }
         let is_new = ids.take(trade.id, trade.time, now);
         let over = ids.fresh.first().map(Fresh::over);
-        let has_forgotten = ids.due.span().is_some();
+        let is_due = ids.due.span().is_some();
         self.next_due = [self.next_due, over].into_iter().flatten().min();
-        if has_forgotten {
+        if is_due {
             self.note_due(&trade.symbol);
         }
         if is_new { Verdict::New } else { Verdict::Duplicate }
@@ -150,7 +150,11 @@ impl Sequencer {
         ids.ended.remove(id.into());
         ids.newest = ids.newest.max(id.get());
         ids.newest_time = ids.newest_time.max(trade.time);
-        ids.insert(id)
+        let is_new = ids.insert(id);
+        if ids.due.span().is_some() {
+            self.note_due(&trade.symbol);
+        }
+        is_new
     }
 
     /// Learns ids that the store had before this run, of which the newest trade is of `newest_time`, and ids that are
@@ -314,6 +318,10 @@ impl Ids {
 
     /// Says whether the id is new.
     fn insert(&mut self, id: TradeId) -> bool {
+        // What lies between it and all that was known is missing with it.
+        if let Some(first) = self.first.filter(|first| id.get() + 1 < *first) {
+            self.due.insert(IdRange { first: id.get() + 1, last: first - 1 });
+        }
         self.note_first(id.get());
         let is_new = self.seen.insert(id.into()) == 0;
         if self.seen.runs() > RUNS_MAX {

@@ -16,8 +16,11 @@ use crate::trade::{HoleState, IdRange, IdRanges, Symbol};
 const CLOCKS_APART: Duration = Duration::from_secs(2);
 
 impl Capture {
-    /// Takes on the holes whose grace is over.
+    /// Takes on the holes whose grace is over; a run that only repairs has been told of all of them.
     pub(super) fn report_holes(&mut self, now: Instant) {
+        if self.only_repairs() {
+            return;
+        }
         for hole in self.sequencer.due_holes(now) {
             let is_awaited = |found: &Found| (hole.range.first..=hole.range.last).contains(&found.id);
             if let Some(found) = self.awaited.get(&hole.symbol).copied().filter(is_awaited) {

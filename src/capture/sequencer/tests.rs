@@ -283,6 +283,21 @@ fn what_lies_between_lost_trades_and_the_known_ones_is_missing_with_them() {
 }
 
 #[test]
+fn what_lies_between_a_trade_before_all_others_and_these_is_missing() {
+    let now = Instant::now();
+    // The history gave what an earlier run had given up.
+    let (mut sequencer, _) = taken(&[50, 51], now);
+    assert!(sequencer.fill(&trade(10, 10)));
+    assert_eq!(due(&mut sequencer, now), [range(11, 49)]);
+    assert!(sequencer.fill(&trade(30, 30)));
+    assert_eq!(due(&mut sequencer, now), [], "each is given once");
+    // A stream gave it late.
+    let (mut sequencer, _) = taken(&[50, 51, 47, 49], now);
+    assert_eq!(due(&mut sequencer, now), [range(48, 48)]);
+    assert_eq!(missing(&sequencer), [range(48, 48)]);
+}
+
+#[test]
 fn lost_trades_are_due_at_once_and_new_when_they_come_again() {
     let now = Instant::now();
     let (mut sequencer, _) = taken(&[1, 2, 3, 4], now);
