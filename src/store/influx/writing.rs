@@ -1,6 +1,6 @@
 //! A batch on its way into InfluxDB: what to send next, and what an answer means for the rest.
 //!
-//! A state machine without effects: [`write`](super::write) sends what it says, and tells it what was answered.
+//! A state machine without effects: `write` sends what it says, and tells it what was answered.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
