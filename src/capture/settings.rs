@@ -37,6 +37,27 @@ pub struct Settings {
     pub seed: u64,
 }
 
+impl Settings {
+    /// Only repairs these holes: of no symbols, without a stream and an outbox.
+    pub fn only_repairing(holes: Vec<Hole>, route: Route, seed: u64) -> Self {
+        Self {
+            symbols: Vec::new(),
+            subsets: Vec::new(),
+            connections: 0,
+            idle_timeout: Duration::MAX,
+            route: Route { is_over_disk: false, ..route },
+            outbox_limit: u64::MAX,
+            asks: true,
+            repairs: true,
+            only_repair: Some(holes),
+            backfill: None,
+            count: None,
+            duration: None,
+            seed,
+        }
+    }
+}
+
 /// How far a capture is, for a status line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Progress {

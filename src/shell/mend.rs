@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use thiserror::Error;
 use tokio::sync::watch;
@@ -70,7 +70,8 @@ pub struct Mended {
 pub async fn mend(repair: Repair, holes: Vec<Hole>, stop: watch::Receiver<bool>) -> Result<Mended, MendError> {
     let Repair { store, exchange, rest, network, outbox, clock } = repair;
     let (now, (progress, _)) = (Moment { at: Instant::now(), wall: clock() }, watch::channel(Progress::default()));
-    let capture = Capture::new(settings(&store, holes), now);
+    let route = Route { is_over_disk: false, slots: store.slots(), batch_max: store.batch_max() };
+    let capture = Capture::new(Settings::only_repairing(holes, route, fastrand::u64(..)), now);
     let mut shell = Shell {
         store,
         rest: Some(rest),
@@ -92,23 +93,4 @@ pub async fn mend(repair: Repair, holes: Vec<Hole>, stop: watch::Receiver<bool>)
         Books::Outbox(_) => Vec::new(),
     };
     Ok(Mended { trades: outcome.summary.trades, ended })
-}
-
-/// Of no symbols: nothing is captured.
-fn settings(store: &AnyStore, holes: Vec<Hole>) -> Settings {
-    Settings {
-        symbols: Vec::new(),
-        subsets: Vec::new(),
-        connections: 0,
-        idle_timeout: Duration::MAX,
-        route: Route { is_over_disk: false, slots: store.slots(), batch_max: store.batch_max() },
-        outbox_limit: u64::MAX,
-        asks: true,
-        repairs: true,
-        only_repair: Some(holes),
-        backfill: None,
-        count: None,
-        duration: None,
-        seed: fastrand::u64(..),
-    }
 }

@@ -29,26 +29,7 @@ const OVERLAP_MAX: Duration = Duration::from_secs(60);
 /// Binance allows so many attempts to connect in five minutes.
 const ATTEMPTS_MAX: usize = 300;
 
-const ROUTE: Route = Route { is_over_disk: false, slots: 2, batch_max: 10_000 };
-
-/// Of no symbols, and without an outbox.
-fn settings(seed: u64) -> Settings {
-    Settings {
-        symbols: Vec::new(),
-        subsets: Vec::new(),
-        connections: 0,
-        idle_timeout: Duration::from_secs(30),
-        route: ROUTE,
-        outbox_limit: u64::MAX,
-        asks: true,
-        repairs: true,
-        only_repair: None,
-        backfill: None,
-        count: None,
-        duration: None,
-        seed,
-    }
-}
+const ROUTE: Route = Route { is_over_disk: true, slots: 2, batch_max: 10_000 };
 
 #[derive(Debug)]
 pub struct Connection {
@@ -139,7 +120,9 @@ impl Node {
                 route: Route { is_over_disk: !plan.is_near, ..ROUTE },
                 outbox_limit: plan.outbox_limit,
                 backfill: plan.backfill.filter(|_| self.run == 0),
-                ..settings(seed)
+                idle_timeout: Duration::from_secs(30),
+                only_repair: None,
+                ..Settings::only_repairing(Vec::new(), ROUTE, seed)
             },
             now,
         );
@@ -147,9 +130,8 @@ impl Node {
 
     /// Starts a run that only repairs.
     pub fn repair(&mut self, holes: Vec<Hole>, now: Time, seed: u64) {
-        let only_repair = Some(holes.clone());
-        self.repair = Some(Repair { holes, ended: Vec::new() });
-        self.begin(Settings { only_repair, ..settings(seed) }, now);
+        self.repair = Some(Repair { holes: holes.clone(), ended: Vec::new() });
+        self.begin(Settings::only_repairing(holes, ROUTE, seed), now);
     }
 
     fn begin(&mut self, settings: Settings, now: Time) {

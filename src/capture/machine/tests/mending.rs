@@ -9,8 +9,7 @@ use crate::capture::sequencer::Hole;
 fn begun(holes: &[(u64, u64)]) -> Bench {
     let hole = |(first, last): &(u64, u64)| Hole { symbol: btc(), range: range(*first, *last), time: time(NOON) };
     let route = Route { is_over_disk: false, slots: 2, batch_max: 1_000 };
-    let only_repair = Some(holes.iter().map(hole).collect());
-    let settings = Settings { subsets: Vec::new(), route, only_repair, ..settings(&[]) };
+    let settings = Settings::only_repairing(holes.iter().map(hole).collect(), route, 7);
     let mut bench = Bench::with(settings, 0);
     bench.run();
     bench.tell(Input::StoreChecked(Ok(Checked::default())));
