@@ -180,6 +180,11 @@ impl Disk {
         rows.flat_map(|(_, row)| row.trades.iter())
     }
 
+    /// How many it holds.
+    pub fn trades(&self) -> u64 {
+        self.state.rows.values().map(|row| row.trades.len() as u64).sum()
+    }
+
     /// The process is gone.
     pub fn kill(&mut self) {
         self.real.iter_mut().for_each(Real::kill);

@@ -196,13 +196,13 @@ impl Exchange {
         found.map(|(count, index)| Place { market, count, index })
     }
 
-    /// A capture has taken a trade of the newest count after all, or has not.
-    pub fn note_taken(&mut self, symbol: &Symbol, id: u64, is_taken: bool) {
+    /// A capture takes a trade of the newest count after all, at that time in ms of the world, or it does not.
+    pub fn note_taken(&mut self, symbol: &Symbol, id: u64, taken_ms: Option<u32>) {
         let Some(market) = self.market_of(symbol.as_str()) else { return };
         let count = self.markets[market].counts.last_mut();
         let Some(tick) = count.and_then(|count| count.index(id).map(|index| &mut count.ticks[index])) else { return };
-        if is_taken {
-            tick.flags |= flag::TAKEN;
+        if let Some(taken_ms) = taken_ms {
+            (tick.flags, tick.taken_ms) = (tick.flags | flag::TAKEN, taken_ms);
         } else if tick.flags & flag::ACKNOWLEDGED == 0 {
             tick.flags &= !flag::TAKEN;
         }

@@ -57,7 +57,8 @@ pub fn check_stored(world: &mut World) -> Result<(), Wrong> {
             let is_due = taken > loss && now > taken.max(works_since) + WAIT_MAX;
             if tick.flags & flag::TAKEN != 0 && !is_settled(tick) && is_due {
                 let id = count.first_id + index as u64;
-                return Err(format!("{symbol} {id} was taken and is nowhere, though the store works"));
+                let taken = taken.since_begin().as_secs_f64();
+                return Err(format!("{symbol} {id} was taken at {taken} and is nowhere, though the store works"));
             }
         }
     }

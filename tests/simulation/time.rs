@@ -11,6 +11,11 @@ impl Time {
         i64::try_from(self.0 / 1_000).expect("no world is so old")
     }
 
+    /// As every trade of a world has it: in ms, and short.
+    pub fn short_ms(self) -> u32 {
+        u32::try_from(self.0 / 1_000).expect("no world is so old")
+    }
+
     pub fn since_begin(self) -> Duration {
         Duration::from_micros(self.0)
     }

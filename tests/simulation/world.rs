@@ -319,8 +319,8 @@ impl World {
                 self.carry_out(number, command)?;
             }
             if let Some(outcome) = outcome {
-                // Without an outbox what is left is gone with the process, and its last line says so.
-                if self.plan.is_near && outcome.summary.outbox_left > 0 {
+                // What only memory has is gone with the process, and its last line says so.
+                if outcome.summary.outbox_left > self.nodes[number].disk.trades() {
                     self.faults.last_loss = self.now;
                 }
                 oracle::check_claim(self, &outcome)?;
@@ -344,7 +344,7 @@ impl World {
                 return Ok(());
             };
             self.trace.step(self.now, number, kind(&input), &[places.len() as u64]);
-            let taken_ms = u32::try_from(self.now.ms()).expect("no world is so old");
+            let taken_ms = self.now.short_ms();
             for place in places {
                 let tick = self.exchange.tick(place);
                 if tick.flags & flag::TAKEN == 0 {
@@ -366,8 +366,8 @@ impl World {
         }
         // What is not believed is a dead letter until another trade agrees with it.
         match event {
-            Event::TradeSuspected(symbol, id, _) => self.exchange.note_taken(symbol, id.get(), false),
-            Event::TradeBelieved(symbol, id, _) => self.exchange.note_taken(symbol, id.get(), true),
+            Event::TradeSuspected(symbol, id, _) => self.exchange.note_taken(symbol, id.get(), None),
+            Event::TradeBelieved(symbol, id, _) => self.exchange.note_taken(symbol, id.get(), Some(self.now.short_ms())),
             _ => {}
         }
         self.trace.step(self.now, number, name, &[]);
