@@ -367,7 +367,9 @@ impl World {
         // What is not believed is a dead letter until another trade agrees with it.
         match event {
             Event::TradeSuspected(symbol, id, _) => self.exchange.note_taken(symbol, id.get(), None),
-            Event::TradeBelieved(symbol, id, _) => self.exchange.note_taken(symbol, id.get(), Some(self.now.short_ms())),
+            Event::TradeBelieved(symbol, id, _) => {
+                self.exchange.note_taken(symbol, id.get(), Some(self.now.short_ms()))
+            }
             _ => {}
         }
         self.trace.step(self.now, number, name, &[]);
