@@ -144,13 +144,47 @@ fn each_part_has_its_own_health() {
     }
 }
 
+/// Every name that is exported.
+fn exported() -> impl Iterator<Item = &'static str> {
+    COUNTERS.iter().chain(&GAUGES).chain([&LATENCY, &LOG_LINES]).map(|(name, _)| *name).chain(process::NAMES)
+}
+
 #[test]
 fn every_metric_is_documented() {
     let document = include_str!("../../../docs/operations.md");
-    let names =
-        COUNTERS.iter().chain(&GAUGES).chain([&LATENCY, &LOG_LINES]).map(|(name, _)| *name).chain(process::NAMES);
-    for name in names {
+    for name in exported() {
         let (whole, labeled) = (format!("`{name}`"), format!("`{name}{{"));
         assert!(document.contains(&whole) || document.contains(&labeled), "{name} is not in docs/operations.md");
+    }
+}
+
+#[test]
+fn rules_dashboard_and_document_name_only_what_is_exported() {
+    let texts = [
+        include_str!("../../../deploy/tickflux.rules.yml"),
+        include_str!("../../../deploy/tickflux.rules.test.yml"),
+        include_str!("../../../deploy/grafana-tickflux.json"),
+        include_str!("../../../docs/operations.md"),
+    ];
+    for text in texts {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let named: Vec<_> = words.filter(|word| word.starts_with("tickflux_") || word.starts_with("process_")).collect();
+        assert!(named.len() > 10, "{named:?}");
+        for name in named {
+            // A histogram has its buckets under a name of their own.
+            let name = name.strip_suffix("_bucket").unwrap_or(name);
+            assert!(exported().any(|it| it == name), "{name} is not exported");
+        }
+    }
+}
+
+#[test]
+fn every_alert_has_its_remedy_in_the_document() {
+    let (rules, document) =
+        (include_str!("../../../deploy/tickflux.rules.yml"), include_str!("../../../docs/operations.md"));
+    let alerts: Vec<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() > 10, "{alerts:?}");
+    for alert in alerts {
+        assert!(document.contains(&format!("| `{alert}` |")), "{alert} is not in docs/operations.md");
     }
 }
