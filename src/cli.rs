@@ -11,6 +11,7 @@ mod completions;
 mod demo;
 mod exchange;
 mod faults;
+mod flux;
 mod gaps;
 mod health;
 mod high_low;
@@ -70,6 +71,8 @@ enum Command {
     Provision(provision::ProvisionArgs),
     /// Ask a running capture whether it is well: exit 0 or 3
     Health(health::HealthArgs),
+    /// Print a bundled Flux file with its parameters set, for the influx CLI and the InfluxDB UI
+    Flux(flux::FluxArgs),
     /// Print completions for a shell
     Completions(completions::CompletionsArgs),
 }
@@ -167,6 +170,7 @@ async fn run(command: Command) -> Result<Answer, Failure> {
         Command::Demo(args) => demo::run(args).await,
         Command::Provision(args) => provision::run(args).await,
         Command::Health(args) => health::run(args).await,
+        Command::Flux(args) => flux::run(args),
         Command::Completions(args) => completions::run(&args),
     }
 }

@@ -1,8 +1,8 @@
 //! The bundled Flux scripts and their parameters.
 //!
 //! The files in `flux/` run as they are, in the influx CLI and in the Data Explorer. Here the same text is rendered
-//! for one question: each parameter stands on a line of its own, `name = default`, and that line is replaced.
-//! Values are typed and written as Flux literals, so no value can become code.
+//! for one question, or with the values that someone gives: each parameter stands on a line of its own,
+//! `name = default`, and that line is replaced. Values are typed and written as Flux literals, so no value can become code.
 
 use std::fmt::Write as _;
 
@@ -65,6 +65,21 @@ impl Script {
             Self::Foreign => include_str!("../flux/foreign.flux"),
         }
     }
+}
+
+/// What a parameter is set to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// A text.
+    Text(String),
+    /// Some texts; none means every one.
+    Texts(Vec<String>),
+    /// A time in milliseconds since the epoch.
+    TimeMs(i64),
+    /// A length in milliseconds; negative where a time is wanted: so long before the script runs.
+    DurationMs(i64),
+    /// Yes or no.
+    Flag(bool),
 }
 
 /// What to ask. The variant names the script and carries the parameters that only it has; `None` keeps the default.
@@ -148,6 +163,39 @@ pub struct Selection<'a> {
 #[error("the time {0} ms since the epoch is outside the years that Flux can hold, 1678 to 2261")]
 pub struct TimeOutOfRange(pub i64);
 
+/// Why a script cannot be given with these values.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetError {
+    /// The script has no such parameter.
+    #[error("{script}.flux has no parameter {name}")]
+    Unknown {
+        /// The script's name.
+        script: &'static str,
+        /// The parameter's name.
+        name: &'static str,
+    },
+    /// A time that it cannot hold.
+    #[error(transparent)]
+    Time(#[from] TimeOutOfRange),
+}
+
+/// `script` with these parameters set, by name; the others keep their defaults.
+///
+/// # Errors
+///
+/// [`SetError`] if the script has no such parameter, or a time lies outside the years 1678 to 2261.
+pub fn set(script: Script, values: &[(&'static str, Value)]) -> Result<String, SetError> {
+    let source = script.source();
+    let mut literals = Vec::with_capacity(values.len());
+    for (name, value) in values {
+        if !source.lines().any(|line| assigns(line, name)) {
+            return Err(SetError::Unknown { script: script.name(), name });
+        }
+        literals.push((*name, literal(value)?));
+    }
+    Ok(assign(source, &literals))
+}
+
 /// The script that answers `question`, with its parameters filled in.
 ///
 /// # Errors
@@ -155,34 +203,41 @@ pub struct TimeOutOfRange(pub i64);
 /// [`TimeOutOfRange`] if a time lies outside the years 1678 to 2261.
 pub fn render(question: &Question, selection: &Selection<'_>) -> Result<String, TimeOutOfRange> {
     let mut values = vec![
-        ("bucket", string(selection.bucket)),
-        ("symbols", array(selection.symbols)),
-        ("exchanges", array(selection.exchanges)),
+        ("bucket", Value::Text(selection.bucket.to_owned())),
+        ("symbols", Value::Texts(selection.symbols.to_vec())),
+        ("exchanges", Value::Texts(selection.exchanges.to_vec())),
     ];
     let times = match *question {
         Question::Latest => vec![],
         Question::HighLow { minute_ms } => vec![("minute", minute_ms)],
         Question::PriceAt { time_ms, as_of } => {
-            values.push(("as_of", as_of.to_string()));
+            values.push(("as_of", Value::Flag(as_of)));
             vec![("time", time_ms)]
         }
         Question::Candles { since_ms, every_ms } => {
-            values.extend(every_ms.map(|ms| ("every", duration(ms))));
+            values.extend(every_ms.map(|ms| ("every", Value::DurationMs(ms))));
             vec![("since", since_ms)]
         }
         Question::Gaps { since_ms, until_ms, all } => {
-            values.push(("all", all.to_string()));
+            values.push(("all", Value::Flag(all)));
             vec![("since", since_ms), ("until", until_ms)]
         }
         Question::Ids { from_ms, until_ms } => vec![("from_time", from_ms), ("until_time", until_ms)],
         Question::Foreign { since_ms, until_ms } => vec![("since", since_ms), ("until", until_ms)],
     };
-    for (name, ms) in times {
-        if let Some(ms) = ms {
-            values.push((name, time(ms)?));
-        }
-    }
-    Ok(assign(question.script().source(), &values))
+    values.extend(times.into_iter().filter_map(|(name, ms)| Some((name, Value::TimeMs(ms?)))));
+    let literals: Result<Vec<_>, _> = values.iter().map(|(name, value)| Ok((*name, literal(value)?))).collect();
+    Ok(assign(question.script().source(), &literals?))
+}
+
+fn literal(value: &Value) -> Result<String, TimeOutOfRange> {
+    Ok(match value {
+        Value::Text(text) => string(text),
+        Value::Texts(texts) => array(texts),
+        Value::TimeMs(ms) => time(*ms)?,
+        Value::DurationMs(ms) => duration(*ms),
+        Value::Flag(flag) => flag.to_string(),
+    })
 }
 
 /// Replaces the lines `name = …` of `source`: only those that start with the name, not a mention inside an expression.
@@ -356,6 +411,18 @@ mod tests {
         ] {
             assert_eq!(render(&question, &selection).unwrap(), question.script().source());
         }
+    }
+
+    #[test]
+    fn a_parameter_is_set_by_its_name_and_only_where_it_is_one() {
+        let text =
+            set(Script::PriceAt, &[("time", Value::DurationMs(-300_000)), ("as_of", Value::Flag(true))]).unwrap();
+        assert_eq!((assigned(&text, "time"), assigned(&text, "as_of")), ("-300000ms", "true"));
+        assert_eq!(assigned(&text, "bucket"), "\"ticks\"", "others keep their defaults");
+        assert_eq!(set(Script::Latest, &[]).unwrap(), Script::Latest.source());
+        let unknown = set(Script::Latest, &[("time", Value::TimeMs(0))]).unwrap_err();
+        assert_eq!(unknown.to_string(), "latest.flux has no parameter time");
+        assert!(set(Script::PriceAt, &[("time", Value::TimeMs(i64::MAX))]).is_err());
     }
 
     #[test]

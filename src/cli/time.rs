@@ -33,6 +33,12 @@ impl TimeArg {
         Ok(Self::At(time.timestamp_millis()))
     }
 
+    /// Reads how far back: as [`TimeArg::parse`], and a duration alone.
+    pub(super) fn parse_since(text: &str) -> Result<Self, String> {
+        let ago = duration(text).ok().and_then(|ago| i64::try_from(ago.as_millis()).ok());
+        ago.map_or_else(|| Self::parse(text), |ago| Ok(Self::AgoMs(ago)))
+    }
+
     /// Whether it depends on this host's clock.
     pub(super) fn is_relative(self) -> bool {
         matches!(self, Self::AgoMs(_))
@@ -101,6 +107,15 @@ mod tests {
         ] {
             assert_eq!(time(text).unwrap().ms(), ms, "{text}");
         }
+    }
+
+    #[test]
+    fn how_far_back_is_a_time_or_a_duration_with_or_without_a_minus() {
+        for text in ["1h", "-1h"] {
+            assert_eq!(TimeArg::parse_since(text), Ok(TimeArg::AgoMs(3_600_000)));
+        }
+        assert_eq!(TimeArg::parse_since("2026-01-01T12:00:00Z"), Ok(TimeArg::At(NOON_MS)));
+        assert!(TimeArg::parse_since("soon").is_err());
     }
 
     #[test]

@@ -1,0 +1,98 @@
+//! `tickflux flux`: what it prints is the bundled file with its parameters set, and the influx CLI runs it as it is.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail so")]
+
+mod support;
+
+use std::path::Path;
+
+use support::influxd::Influxd;
+use support::{exchange, minute_ago, now, runtime, tickflux, trade};
+use tickflux::store::influx::Influx;
+use tickflux::store::{Attempt, Store};
+
+fn printed(folder: &Path, args: &[&str]) -> String {
+    let output = tickflux(folder, &[&["flux"], args].concat());
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn without_parameters_it_is_the_file_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, file) in [
+        ("latest", "latest"),
+        ("price-at", "price_at"),
+        ("high-low", "high_low"),
+        ("candles", "candles"),
+        ("gaps", "gaps"),
+    ] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("flux").join(file).with_extension("flux");
+        assert_eq!(printed(folder.path(), &[name]), std::fs::read_to_string(path).unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn what_a_file_does_not_have_is_wrong_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    for (args, words) in [
+        (&["latest", "--time", "-5m"][..], "latest.flux has no parameter time"),
+        (&["high-low", "--as-of"], "high_low.flux has no parameter as_of"),
+        (&["price-at", "--every", "1m"], "price_at.flux has no parameter every"),
+        (&["latest", "--bucket", "_monitoring"], "--bucket"),
+        (&["latest", "--symbol", "BTC/USDT"], "is not a name"),
+        (&["nosuch"], "nosuch"),
+    ] {
+        let output = tickflux(folder.path(), &[&["flux"], args].concat());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{args:?}: {stderr}");
+        assert!(stderr.contains(words) && stderr.lines().count() == 1, "{args:?}: {stderr}");
+    }
+}
+
+/// The values of a column, in the order of the rows.
+fn column(csv: &str, name: &str) -> Vec<String> {
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(true).flexible(true).comment(Some(b'#')).from_reader(csv.as_bytes());
+    let at = reader.headers().unwrap().iter().position(|header| header == name);
+    let at = at.unwrap_or_else(|| panic!("no {name} in {csv}"));
+    reader.records().map(|record| record.unwrap()[at].to_owned()).collect()
+}
+
+#[test]
+fn the_influx_cli_runs_what_it_prints() {
+    const BUCKET: &str = "other ${x} 'bucket'";
+    let Some(influxd) = Influxd::start() else { return };
+    influxd.make_bucket(BUCKET);
+    let minute = minute_ago(3);
+    let trades = [
+        trade("BTCUSDT", 7, minute, "87000.10"),
+        trade("BTCUSDT", 8, minute + 30_000, "87000.90"),
+        trade("ETHUSDT", 1, minute + 40_000, "2900.00"),
+        trade("BTCUSDT", 9, minute + 60_000, "87000.50"),
+    ];
+    let store = Influx::new(influxd.settings(BUCKET), exchange("practice"), now).unwrap();
+    runtime().block_on(store.write(&trades, Attempt::default())).unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
+    let ask = |args: &[&str], columns: &[&str]| {
+        let path = folder.path().join("asked.flux");
+        std::fs::write(&path, printed(folder.path(), &[args, &["--bucket", BUCKET]].concat())).unwrap();
+        let csv = influxd.influx_ok(&["query", "--raw", "--file", path.to_str().unwrap()]);
+        columns.iter().map(|name| column(&csv, name).join(" ")).collect::<Vec<_>>()
+    };
+    let at = |ms| tickflux::trade::TradeTime::from_ms(ms).unwrap().to_string();
+    assert_eq!(ask(&["latest"], &["symbol", "trade_id"]), ["BTCUSDT ETHUSDT", "9 1"]);
+    assert_eq!(ask(&["latest", "--symbol", "ETHUSDT"], &["trade_id", "price"]), ["1", "2900.00"]);
+    assert_eq!(ask(&["latest", "--symbol", "ETHUSDT,BTCUSDT", "--exchange", "practice"], &["trade_id"]), ["9 1"]);
+    let time = at(minute + 59_000);
+    assert_eq!(ask(&["price-at", "--symbol", "BTCUSDT", "--time", &time], &["trade_id"]), ["9"]);
+    assert_eq!(ask(&["price-at", "--symbol", "BTCUSDT", "--time", &time, "--as-of"], &["trade_id"]), ["8"]);
+    assert_eq!(ask(&["price-at", "--symbol", "BTCUSDT", "--time", "-23h"], &["trade_id"]), ["7"]);
+    let high_low = ask(&["high-low", "--symbol", "BTCUSDT", "--time", &time], &["high_price", "low_price"]);
+    assert_eq!(high_low, ["87000.90", "87000.10"]);
+    let candles = ask(&["candles", "--symbol", "BTCUSDT", "--since", "1h", "--every", "1m"], &["trades", "high"]);
+    assert_eq!(candles, ["2 1", "87000.9 87000.5"]);
+    let minutes = ask(&["gaps", "--symbol", "BTCUSDT", "--since", "1h", "--all"], &["missing"]);
+    assert!(!minutes[0].is_empty() && minutes[0].split(' ').all(|missing| missing == "0"), "{minutes:?}");
+}
