@@ -10,7 +10,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 use support::influxd::free_port;
 use support::process::{Capture, wait_until};
-use support::trades::exchanges_list;
+use support::trades::{exchanges_list, sqlite_trades, wait_for_a_trade};
 use support::{practice, runtime, server, summary, tickflux};
 
 /// What `/metrics` says, by series.
@@ -139,6 +139,26 @@ fn a_capture_whose_store_is_away_says_so_and_two_signals_end_it_at_once() {
     wait_until("the exchange sees it leave", || exchange.subscribers() == 0);
     capture.signal(Signal::SIGINT);
     assert_eq!(capture.wait().status.code(), Some(130));
+}
+
+#[test]
+fn a_closed_terminal_ends_a_capture_as_sigterm_does_unless_it_is_to_be_ignored() {
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let exchange = runtime.block_on(practice::start(practice::live_market(23, 500.0)));
+    let (stream, rest) = (format!("ws://{}", exchange.address()), format!("http://{}", exchange.address()));
+    let args = |store| ["--store", store, "--stream-url", &stream, "--rest-url", &rest];
+    let store = |name: &str| folder.path().join(name);
+    let capture = Capture::start(folder.path(), &args("sqlite:one.db"));
+    wait_for_a_trade(&store("one.db"));
+    capture.signal(Signal::SIGHUP);
+    assert_eq!(capture.wait().status.code(), Some(0));
+
+    let capture = Capture::start_as_nohup_does(folder.path(), &args("sqlite:two.db"));
+    wait_for_a_trade(&store("two.db"));
+    let before = sqlite_trades(&store("two.db")).len();
+    capture.signal(Signal::SIGHUP);
+    wait_until("it goes on", || sqlite_trades(&store("two.db")).len() > before + 100);
+    assert_eq!(capture.stop().status.code(), Some(0));
 }
 
 #[test]

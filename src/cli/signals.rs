@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first asks for an end, the second ends.
+//! SIGINT, SIGTERM and SIGHUP (a closed terminal): the first asks for an end, the second ends.
 //!
 //! A thread of its own hears them: the second one ends a program, too, that waits for a disk or a terminal.
 
@@ -25,24 +25,34 @@ pub(super) fn stop_on_signals() -> Result<watch::Receiver<bool>, Failure> {
 
 fn listen() -> io::Result<watch::Receiver<bool>> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
-    let (mut interrupt, mut terminate) = {
+    let mut signals = {
         let _in_runtime = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+        let hangup = if heeds_hangup() { Some(signal(SignalKind::hangup())?) } else { None };
+        [Some(signal(SignalKind::interrupt())?), Some(signal(SignalKind::terminate())?), hangup]
     };
     let (to_stop, stop) = watch::channel(false);
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        runtime.block_on(either(&mut interrupt, &mut terminate));
+        runtime.block_on(any(&mut signals));
         to_stop.send_replace(true);
-        runtime.block_on(either(&mut interrupt, &mut terminate));
+        runtime.block_on(any(&mut signals));
         stderr::end_within(None, LINES_WAIT);
         std::process::exit(INTERRUPTED);
     })?;
     Ok(stop)
 }
 
-async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+async fn any(signals: &mut [Option<Signal>; 3]) {
+    let waiting = signals.iter_mut().flatten().map(|signal| Box::pin(signal.recv()));
+    futures_util::future::select_all(waiting).await;
+}
+
+/// Whether nobody has said that SIGHUP is to be ignored, as nohup does for what it starts. Where this cannot be known, the
+/// signal does what it does by default.
+fn heeds_hangup() -> bool {
+    // proc_pid_status(5): a mask in hexadecimal digits, of which the lowest bit is signal 1, SIGHUP.
+    let ignored = std::fs::read_to_string("/proc/self/status").ok().and_then(|status| {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+        u128::from_str_radix(mask.trim(), 16).ok()
+    });
+    ignored.is_some_and(|mask| mask & 1 == 0)
 }

@@ -49,6 +49,13 @@ impl Capture {
         Self::spawn(shell, folder, args, &[], File::create(folder.join("stderr")).unwrap().into())
     }
 
+    /// Starts one that is to ignore SIGHUP.
+    pub fn start_as_nohup_does(folder: &Path, args: &[&str]) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", r#"trap '' HUP; exec "$0" "$@""#, env!("CARGO_BIN_EXE_tickflux")]);
+        Self::spawn(shell, folder, args, &[], File::create(folder.join("stderr")).unwrap().into())
+    }
+
     fn spawn(mut command: Command, folder: &Path, args: &[&str], env: &[(&str, &str)], stderr: Stdio) -> Self {
         let child = command
             .arg("capture")
