@@ -21,6 +21,7 @@ mod provision;
 mod report;
 mod settings;
 mod signals;
+mod sizes;
 mod status;
 mod stderr;
 mod time;

@@ -47,7 +47,7 @@ fn usage_that_cannot_be_read() {
     assert_fails(&run(&["latest", ""]), 2, &["letters"]);
     assert_fails(&run(&["at", "BTCUSDT", "yesterday"]), 2, &["yesterday", "RFC 3339", "-5m"]);
     assert_fails(&run(&["at", "BTCUSDT"]), 2, &["TIME"]);
-    assert_fails(&run(&["high-low", "BTCUSDT", "12:00"]), 2, &["12:00", "-5m"]);
+    assert_fails(&run(&["high-low", "BTCUSDT", "25:00"]), 2, &["25:00", "-5m"]);
     assert_fails(&run(&["candles"]), 2, &["SYMBOL"]);
     for interval in ["999ms", "1s500us", "24h1ms", "0s", "60", "minute", "1month"] {
         assert_fails(&run(&["candles", "BTCUSDT", "--every", interval]), 2, &["--every", interval, "1s to 24h", "1m"]);

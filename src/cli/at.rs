@@ -14,7 +14,7 @@ use crate::trade::{Symbol, TradeTime};
 pub(super) struct AtArgs {
     /// A symbol such as BTCUSDT
     symbol: Symbol,
-    /// RFC 3339, such as 2026-01-31T12:00:00Z, or -5m for five minutes ago; to the millisecond
+    /// 2026-01-31T12:00:00Z (RFC 3339), 12:00:05 (UTC, the last one), or -5m for five minutes ago; to the millisecond
     #[arg(value_parser = TimeArg::parse, allow_hyphen_values = true)]
     time: TimeArg,
     /// The last trade at or before the time, instead of the nearest

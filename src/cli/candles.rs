@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::caution::{say_if_clocks_disagree, say_passed_over, with_newest};
 use super::report::{TableRow, print};
 use super::settings::{QuestionArgs, now, searched};
-use super::time::interval;
+use super::time::{interval, since};
 use super::{Answer, Failure};
 use crate::store::{Candle, Interval};
 use crate::trade::Symbol;
@@ -17,7 +17,7 @@ pub(super) struct CandlesArgs {
     /// A symbol such as BTCUSDT
     symbol: Symbol,
     /// How far back, 1s to 24h; the candle of that moment is the first
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = interval)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = since, allow_hyphen_values = true)]
     since: Interval,
     /// How long a candle is, 1s to 24h; candles begin at multiples of it since 1970, UTC
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = interval)]

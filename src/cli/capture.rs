@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::report::{FormatArgs, print_one};
 use super::settings::{DEFAULT_EXCHANGE, DEFAULT_OUTBOX, Purpose, StoreArgs, endpoint, now};
 use super::signals::stop_on_signals;
+use super::sizes::bytes;
 use super::status::StatusLine;
 use super::stderr::{notice, start_logs};
 use super::time::duration;
@@ -191,20 +192,6 @@ fn lacking(summary: &Summary) -> String {
     ];
     let words = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
     words.collect::<Vec<_>>().join(", ")
-}
-
-/// A number of bytes: digits, perhaps with kB, MB or GB behind them.
-fn bytes(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor = match &text[digits.len()..] {
-        "" | "B" => 1,
-        "kB" | "KB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        _ => return Err("expected bytes such as 512MB, 2GB or 1000000".to_owned()),
-    };
-    let number = digits.trim_end().parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
-    number.filter(|bytes| *bytes > 0).ok_or_else(|| "expected bytes such as 512MB, 2GB or 1000000".to_owned())
 }
 
 fn words(summary: &Summary) -> String {

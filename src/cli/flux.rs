@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::names::check_bucket;
 use super::report::say_raw;
+use super::settings::now;
 use super::time::{TimeArg, interval};
 use super::{Answer, Failure};
 use crate::flux::{self, Script, Value};
@@ -24,14 +25,14 @@ pub(super) struct FluxArgs {
     /// InfluxDB bucket
     #[arg(long, env = "INFLUX_BUCKET_NAME", hide_env_values = true, default_value = "ticks")]
     bucket: String,
-    /// price-at: the time; high-low: any time of the minute. RFC 3339, or -5m for five minutes before the file runs
+    /// price-at: the time; high-low: any time of the minute. RFC 3339, 12:00:05 (UTC), or -5m for five minutes before the file runs
     #[arg(long, value_parser = TimeArg::parse, allow_hyphen_values = true)]
     time: Option<TimeArg>,
     /// price-at: the last trade at or before the time, instead of the nearest
     #[arg(long)]
     as_of: bool,
     /// candles, gaps: how far back, 1h or a time
-    #[arg(long, value_name = "TIME", value_parser = TimeArg::parse_since, allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", value_parser = TimeArg::parse, allow_hyphen_values = true)]
     since: Option<TimeArg>,
     /// candles: how long one is, 1s to 24h
     #[arg(long, value_name = "TIME", value_parser = interval)]
@@ -67,14 +68,15 @@ pub(super) fn run(args: FluxArgs) -> Result<Answer, Failure> {
         Name::Candles => (Script::Candles, "time"),
         Name::Gaps => (Script::Gaps, "time"),
     };
+    let time = |time: Option<TimeArg>| time.map(|time| time.for_flux(now()));
     let texts = |names: Vec<String>| (!names.is_empty()).then_some(Value::Texts(names));
     let values = [
         ("bucket", Some(Value::Text(args.bucket))),
         ("symbols", texts(args.symbol.iter().map(ToString::to_string).collect())),
         ("exchanges", texts(args.exchange.iter().map(ToString::to_string).collect())),
-        (time_name, args.time.map(time)),
+        (time_name, time(args.time)),
         ("as_of", args.as_of.then_some(Value::Flag(true))),
-        ("since", args.since.map(time)),
+        ("since", time(args.since)),
         ("every", args.every.map(|every| Value::DurationMs(every.ms()))),
         ("all", args.all.then_some(Value::Flag(true))),
     ];
@@ -83,12 +85,4 @@ pub(super) fn run(args: FluxArgs) -> Result<Answer, Failure> {
         flux::set(script, &values).map_err(|error| Failure::Usage(format!("{error}: see tickflux flux --help")))?;
     say_raw(text.trim_end())?;
     Ok(Answer::Done)
-}
-
-/// A time that lies before the run of the file, not of this command, stays one.
-fn time(time: TimeArg) -> Value {
-    match time {
-        TimeArg::At(ms) => Value::TimeMs(ms),
-        TimeArg::AgoMs(ms) => Value::DurationMs(-ms),
-    }
 }

@@ -12,7 +12,7 @@ use super::report::{TableRow, print};
 use super::settings::{DEFAULT_OUTBOX, Purpose, QuestionArgs, default_exchange, endpoint, now, searched};
 use super::signals::stop_on_signals;
 use super::stderr::{notice, start_logs};
-use super::time::interval;
+use super::time::since;
 use super::{Answer, Failure};
 use crate::binance::DEFAULT_REST_URL;
 use crate::binance::rest::Rest;
@@ -34,7 +34,7 @@ pub(super) struct GapsArgs {
     /// Symbols such as BTCUSDT; every stored one if none is given
     symbols: Vec<Symbol>,
     /// How far back, 1s to 24h; what began to be missing before counts
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = interval)]
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = since, allow_hyphen_values = true)]
     since: Interval,
     /// Fetch what is missing from the exchange's history first (of --exchange, or of binance)
     #[arg(long)]

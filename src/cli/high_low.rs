@@ -16,7 +16,7 @@ const MINUTE_MS: i64 = 60_000;
 pub(super) struct HighLowArgs {
     /// A symbol such as BTCUSDT
     symbol: Symbol,
-    /// Any time in the minute: RFC 3339, or -5m for five minutes ago
+    /// Any time in the minute: 2026-01-31T12:00:00Z (RFC 3339), 12:00 (UTC, the last one), or -5m for five minutes ago
     #[arg(value_parser = TimeArg::parse, allow_hyphen_values = true)]
     minute: TimeArg,
     #[command(flatten)]

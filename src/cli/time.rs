@@ -1,10 +1,11 @@
-//! Times on the command line: RFC 3339, or `-5m` for five minutes ago; and how long something lasts.
+//! Times on the command line, and how long something lasts. Everything is UTC.
 
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Timelike};
 
 use super::Failure;
+use crate::flux::Value;
 use crate::store::{Interval, RETENTION_MS};
 use crate::trade::TradeTime;
 
@@ -12,44 +13,79 @@ use crate::trade::TradeTime;
 const DURATION_MAX: Duration = Duration::from_secs(10 * 31_557_600);
 /// An exchange's clock may be ahead of ours by so much.
 const CLOCK_MARGIN_MS: i64 = 5_000;
+const DAY_MS: i64 = 86_400_000;
 
 /// A time as it was typed, in milliseconds; it need not be one that a trade can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TimeArg {
+    /// Since 1970.
     At(i64),
+    /// Before now.
     AgoMs(i64),
+    /// Since midnight, the last time that the clock said so.
+    OfDay(i64),
 }
 
 impl TimeArg {
-    /// Reads RFC 3339 or `-` and a duration. Digits past the millisecond are cut off.
+    /// Reads RFC 3339, the same without a zone or without a time (UTC), a time of day, milliseconds since 1970, or how long
+    /// ago it was, with or without a minus. Digits past the millisecond are cut off.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let unreadable =
-            || format!("{text:?} is not a time: write 2026-01-31T12:00:00Z (RFC 3339), or -5m for five minutes ago");
-        if let Some(ago) = text.strip_prefix('-') {
-            let ago = humantime::parse_duration(ago).map_err(|_| unreadable())?;
-            return Ok(Self::AgoMs(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)));
-        }
-        let time = DateTime::parse_from_rfc3339(text).map_err(|_| unreadable())?;
-        Ok(Self::At(time.timestamp_millis()))
+        let read = DateTime::parse_from_rfc3339(text).ok().map(|time| Self::At(time.timestamp_millis()));
+        read.or_else(|| Self::without_zone(text)).or_else(|| Self::epoch(text)).or_else(|| Self::ago(text)).ok_or_else(
+            || {
+                format!(
+                    "{text:?} is not a time: write 2026-01-31T12:00:00Z (RFC 3339), 12:00:05 (UTC), or -5m for five minutes ago"
+                )
+            },
+        )
     }
 
-    /// Reads how far back: as [`TimeArg::parse`], and a duration alone.
-    pub(super) fn parse_since(text: &str) -> Result<Self, String> {
-        let ago = duration(text).ok().and_then(|ago| i64::try_from(ago.as_millis()).ok());
-        ago.map_or_else(|| Self::parse(text), |ago| Ok(Self::AgoMs(ago)))
+    fn without_zone(text: &str) -> Option<Self> {
+        let of_day = |time: NaiveTime| {
+            Self::OfDay(i64::from(time.num_seconds_from_midnight()) * 1_000 + i64::from(time.nanosecond() / 1_000_000))
+        };
+        let time = NaiveTime::parse_from_str(text, "%H:%M").or_else(|_| NaiveTime::parse_from_str(text, "%H:%M:%S%.f"));
+        let midnight = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0);
+        let date_time = || NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").ok().or_else(midnight);
+        time.ok().map(of_day).or_else(|| Some(Self::At(date_time()?.and_utc().timestamp_millis())))
+    }
+
+    /// Thirteen digits are milliseconds of 2001 to 2286; fewer may be seconds, and are refused.
+    fn epoch(text: &str) -> Option<Self> {
+        let is_epoch = text.len() == 13 && text.bytes().all(|digit| digit.is_ascii_digit());
+        is_epoch.then(|| text.parse().ok().map(Self::At))?
+    }
+
+    fn ago(text: &str) -> Option<Self> {
+        let ago = humantime::parse_duration(text.strip_prefix('-').unwrap_or(text)).ok()?;
+        Some(Self::AgoMs(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// In milliseconds since 1970, as seen at `now`.
+    fn ms(self, now: TradeTime) -> i64 {
+        match self {
+            Self::At(ms) => ms,
+            Self::AgoMs(ago) => now.ms().saturating_sub(ago),
+            Self::OfDay(of_day) => now.ms() - (now.ms() - of_day).rem_euclid(DAY_MS),
+        }
+    }
+
+    /// As a parameter of a Flux file that is printed at `now`: what lies so long before its run stays so.
+    pub(super) fn for_flux(self, now: TradeTime) -> Value {
+        match self {
+            Self::AgoMs(ms) => Value::DurationMs(-ms),
+            Self::At(_) | Self::OfDay(_) => Value::TimeMs(self.ms(now)),
+        }
     }
 
     /// Whether it depends on this host's clock.
     pub(super) fn is_relative(self) -> bool {
-        matches!(self, Self::AgoMs(_))
+        !matches!(self, Self::At(_))
     }
 
     /// The time, if trades of then can be stored at `now`.
     pub(super) fn within_retention(self, now: TradeTime) -> Result<TradeTime, Failure> {
-        let ms = match self {
-            Self::At(ms) => ms,
-            Self::AgoMs(ago) => now.ms().saturating_sub(ago),
-        };
+        let ms = self.ms(now);
         if ms > now.ms() + CLOCK_MARGIN_MS {
             let why = format!("{} is in the future (it is {now}): ask for a time that has passed", words(ms));
             return Err(Failure::No(why));
@@ -76,7 +112,12 @@ fn words(ms: i64) -> String {
     time.map_or_else(|| "that".to_owned(), |time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
-/// Reads how long a candle is, or how far candles go back.
+/// Reads how far back a question goes, with or without a minus.
+pub(super) fn since(text: &str) -> Result<Interval, String> {
+    interval(text.strip_prefix('-').unwrap_or(text))
+}
+
+/// Reads how long a candle is.
 pub(super) fn interval(text: &str) -> Result<Interval, String> {
     duration(text)
         .ok()
@@ -110,19 +151,36 @@ mod tests {
     }
 
     #[test]
-    fn how_far_back_is_a_time_or_a_duration_with_or_without_a_minus() {
-        for text in ["1h", "-1h"] {
-            assert_eq!(TimeArg::parse_since(text), Ok(TimeArg::AgoMs(3_600_000)));
+    fn a_time_of_day_is_the_last_one_and_what_has_no_zone_is_utc() {
+        for (text, ms) in [
+            ("12:00", NOON_MS),
+            ("11:59", NOON_MS - 60_000),
+            ("11:59:05", NOON_MS - 55_000),
+            ("11:59:05.250", NOON_MS - 54_750),
+            ("12:01", NOON_MS - 86_400_000 + 60_000),
+            ("2026-01-01", NOON_MS - 43_200_000),
+            ("2026-01-01T11:30:00", NOON_MS - 1_800_000),
+            ("1767268740123", NOON_MS - 59_877),
+            ("5m", NOON_MS - 300_000),
+        ] {
+            assert_eq!(time(text).unwrap().ms(), ms, "{text}");
         }
-        assert_eq!(TimeArg::parse_since("2026-01-01T12:00:00Z"), Ok(TimeArg::At(NOON_MS)));
-        assert!(TimeArg::parse_since("soon").is_err());
     }
 
     #[test]
     fn other_texts_are_refused_with_an_example() {
-        for text in
-            ["", "now", "5m", "-", "-5", "2026-01-01", "2026-01-01T12:00:00", "1767268800", "2026-13-01T00:00:00Z"]
-        {
+        for text in [
+            "",
+            "now",
+            "-",
+            "-5",
+            "24:00",
+            "12:60",
+            "1767268800",
+            "-1767268740123",
+            "2026-02-30",
+            "2026-13-01T00:00:00Z",
+        ] {
             let line = TimeArg::parse(text).unwrap_err();
             assert!(line.contains("-5m for five minutes ago"), "{text}: {line}");
         }
