@@ -31,8 +31,8 @@ use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use self::stderr::NOTICE_BYTES_MAX;
 use crate::net::endpoint::without_credentials;
@@ -140,7 +140,12 @@ pub fn main() -> ExitCode {
             error.render().to_string().lines().for_each(stderr::line);
             return end(2, None);
         }
-        Err(error) if error.use_stderr() => return fail(&usage(&error)),
+        Err(error) if error.use_stderr() => {
+            return fail(&usage(
+                &error,
+                std::env::args_os().nth(1).and_then(|name| name.into_string().ok()).as_deref(),
+            ));
+        }
         // Help and version go to standard output, which may be closed.
         Err(error) => return error.print().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
     };
@@ -185,20 +190,33 @@ fn end(code: u8, last: Option<&Failure>) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// clap's words up to its first empty line, as one line.
-fn usage(error: &clap::Error) -> Failure {
+/// clap's words up to its first empty line, what it thinks was meant, and whose help to see: one line. `first` is the first
+/// argument, a subcommand perhaps.
+fn usage(error: &clap::Error, first: Option<&str>) -> Failure {
     let text = error.render().to_string();
     let lines = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect::<Vec<_>>();
     // A value may be of any length and quote a password, and what to do stands behind it.
     let line = without_credentials(lines.join(" ").trim_start_matches("error: "));
     let line = one_line(&line, NOTICE_BYTES_MAX - 200);
-    Failure::Usage(format!("{line}: see tickflux --help"))
+    let meant = meant(error).map(|name| format!(", did you mean {name}?")).unwrap_or_default();
+    let of = first.filter(|name| Cli::command().find_subcommand(name).is_some());
+    let of = of.map(|name| format!(" {name}")).unwrap_or_default();
+    Failure::Usage(format!("{line}{meant}: see tickflux{of} --help"))
+}
+
+/// The name that is nearest to what was typed.
+fn meant(error: &clap::Error) -> Option<&str> {
+    let kinds = [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::SuggestedValue];
+    kinds.into_iter().find_map(|kind| match error.get(kind)? {
+        ContextValue::String(name) => Some(name.as_str()),
+        // The best one is the last.
+        ContextValue::Strings(names) => names.last().map(String::as_str),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -209,8 +227,22 @@ mod tests {
     #[test]
     fn a_usage_error_is_one_line() {
         let error = Cli::try_parse_from(["tickflux", "at", "BTC/USDT", "-1m"]).unwrap_err();
-        let line = usage(&error).to_string();
+        let line = usage(&error, Some("at")).to_string();
         assert!(!line.contains('\n') && line.contains("BTC/USDT") && line.contains("letters"), "{line}");
+    }
+
+    #[test]
+    fn a_usage_error_says_what_was_meant_and_whose_help_to_see() {
+        for (args, end) in [
+            (&["latst"][..], "unrecognized subcommand 'latst', did you mean latest?: see tickflux --help"),
+            (&["capture", "--symbls", "X"], "'--symbls' found, did you mean --symbols?: see tickflux capture --help"),
+            (&["latest", "--format", "jsn"], "did you mean json?: see tickflux latest --help"),
+            (&["at"], "<SYMBOL> <TIME>: see tickflux at --help"),
+        ] {
+            let error = Cli::try_parse_from([&["tickflux"], args].concat()).unwrap_err();
+            let line = usage(&error, Some(args[0])).to_string();
+            assert!(line.ends_with(end), "{line}");
+        }
     }
 
     #[test]
@@ -220,8 +252,10 @@ mod tests {
         assert!(line.starts_with(r"tickflux: cannot\r\nread \u{1b}[2J\u{202e}\u{9b}xxx"), "{line:.80}");
         assert!(line.len() < 2_100, "{}", line.len());
         let asked = Cli::try_parse_from(["tickflux", "latest", "\u{1b}]0;title\u{7}"]).unwrap_err();
-        assert!(usage(&asked).to_string().contains(r"\u{1b}]0;title\u{7}"), "{}", usage(&asked));
+        let line = usage(&asked, Some("latest")).to_string();
+        assert!(line.contains(r"\u{1b}]0;title\u{7}"), "{line}");
         let long = Cli::try_parse_from(["tickflux", "latest", &"/".repeat(1 << 20)]).unwrap_err();
-        assert!(usage(&long).to_string().ends_with(": see tickflux --help"), "what to do is not cut");
+        let line = usage(&long, Some("latest")).to_string();
+        assert!(line.ends_with(": see tickflux latest --help"), "what to do is not cut");
     }
 }
