@@ -227,7 +227,7 @@ impl Capture {
         Progress {
             trades: self.journal.tally().trades,
             waiting: self.backlog.weight().trades as u64,
-            holes: self.journal.tally().holes_found,
+            open_holes: self.sequencer.open_holes(),
             connections: self.connections.open_count(),
         }
     }

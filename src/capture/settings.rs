@@ -65,8 +65,8 @@ pub struct Progress {
     pub trades: u64,
     /// Trades that wait for the store.
     pub waiting: u64,
-    /// Runs of missing ids found so far.
-    pub holes: u64,
+    /// Runs of ids that are open: missing, and nobody knows that they stay so.
+    pub open_holes: usize,
     /// Open stream connections.
     pub connections: usize,
 }

@@ -67,7 +67,7 @@ pub(super) fn start_logs(default: &str) -> Result<(), Failure> {
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(is_colored(io::stderr().is_terminal(), |name| env::var(name).ok()))
         .log_internal_errors(false)
         .with_writer(|| lines.clone());
     // A second start, as in tests of one process, keeps the first.
@@ -78,6 +78,18 @@ pub(super) fn start_logs(default: &str) -> Result<(), Failure> {
         notice(format!("{FILTER}={asked} lets no line of tickflux through: give a level such as {FILTER}={default}"));
     }
     Ok(())
+}
+
+/// Whether log lines are colored: as <https://no-color.org> and <https://bixense.com/clicolors> say.
+fn is_colored(is_terminal: bool, variable: impl Fn(&str) -> Option<String>) -> bool {
+    let is_set = |name| variable(name).is_some_and(|value| !value.is_empty());
+    if is_set("NO_COLOR") {
+        return false;
+    }
+    if is_set("CLICOLOR_FORCE") && variable("CLICOLOR_FORCE").as_deref() != Some("0") {
+        return true;
+    }
+    is_terminal && variable("CLICOLOR").as_deref() != Some("0")
 }
 
 /// What the variable asks for. Compose passes variables that are empty.
@@ -118,6 +130,17 @@ mod tests {
     use std::os::unix::ffi::OsStringExt;
 
     use super::*;
+
+    #[test]
+    fn colors_are_a_terminals_unless_someone_says_otherwise() {
+        let colored = |is_terminal, set: &[(&str, &str)]| {
+            is_colored(is_terminal, |name| set.iter().find(|(it, _)| *it == name).map(|(_, value)| (*value).to_owned()))
+        };
+        assert!(colored(true, &[]) && !colored(false, &[]));
+        assert!(colored(true, &[("NO_COLOR", "")]) && !colored(true, &[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")]));
+        assert!(!colored(true, &[("CLICOLOR", "0")]) && colored(true, &[("CLICOLOR", "1")]));
+        assert!(colored(false, &[("CLICOLOR_FORCE", "1")]) && !colored(false, &[("CLICOLOR_FORCE", "0")]));
+    }
 
     #[test]
     fn an_empty_filter_is_none_and_one_that_cannot_be_read_says_what_can() {
