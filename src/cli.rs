@@ -16,6 +16,7 @@ mod gaps;
 mod health;
 mod high_low;
 mod latest;
+mod man;
 mod names;
 mod provision;
 mod report;
@@ -42,9 +43,19 @@ use crate::text::one_line;
 /// How long the end waits for what the system still does, such as a look-up of a name.
 const THREADS_WAIT: Duration = Duration::from_secs(2);
 
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    the answer is no: no such trade, a hole, not every trade is stored
+  2    wrong usage or settings, also what the store refuses at the start
+  3    the exchange or the store cannot be used; trades were read and not stored
+  130  interrupted twice
+
+Times are UTC: 2026-01-31T12:00:00Z, 12:00:05, -5m. Durations: 30s, 1h30m. Sizes: 512MB, 2GiB.";
+
 /// Captures every Binance trade, exactly and exactly once, into InfluxDB 2.x or SQLite.
 #[derive(Debug, Parser)]
-#[command(name = "tickflux", version, max_term_width = 100)]
+#[command(name = "tickflux", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -74,6 +85,8 @@ enum Command {
     Health(health::HealthArgs),
     /// Print a bundled Flux file with its parameters set, for the influx CLI and the InfluxDB UI
     Flux(flux::FluxArgs),
+    /// Print a manual page: tickflux man | man -l -
+    Man(man::ManArgs),
     /// Print completions for a shell
     Completions(completions::CompletionsArgs),
 }
@@ -177,6 +190,7 @@ async fn run(command: Command) -> Result<Answer, Failure> {
         Command::Provision(args) => provision::run(args).await,
         Command::Health(args) => health::run(args).await,
         Command::Flux(args) => flux::run(args),
+        Command::Man(args) => man::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
 }

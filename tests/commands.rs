@@ -170,3 +170,22 @@ fn completions_are_printed_for_every_shell() {
         assert!(output.status.success() && ["high-low", "candles"].iter().all(|name| script.contains(name)), "{shell}");
     }
 }
+
+#[test]
+fn manual_pages_are_printed_for_every_command_with_exit_codes_and_examples() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = |args: &[&str]| {
+        let output = tickflux(folder.path(), &[&["man"], args].concat());
+        assert!(output.status.success(), "{args:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let whole = page(&[]);
+    assert!(whole.contains(".TH tickflux 1") && whole.contains("Exit codes:"), "{whole}");
+    for command in ["capture", "latest", "at", "high\\-low", "candles", "gaps", "flux", "health", "completions"] {
+        assert!(whole.contains(&format!("tickflux\\-{command}(1)")), "{command}: {whole}");
+        let page = page(&[&command.replace('\\', "")]);
+        assert!(page.contains(&format!("\\fBtickflux {command}\\fR")), "{page}");
+    }
+    assert!(page(&["capture"]).contains("Examples:"));
+    assert_eq!(tickflux(folder.path(), &["man", "nosuch"]).status.code(), Some(2));
+}

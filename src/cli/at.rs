@@ -9,8 +9,14 @@ use super::time::TimeArg;
 use super::{Answer, Failure};
 use crate::trade::{Symbol, TradeTime};
 
+const EXAMPLES: &str = "\
+Examples:
+  tickflux at BTCUSDT -5m
+  tickflux at BTCUSDT 12:00:05 --as-of --format json";
+
 /// Which symbol, when, in which store.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct AtArgs {
     /// A symbol such as BTCUSDT
     symbol: Symbol,

@@ -11,8 +11,13 @@ use super::{Answer, Failure};
 use crate::store::{Candle, Interval};
 use crate::trade::Symbol;
 
+const EXAMPLES: &str = "\
+Examples:
+  tickflux candles BTCUSDT --since 6h --every 5m --format csv";
+
 /// Which symbol, how far back, how long a candle is, in which store.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct CandlesArgs {
     /// A symbol such as BTCUSDT
     symbol: Symbol,

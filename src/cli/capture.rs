@@ -32,8 +32,15 @@ use crate::trade::{Exchange, Symbol};
 /// More symbols than this are counted where a line would name them.
 const NAMED_MAX: usize = 20;
 
+const EXAMPLES: &str = "\
+Examples:
+  tickflux capture
+  tickflux capture --store http://127.0.0.1:8086 --token-file tickflux-tokens/capture.token
+  tickflux capture --symbols BTCUSDT,SOLUSDT --connections 2 --metrics-listen 127.0.0.1:9184";
+
 /// What to capture, from where, into what.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct CaptureArgs {
     /// Symbols, with commas between them
     #[arg(

@@ -11,8 +11,14 @@ use crate::flux::{self, Script, Value};
 use crate::store::Interval;
 use crate::trade::{Exchange, Symbol};
 
+const EXAMPLES: &str = "\
+Examples:
+  tickflux flux latest --symbol BTCUSDT
+  tickflux flux price-at --time -5m --bucket other > price.flux";
+
 /// Which file, and what its parameters are set to; what is not given keeps the file's default.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct FluxArgs {
     /// Which file
     name: Name,

@@ -28,8 +28,14 @@ use crate::trade::{Exchange, HoleState, IdRange, IdRanges, Symbol, TradeTime};
 /// Holes that a table lists.
 const HOLES_SHOWN: usize = 20;
 
+const EXAMPLES: &str = "\
+Examples:
+  tickflux gaps
+  tickflux gaps BTCUSDT --since 1h --repair";
+
 /// Which symbols, since when, in which store.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct GapsArgs {
     /// Symbols such as BTCUSDT; every stored one if none is given
     symbols: Vec<Symbol>,

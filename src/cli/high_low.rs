@@ -11,8 +11,14 @@ use crate::trade::{Symbol, TradeTime};
 
 const MINUTE_MS: i64 = 60_000;
 
+const EXAMPLES: &str = "\
+Examples:
+  tickflux high-low BTCUSDT 12:00
+  tickflux high-low BTCUSDT -1m --format csv";
+
 /// Which symbol, which minute, in which store.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct HighLowArgs {
     /// A symbol such as BTCUSDT
     symbol: Symbol,
