@@ -1,0 +1,181 @@
+//! `influx/template.yml`: applied as often as one likes it leaves one of each, every cell answers, and the checks turn.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail so")]
+
+mod support;
+
+use reqwest::Client;
+use serde_json::{Value, json};
+use support::influxd::{Influxd, ORG, TOKEN};
+use support::process::wait_until;
+use support::{now, runtime, trade};
+use tickflux::net::Network;
+use tickflux::store::{Attempt, Store};
+use tickflux::trade::Trade;
+use tokio::runtime::Runtime;
+
+const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/influx/template.yml");
+
+/// InfluxDB with the template applied.
+struct Ui {
+    influxd: Influxd,
+    runtime: Runtime,
+    client: Client,
+    stack: String,
+}
+
+impl Ui {
+    fn start() -> Option<Self> {
+        let influxd = Influxd::start()?;
+        let (runtime, client) = (runtime(), Network::local().unwrap().http().build().unwrap());
+        let stack = influxd.influx_ok(&["stacks", "init", "--stack-name", "tickflux", "--json"]);
+        let stack = serde_json::from_str::<Value>(&stack).unwrap()["id"].as_str().unwrap().to_owned();
+        let ui = Self { influxd, runtime, client, stack };
+        ui.apply(TEMPLATE);
+        Some(ui)
+    }
+
+    fn apply(&self, file: &str) {
+        self.influxd.influx_ok(&["apply", "--stack-id", &self.stack, "--file", file, "--force", "yes", "--quiet"]);
+    }
+
+    fn send(&self, request: reqwest::RequestBuilder) -> String {
+        self.runtime.block_on(async {
+            let answer = request.header("Authorization", format!("Token {TOKEN}")).send().await.unwrap();
+            let (status, text) = (answer.status(), answer.text().await.unwrap());
+            assert!(status.is_success(), "{status}: {text}");
+            text
+        })
+    }
+
+    fn get(&self, path: &str) -> Value {
+        serde_json::from_str(&self.send(self.client.get(format!("{}{path}", self.influxd.url)))).unwrap()
+    }
+
+    /// The answer in CSV.
+    fn query(&self, flux: &str) -> String {
+        let url = format!("{}/api/v2/query?org={ORG}", self.influxd.url);
+        let csv = self.send(self.client.post(url).json(&json!({"query": flux, "type": "flux"})));
+        assert!(!csv.contains(",error,"), "{csv}\n{flux}");
+        csv
+    }
+
+    fn names(&self, of: &str) -> Vec<String> {
+        let all = self.get(&format!("/api/v2/{of}?org={ORG}"));
+        let mut names: Vec<_> =
+            all[of].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    /// Every query of the dashboard, with its cell's name.
+    fn cells(&self) -> Vec<(String, String)> {
+        let dashboard = &self.get(&format!("/api/v2/dashboards?org={ORG}"))["dashboards"][0];
+        let cells = dashboard["cells"].as_array().unwrap().iter().map(|cell| {
+            let path = format!("/api/v2/dashboards/{}/cells/{}/view", text(&dashboard["id"]), text(&cell["id"]));
+            let view = self.get(&path);
+            let queries = view["properties"]["queries"].as_array().unwrap();
+            assert_eq!(queries.len(), 1, "{view}");
+            (text(&view["name"]), text(&queries[0]["text"]))
+        });
+        cells.collect()
+    }
+
+    /// A cell's answer as the UI would ask for it.
+    fn ask(&self, cell: &str, exchange: &str, symbol: &str) -> String {
+        let chosen = format!(
+            "option v = {{timeRangeStart: -1h, timeRangeStop: now(), windowPeriod: 10s, tickflux_bucket: \"ticks\", \
+             tickflux_exchange: \"{exchange}\", tickflux_symbol: \"{symbol}\"}}\n"
+        );
+        let (imports, rest): (Vec<_>, Vec<_>) = cell.lines().partition(|line| line.starts_with("import "));
+        self.query(&format!("{}\n{chosen}{}", imports.join("\n"), rest.join("\n")))
+    }
+
+    fn write(&self, exchange: &str, trades: &[Trade]) {
+        self.runtime.block_on(self.influxd.store("ticks", exchange).write(trades, Attempt::default())).unwrap();
+    }
+
+    /// The newest level of a check for BTCUSDT of an exchange.
+    fn level(&self, check: &str, exchange: &str) -> String {
+        let csv = self.query(&format!(
+            "from(bucket: \"_monitoring\") |> range(start: -1h) |> filter(fn: (r) => r._measurement == \"statuses\" and \
+             r._check_name == \"{check}\" and r.exchange == \"{exchange}\" and r._field == \"_message\") |> group() \
+             |> sort(columns: [\"_time\"]) |> last() |> keep(columns: [\"_level\"])"
+        ));
+        csv.lines().rfind(|line| !line.is_empty()).unwrap_or_default().rsplit(',').next().unwrap_or_default().to_owned()
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+/// The last column of the first row.
+fn value(csv: &str, column: &str) -> f64 {
+    let mut rows = csv.lines().filter(|line| !line.is_empty());
+    let at = rows.next().unwrap().split(',').position(|name| name == column).unwrap();
+    rows.next().unwrap().split(',').nth(at).unwrap().parse().unwrap()
+}
+
+#[test]
+fn applied_three_times_there_is_one_of_each_and_every_cell_answers() {
+    let Some(ui) = Ui::start() else { return };
+    ui.apply(TEMPLATE);
+    ui.apply(TEMPLATE);
+    assert_eq!(ui.names("dashboards"), ["tickflux"]);
+    assert_eq!(ui.names("checks"), ["tickflux: ids missing", "tickflux: no trade"]);
+    assert_eq!(ui.names("variables"), ["tickflux_bucket", "tickflux_exchange", "tickflux_symbol"]);
+    let cells = ui.cells();
+    assert!(cells.len() >= 10, "{cells:?}");
+    for (_, cell) in &cells {
+        ui.ask(cell, "practice", "BTCUSDT");
+    }
+
+    // Two exchanges with a symbol of the same name; of one the id 3 is missing.
+    let mut begin = now().ms() - 10_000;
+    // Within one window of the check for holes, which runs when a window ends.
+    if begin / 300_000 != (begin + 6_000) / 300_000 {
+        begin -= 10_000;
+    }
+    let trades = |price: &str, ids: &[u64]| {
+        ids.iter()
+            .map(|id| trade("BTCUSDT", *id, begin + i64::try_from(*id).unwrap() * 1_000, price))
+            .collect::<Vec<_>>()
+    };
+    ui.write("practice", &trades("87000.50", &[1, 2, 4, 5]));
+    ui.write("other", &trades("5.00", &[1, 2, 3]));
+    for (name, cell) in &cells {
+        let csv = ui.ask(cell, "practice", "BTCUSDT");
+        assert!(csv.lines().filter(|line| !line.is_empty()).count() > 1, "{name}: {csv}");
+    }
+    let of = |name: &str, exchange: &str| {
+        let (_, cell) = cells.iter().find(|(it, _)| it == name).unwrap();
+        value(&ui.ask(cell, exchange, "BTCUSDT"), "_value")
+    };
+    assert_eq!([of("Latest price", "practice"), of("Latest price", "other")], [87_000.5, 5.0]);
+    assert_eq!([of("Ids missing, last 24 h", "practice"), of("Ids missing, last 24 h", "other")], [1.0, 0.0]);
+    assert_eq!(of("Trades a second, last minute", "other"), 3.0 / 60.0);
+    assert!((4.0..200.0).contains(&of("Its age", "practice")));
+
+    // What the check for holes would find, of the last five minutes.
+    let checks = ui.get(&format!("/api/v2/checks?org={ORG}"));
+    let missing = checks["checks"].as_array().unwrap().iter().find(|check| check["name"] == "tickflux: ids missing");
+    let flux = text(&ui.get(&format!("/api/v2/checks/{}/query", text(&missing.unwrap()["id"])))["flux"]);
+    ui.query(&flux);
+    let level = |exchange| ui.level("tickflux: ids missing", exchange);
+    assert_eq!([level("practice"), level("other")], ["warn", "ok"]);
+}
+
+#[test]
+fn the_deadman_turns_crit_when_no_trade_comes_and_ok_again() {
+    let Some(ui) = Ui::start() else { return };
+    let level = || ui.level("tickflux: no trade", "practice");
+    ui.write("practice", &[trade("BTCUSDT", 1, now().ms(), "87000.50")]);
+    wait_until("no trade for 30 s is critical", || level() == "crit");
+    let mut id = 1;
+    wait_until("trades come again", || {
+        id += 1;
+        ui.write("practice", &[trade("BTCUSDT", id, now().ms(), "87000.50")]);
+        level() == "ok"
+    });
+}
