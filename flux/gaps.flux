@@ -513,7 +513,9 @@ senseless = () => {
             |> findColumn(fn: (key) => true, column: "_time")
 }
 isByPoint = areFew and (total <= 5000 or isOdd or length(arr: uneven()) > 0 or length(arr: senseless()) > 0)
-stretches = if isByPoint and not isCut then hours(start: start, stop: stop) else byHours
+readable = if isByPoint and not isCut then hours(start: start, stop: stop) else byHours
+// union() wants an input: where there is nothing to read, past the end of what may answer.
+stretches = if length(arr: readable) == 0 then [{start: end, stop: date.add(d: 1ns, to: end)}] else readable
 
 // Without the tables that have another tag.
 own = (tables=<-, columns) =>

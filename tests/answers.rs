@@ -89,6 +89,23 @@ fn an_empty_store_gives_no_answer_and_no_error() {
 }
 
 #[test]
+fn before_the_first_trade_of_an_hour_there_is_nothing_and_no_error() {
+    with_each_subject(async |subject| {
+        let name = subject.name;
+        let hour = now().ms() / 3_600_000 * 3_600_000 - 2 * 3_600_000;
+        let (ten, half) = (hour + 600_000, hour + 1_800_000);
+        subject.write(&[trade("FIRST", 1, half, "5"), trade("FIRST", 3, half + 1, "5")]).await;
+        assert_eq!(subject.gaps_between("FIRST", hour, Some(ten)).await, [], "{name}");
+        assert_eq!(subject.gaps_between("FIRST", hour - 3_600_000, Some(hour)).await, [], "{name}");
+        assert_eq!(subject.gaps_between("OTHER", hour, Some(ten)).await, [], "{name}");
+        assert_eq!(subject.gaps_between("FIRST", hour, Some(half + 2)).await, [(1, 3, 2, 0, vec![(2, 2)])], "{name}");
+        assert_eq!(subject.high_low("FIRST", ten).await, [], "{name}");
+        assert_eq!(subject.high_low("OTHER", ten).await, [], "{name}");
+        assert_eq!((subject.as_of("FIRST", ten).await, subject.at("FIRST", ten).await), (vec![], vec![1]), "{name}");
+    });
+}
+
+#[test]
 fn hand_made_cases() {
     with_each_subject(async |subject| {
         let name = subject.name;
