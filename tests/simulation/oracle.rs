@@ -112,8 +112,11 @@ pub fn check_changes(world: &World, number: usize, changes: &Changes) -> Result<
     Ok(())
 }
 
-/// A run whose last line says that all is done has had acknowledged what lies between its first and its last trade.
+/// A run whose last line says that all is done has had acknowledged, or found in the store, what lies between its first and its
+/// last trade.
 pub fn check_claim(world: &World, outcome: &RunOutcome) -> Result<(), Wrong> {
+    // What was stored without an answer, the store itself tells at the next start.
+    const THERE: u8 = flag::ACKNOWLEDGED | flag::STORED;
     let it = &outcome.summary;
     let lacking = it.outbox_left + it.dead_letters + it.expired + it.holes_stay + it.holes_open_in_run;
     if outcome.shortfall.is_some() || lacking > 0 {
@@ -124,10 +127,9 @@ pub fn check_claim(world: &World, outcome: &RunOutcome) -> Result<(), Wrong> {
         let Some(count) = world.exchange.markets[market].counts.last() else { continue };
         // Of a count that began again while it ran only the new one has a first id.
         let first = ids.first_id.max(count.first_id);
-        let is_acknowledged =
-            |id: &u64| count.index(*id).is_none_or(|index| count.ticks[index].flags & flag::ACKNOWLEDGED != 0);
+        let is_there = |id: &u64| count.index(*id).is_none_or(|index| count.ticks[index].flags & THERE != 0);
         // What an earlier run gave up is said by the ledger.
-        let mut absent = (first..=ids.last_id).filter(|id| !is_acknowledged(id));
+        let mut absent = (first..=ids.last_id).filter(|id| !is_there(id));
         if let Some(id) = absent.find(|id| !world.lost_books && !is_given_up(world, symbol, *id)) {
             return Err(format!("a run ends with 0, and {symbol} {id} was never acknowledged"));
         }
