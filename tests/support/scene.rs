@@ -81,8 +81,11 @@ impl Scene {
     pub fn wait_until_stored_up_to(&self, last: [u64; 2]) {
         wait_until("the newest trades are stored", || {
             let stored = influx_ids(&self.influxd);
+            // What came later must be whole, too, or a capture would be ended in the middle of a repair.
+            let newest = |symbol: &str| stored.iter().filter(|(name, _)| name == symbol).map(|(_, id)| *id).max();
+            let [one, other] = SYMBOLS.map(|symbol| newest(symbol).unwrap_or(0));
             SYMBOLS.iter().zip(last).all(|(symbol, last)| stored.contains(&((*symbol).to_owned(), last)))
-                && missing(&stored, last) == 0
+                && missing(&stored, [one, other]) == 0
         });
     }
 
