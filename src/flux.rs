@@ -185,15 +185,11 @@ pub enum SetError {
 ///
 /// [`SetError`] if the script has no such parameter, or a time lies outside the years 1678 to 2261.
 pub fn set(script: Script, values: &[(&'static str, Value)]) -> Result<String, SetError> {
-    let source = script.source();
-    let mut literals = Vec::with_capacity(values.len());
-    for (name, value) in values {
-        if !source.lines().any(|line| assigns(line, name)) {
-            return Err(SetError::Unknown { script: script.name(), name });
-        }
-        literals.push((*name, literal(value)?));
+    let has = |name: &str| script.source().lines().any(|line| assigns(line, name));
+    if let Some((name, _)) = values.iter().find(|(name, _)| !has(name)) {
+        return Err(SetError::Unknown { script: script.name(), name });
     }
-    Ok(assign(source, &literals))
+    Ok(assign(script.source(), values)?)
 }
 
 /// The script that answers `question`, with its parameters filled in.
@@ -226,8 +222,7 @@ pub fn render(question: &Question, selection: &Selection<'_>) -> Result<String, 
         Question::Foreign { since_ms, until_ms } => vec![("since", since_ms), ("until", until_ms)],
     };
     values.extend(times.into_iter().filter_map(|(name, ms)| Some((name, Value::TimeMs(ms?)))));
-    let literals: Result<Vec<_>, _> = values.iter().map(|(name, value)| Ok((*name, literal(value)?))).collect();
-    Ok(assign(question.script().source(), &literals?))
+    assign(question.script().source(), &values)
 }
 
 fn literal(value: &Value) -> Result<String, TimeOutOfRange> {
@@ -241,20 +236,20 @@ fn literal(value: &Value) -> Result<String, TimeOutOfRange> {
 }
 
 /// Replaces the lines `name = …` of `source`: only those that start with the name, not a mention inside an expression.
-fn assign(source: &str, values: &[(&str, String)]) -> String {
+fn assign(source: &str, values: &[(&str, Value)]) -> Result<String, TimeOutOfRange> {
     let mut out = String::with_capacity(source.len() + 128);
     for line in source.lines() {
         match values.iter().find(|(name, _)| assigns(line, name)) {
             Some((name, value)) => {
                 out.push_str(name);
                 out.push_str(" = ");
-                out.push_str(value);
+                out.push_str(&literal(value)?);
             }
             None => out.push_str(line),
         }
         out.push('\n');
     }
-    out
+    Ok(out)
 }
 
 fn assigns(line: &str, name: &str) -> bool {
