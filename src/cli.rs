@@ -154,10 +154,8 @@ pub fn main() -> ExitCode {
             return end(2, None);
         }
         Err(error) if error.use_stderr() => {
-            return fail(&usage(
-                &error,
-                std::env::args_os().nth(1).and_then(|name| name.into_string().ok()).as_deref(),
-            ));
+            let first = std::env::args_os().nth(1).and_then(|name| name.into_string().ok());
+            return fail(&usage(&error, first.as_deref()));
         }
         // Help and version go to standard output, which may be closed.
         Err(error) => return error.print().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::names::check_bucket;
 use super::report::say_raw;
-use super::settings::now;
+use super::settings::{DEFAULT_BUCKET, now};
 use super::time::{TimeArg, interval};
 use super::{Answer, Failure};
 use crate::flux::{self, Script, Value};
@@ -29,7 +29,7 @@ pub(super) struct FluxArgs {
     #[arg(long, value_delimiter = ',', value_name = "EXCHANGE")]
     exchange: Vec<Exchange>,
     /// InfluxDB bucket
-    #[arg(long, env = "INFLUX_BUCKET_NAME", hide_env_values = true, default_value = "ticks")]
+    #[arg(long, env = "INFLUX_BUCKET_NAME", hide_env_values = true, default_value = DEFAULT_BUCKET)]
     bucket: String,
     /// price-at: the time; high-low: any time of the minute. RFC 3339, 12:00:05 (UTC), or -5m for five minutes before the file runs
     #[arg(long, value_parser = TimeArg::parse, allow_hyphen_values = true)]

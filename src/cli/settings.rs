@@ -35,7 +35,7 @@ pub(super) struct StoreArgs {
     #[arg(long, env = "INFLUX_ORG", hide_env_values = true, default_value = "tickflux")]
     pub(super) org: String,
     /// InfluxDB bucket
-    #[arg(long, env = "INFLUX_BUCKET_NAME", hide_env_values = true, default_value = "ticks")]
+    #[arg(long, env = "INFLUX_BUCKET_NAME", hide_env_values = true, default_value = DEFAULT_BUCKET)]
     pub(super) bucket: String,
     /// File that holds the InfluxDB token, for its owner only; without it INFLUX_TOKEN is used
     #[arg(long, env = "TICKFLUX_TOKEN_FILE", hide_env_values = true, value_name = "FILE")]
@@ -162,6 +162,9 @@ fn open_sqlite(path: &Path, purpose: Purpose) -> Result<Sqlite, StoreError> {
         }
     }
 }
+
+/// The bucket that is meant unless told otherwise.
+pub(super) const DEFAULT_BUCKET: &str = "ticks";
 
 /// Trades are captured as of this exchange unless told otherwise.
 pub(super) const DEFAULT_EXCHANGE: &str = "binance";

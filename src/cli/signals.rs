@@ -27,8 +27,11 @@ fn listen() -> io::Result<watch::Receiver<bool>> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
     let mut signals = {
         let _in_runtime = runtime.enter();
-        let hangup = if heeds_hangup() { Some(signal(SignalKind::hangup())?) } else { None };
-        [Some(signal(SignalKind::interrupt())?), Some(signal(SignalKind::terminate())?), hangup]
+        let mut signals = vec![signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
+        if heeds_hangup() {
+            signals.push(signal(SignalKind::hangup())?);
+        }
+        signals
     };
     let (to_stop, stop) = watch::channel(false);
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
@@ -41,9 +44,8 @@ fn listen() -> io::Result<watch::Receiver<bool>> {
     Ok(stop)
 }
 
-async fn any(signals: &mut [Option<Signal>; 3]) {
-    let waiting = signals.iter_mut().flatten().map(|signal| Box::pin(signal.recv()));
-    futures_util::future::select_all(waiting).await;
+async fn any(signals: &mut [Signal]) {
+    futures_util::future::select_all(signals.iter_mut().map(|signal| Box::pin(signal.recv()))).await;
 }
 
 /// Whether nobody has said that SIGHUP is to be ignored, as nohup does for what it starts. Where this cannot be known, the
