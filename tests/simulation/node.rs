@@ -121,8 +121,12 @@ impl Node {
                 outbox_limit: plan.outbox_limit,
                 backfill: plan.backfill.filter(|_| self.run == 0),
                 idle_timeout: Duration::from_secs(30),
+                asks: true,
+                repairs: true,
                 only_repair: None,
-                ..Settings::only_repairing(Vec::new(), ROUTE, seed)
+                count: None,
+                duration: None,
+                seed,
             },
             now,
         );
