@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use support::influxd::free_port;
 use support::process::{Capture, wait_until};
 use support::trades::{exchanges_list, sqlite_trades, wait_for_a_trade};
-use support::{practice, runtime, server, summary, tickflux};
+use support::{practice, runtime, server, summary, tickflux, tickflux_ok};
 
 /// What `/metrics` says, by series.
 struct Metrics(HashMap<String, f64>);
@@ -174,11 +174,7 @@ fn completions_are_printed_for_every_shell() {
 #[test]
 fn manual_pages_are_printed_for_every_command_with_exit_codes_and_examples() {
     let folder = tempfile::tempdir().unwrap();
-    let page = |args: &[&str]| {
-        let output = tickflux(folder.path(), &[&["man"], args].concat());
-        assert!(output.status.success(), "{args:?}");
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let page = |args: &[&str]| tickflux_ok(folder.path(), &[&["man"], args].concat());
     let whole = page(&[]);
     assert!(whole.contains(".TH tickflux 1") && whole.contains("Exit codes:"), "{whole}");
     for command in ["capture", "latest", "at", "high\\-low", "candles", "gaps", "flux", "health", "completions"] {

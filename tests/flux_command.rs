@@ -7,14 +7,12 @@ mod support;
 use std::path::Path;
 
 use support::influxd::Influxd;
-use support::{exchange, minute_ago, now, runtime, tickflux, trade};
-use tickflux::store::influx::Influx;
+use support::{column, minute_ago, runtime, tickflux, tickflux_ok, trade};
 use tickflux::store::{Attempt, Store};
+use tickflux::trade::TradeTime;
 
 fn printed(folder: &Path, args: &[&str]) -> String {
-    let output = tickflux(folder, &[&["flux"], args].concat());
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    tickflux_ok(folder, &[&["flux"], args].concat())
 }
 
 #[test]
@@ -50,15 +48,6 @@ fn what_a_file_does_not_have_is_wrong_usage() {
     }
 }
 
-/// The values of a column, in the order of the rows.
-fn column(csv: &str, name: &str) -> Vec<String> {
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(true).flexible(true).comment(Some(b'#')).from_reader(csv.as_bytes());
-    let at = reader.headers().unwrap().iter().position(|header| header == name);
-    let at = at.unwrap_or_else(|| panic!("no {name} in {csv}"));
-    reader.records().map(|record| record.unwrap()[at].to_owned()).collect()
-}
-
 #[test]
 fn the_influx_cli_runs_what_it_prints() {
     const BUCKET: &str = "other ${x} 'bucket'";
@@ -71,8 +60,7 @@ fn the_influx_cli_runs_what_it_prints() {
         trade("ETHUSDT", 1, minute + 40_000, "2900.00"),
         trade("BTCUSDT", 9, minute + 60_000, "87000.50"),
     ];
-    let store = Influx::new(influxd.settings(BUCKET), exchange("practice"), now).unwrap();
-    runtime().block_on(store.write(&trades, Attempt::default())).unwrap();
+    runtime().block_on(influxd.store(BUCKET, "practice").write(&trades, Attempt::default())).unwrap();
 
     let folder = tempfile::tempdir().unwrap();
     let ask = |args: &[&str], columns: &[&str]| {
@@ -81,7 +69,7 @@ fn the_influx_cli_runs_what_it_prints() {
         let csv = influxd.influx_ok(&["query", "--raw", "--file", path.to_str().unwrap()]);
         columns.iter().map(|name| column(&csv, name).join(" ")).collect::<Vec<_>>()
     };
-    let at = |ms| tickflux::trade::TradeTime::from_ms(ms).unwrap().to_string();
+    let at = |ms| TradeTime::from_ms(ms).unwrap().to_string();
     assert_eq!(ask(&["latest"], &["symbol", "trade_id"]), ["BTCUSDT ETHUSDT", "9 1"]);
     assert_eq!(ask(&["latest", "--symbol", "ETHUSDT"], &["trade_id", "price"]), ["1", "2900.00"]);
     assert_eq!(ask(&["latest", "--symbol", "ETHUSDT,BTCUSDT", "--exchange", "practice"], &["trade_id"]), ["9 1"]);

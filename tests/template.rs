@@ -8,7 +8,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use support::influxd::{Influxd, ORG, TOKEN};
 use support::process::wait_until;
-use support::{now, runtime, trade};
+use support::{column, now, runtime, trade};
 use tickflux::net::Network;
 use tickflux::store::{Attempt, Store};
 use tickflux::trade::Trade;
@@ -110,13 +110,6 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-/// The last column of the first row.
-fn value(csv: &str, column: &str) -> f64 {
-    let mut rows = csv.lines().filter(|line| !line.is_empty());
-    let at = rows.next().unwrap().split(',').position(|name| name == column).unwrap();
-    rows.next().unwrap().split(',').nth(at).unwrap().parse().unwrap()
-}
-
 #[test]
 fn applied_three_times_there_is_one_of_each_and_every_cell_answers() {
     let Some(ui) = Ui::start() else { return };
@@ -150,7 +143,7 @@ fn applied_three_times_there_is_one_of_each_and_every_cell_answers() {
     }
     let of = |name: &str, exchange: &str| {
         let (_, cell) = cells.iter().find(|(it, _)| it == name).unwrap();
-        value(&ui.ask(cell, exchange, "BTCUSDT"), "_value")
+        column(&ui.ask(cell, exchange, "BTCUSDT"), "_value")[0].parse::<f64>().unwrap()
     };
     assert_eq!([of("Latest price", "practice"), of("Latest price", "other")], [87_000.5, 5.0]);
     assert_eq!([of("Ids missing, last 24 h", "practice"), of("Ids missing, last 24 h", "other")], [1.0, 0.0]);

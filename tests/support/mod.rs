@@ -42,6 +42,21 @@ pub fn tickflux_in(folder: &Path, variables: &[(&str, &str)], args: &[&str]) -> 
         .unwrap()
 }
 
+/// Runs it and gives what it printed; that it ends with another code than 0 fails the test.
+pub fn tickflux_ok(folder: &Path, args: &[&str]) -> String {
+    let output = tickflux(folder, args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The values of a column of an answer in CSV, in the order of the rows.
+pub fn column(csv: &str, name: &str) -> Vec<String> {
+    let mut reader = csv::ReaderBuilder::new().flexible(true).comment(Some(b'#')).from_reader(csv.as_bytes());
+    let at = reader.headers().unwrap().iter().position(|header| header == name);
+    let at = at.unwrap_or_else(|| panic!("no {name} in {csv}"));
+    reader.records().map(|record| record.unwrap()[at].to_owned()).collect()
+}
+
 /// Says that a test is left out and why; where nothing may be left out, fails it.
 ///
 /// `scripts/test` sets `TICKFLUX_TEST_STRICT`.

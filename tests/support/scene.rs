@@ -82,10 +82,8 @@ impl Scene {
         wait_until("the newest trades are stored", || {
             let stored = influx_ids(&self.influxd);
             // What came later must be whole, too, or a capture would be ended in the middle of a repair.
-            let newest = |symbol: &str| stored.iter().filter(|(name, _)| name == symbol).map(|(_, id)| *id).max();
-            let [one, other] = SYMBOLS.map(|symbol| newest(symbol).unwrap_or(0));
             SYMBOLS.iter().zip(last).all(|(symbol, last)| stored.contains(&((*symbol).to_owned(), last)))
-                && missing(&stored, [one, other]) == 0
+                && SYMBOLS.iter().all(|symbol| is_whole(&stored, symbol))
         });
     }
 
@@ -119,13 +117,10 @@ impl Scene {
     }
 }
 
-/// Ids that are missing between the first stored one of each symbol and `last`.
-fn missing(stored: &BTreeSet<(String, u64)>, last: [u64; 2]) -> u64 {
-    let of = |(symbol, last): (&&str, u64)| {
-        let ids: Vec<_> = stored.iter().filter(|(name, id)| name == symbol && *id <= last).map(|(_, id)| *id).collect();
-        ids.first().map_or(0, |first| last + 1 - first - ids.len() as u64)
-    };
-    SYMBOLS.iter().zip(last).map(of).sum()
+/// Whether every id of a symbol between its first and its last stored one is stored.
+fn is_whole(stored: &BTreeSet<(String, u64)>, symbol: &str) -> bool {
+    let ids: Vec<_> = stored.iter().filter(|(name, _)| name == symbol).map(|(_, id)| *id).collect();
+    ids.windows(2).all(|pair| pair[0] + 1 == pair[1])
 }
 
 /// The file of the outbox of a capture in `folder`, once there is one.
