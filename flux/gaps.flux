@@ -764,6 +764,8 @@ minutes =
     )
         |> group()
         |> pivot(rowKey: ["exchange", "symbol", "_time"], columnKey: ["_field"], valueColumn: "_value")
+        // A minute may begin between two reads.
+        |> filter(fn: (r) => exists r.trades and exists r.first_id and exists r.last_id)
 
 // While trades are being written, what is younger than the writes in flight is not judged.
 youngest = if length(arr: newest) == 0 then now() else toTime(v: part(line: lastOf(lines: newest), at: 1))

@@ -590,6 +590,9 @@ summary =
                 ],
     )
         |> pivot(rowKey: ["exchange", "symbol"], columnKey: ["_field"], valueColumn: "_value")
+        // A series may begin between two reads.
+        |> filter(fn: (r) => exists r.trades and exists r.first_id and exists r.last_id)
+        |> filter(fn: (r) => exists r.high and exists r.low)
         |> group()
         |> map(
             fn: (r) =>

@@ -6,14 +6,17 @@
 mod support;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use support::influxd::Influxd;
+use support::points;
 use support::process::{Capture, wait_until};
 use support::trades::influx_ids;
-use support::{practice, runtime, tickflux};
+use support::{minute_ago, practice, runtime, tickflux, tickflux_ok, trade};
 use tickflux::practice::Running;
+use tickflux::store::{Attempt, Store};
+use tickflux::trade::{Trade, TradeTime};
 
 const CLIENTS: usize = 6;
 
@@ -85,9 +88,46 @@ fn no_hole_is_seen_where_writes_land_out_of_order() {
         newest + 3,
         chrono::Utc::now().timestamp_millis() * 1_000_000
     );
-    support::points::write(&influxd, "ticks", &[late]);
+    points::write(&influxd, "ticks", &[late]);
     let output = tickflux(folder.path(), &["gaps", "BTCUSDT", "--store", &influxd.url, "--format", "json"]);
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     let row: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(row["holes"], serde_json::json!([{"from_id": newest + 1, "to_id": newest + 2, "state": "open"}]));
+}
+
+/// A question is several reads, and between two of them a minute or a symbol may begin.
+#[test]
+fn what_begins_between_two_reads_breaks_no_answer() {
+    const MINUTES: i64 = 1_400;
+    const SYMBOLS: i64 = 4;
+    let Some(influxd) = Influxd::start() else { return };
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let store = influxd.store("ticks", "binance");
+    let write = |trades: &[Trade]| runtime.block_on(store.write(trades, Attempt::default())).unwrap();
+    let minute = minute_ago(30);
+    // So many that the storage engine is asked to add up.
+    write(&(0..6_000).map(|n| trade("MANY", 1_000 + n, minute + n.cast_signed(), "5")).collect::<Vec<_>>());
+
+    let is_over = AtomicBool::new(false);
+    let begin = |n: i64| {
+        let (symbol, nth) = (format!("S{}", n % SYMBOLS), n / SYMBOLS);
+        let next = trade(&symbol, 1_000 + nth.cast_unsigned(), minute_ago(MINUTES + 1 - nth), "5");
+        write(&[next, trade(&format!("NEW{}", n / 100), 1_000, minute, "5")]);
+    };
+    let high_low = folder.path().join("high_low.flux");
+    let time = TradeTime::from_ms(minute).unwrap().to_string();
+    std::fs::write(&high_low, tickflux_ok(folder.path(), &["flux", "high-low", "--time", &time])).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..SYMBOLS * MINUTES).take_while(|_| !is_over.load(Ordering::Relaxed)).for_each(begin));
+        let end = Instant::now() + Duration::from_secs(setting("TICKFLUX_TEST_SECONDS", 10));
+        let mut failed = None;
+        while failed.is_none() && Instant::now() < end {
+            let gaps = tickflux(folder.path(), &["gaps", "--store", &influxd.url]);
+            let high_low = influxd.influx(&["query", "--raw", "--file", high_low.to_str().unwrap()]);
+            failed = (!matches!(gaps.status.code(), Some(0 | 1))).then_some(gaps);
+            failed = failed.or((!high_low.status.success()).then_some(high_low));
+        }
+        is_over.store(true, Ordering::Relaxed);
+        assert!(failed.is_none(), "{}", String::from_utf8_lossy(&failed.unwrap().stderr));
+    });
 }
