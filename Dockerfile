@@ -3,6 +3,8 @@ WORKDIR /src
 # A stripped binary has 10 MB instead of 50; who wants a profile builds on the host.
 ENV CARGO_PROFILE_RELEASE_STRIP=symbols
 COPY . .
+# docker build --build-arg TICKFLUX_COMMIT="$(git describe --always --dirty)" names it in --version.
+ARG TICKFLUX_COMMIT=
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --release --locked && \

@@ -8,6 +8,7 @@ mod candles;
 mod capture;
 mod caution;
 mod completions;
+mod config;
 mod demo;
 mod exchange;
 mod faults;
@@ -16,6 +17,7 @@ mod gaps;
 mod health;
 mod high_low;
 mod latest;
+mod logs;
 mod man;
 mod names;
 mod provision;
@@ -28,12 +30,13 @@ mod stderr;
 mod time;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::env;
 use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::stderr::NOTICE_BYTES_MAX;
 use crate::net::endpoint::without_credentials;
@@ -53,12 +56,25 @@ Exit codes:
 
 Times are UTC: 2026-01-31T12:00:00Z, 12:00:05, -5m. Durations: 30s, 1h30m. Sizes: 512MB, 2GiB.";
 
+/// The version, and the commit where the build knew it.
+fn version() -> String {
+    let commit = option_env!("TICKFLUX_COMMIT").map(|commit| format!(" ({commit})")).unwrap_or_default();
+    format!("{}{commit}", env!("CARGO_PKG_VERSION"))
+}
+
 /// Captures every Binance trade, exactly and exactly once, into InfluxDB 2.x or SQLite.
 #[derive(Debug, Parser)]
-#[command(name = "tickflux", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "tickflux", version = version(), max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    logs: logs::LogArgs,
+    /// TOML file of settings, by the flags' names; flags and the environment win over it
+    // It is read before the command line is.
+    #[arg(long, global = true, env = config::VARIABLE, hide_env_values = true, value_name = "FILE")]
+    #[arg(help_heading = "Options of every command")]
+    config: Option<std::path::PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -124,7 +140,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self::No(line) | Self::Usage(line) | Self::Unusable(line)) = self;
-        write!(f, "tickflux: {}", one_line(line.trim(), NOTICE_BYTES_MAX))
+        f.write_str(&one_line(line.trim(), NOTICE_BYTES_MAX))
     }
 }
 
@@ -147,14 +163,25 @@ pub fn main() -> ExitCode {
             trace.to_string().lines().for_each(stderr::line);
         }
     }));
-    let command = match Cli::try_parse() {
-        Ok(cli) => cli.command,
+    let mut command = Cli::command();
+    if let Some(path) = config::named(env::args_os(), env::var_os(config::VARIABLE)) {
+        command = match config::under(command, &path) {
+            Ok(command) => command,
+            Err(error) => return fail(&Failure::Usage(error.to_string())),
+        };
+    }
+    let parsed = command.try_get_matches_from_mut(env::args_os()).and_then(|matches| Cli::from_arg_matches(&matches));
+    let command = match parsed {
+        Ok(cli) => {
+            stderr::set(cli.logs);
+            cli.command
+        }
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             error.render().to_string().lines().for_each(stderr::line);
             return end(2, None);
         }
         Err(error) if error.use_stderr() => {
-            let first = std::env::args_os().nth(1).and_then(|name| name.into_string().ok());
+            let first = env::args_os().nth(1).and_then(|name| name.into_string().ok());
             return fail(&usage(&error, first.as_deref()));
         }
         // Help and version go to standard output, which may be closed.
@@ -261,7 +288,7 @@ mod tests {
     fn a_last_line_is_one_line_of_bounded_length_that_no_terminal_obeys() {
         let said = format!("\n cannot\r\nread \u{1b}[2J\u{202e}\u{9b}{}", "x".repeat(1 << 20));
         let line = Failure::Unusable(said).to_string();
-        assert!(line.starts_with(r"tickflux: cannot\r\nread \u{1b}[2J\u{202e}\u{9b}xxx"), "{line:.80}");
+        assert!(line.starts_with(r"cannot\r\nread \u{1b}[2J\u{202e}\u{9b}xxx"), "{line:.80}");
         assert!(line.len() < 2_100, "{}", line.len());
         let asked = Cli::try_parse_from(["tickflux", "latest", "\u{1b}]0;title\u{7}"]).unwrap_err();
         let line = usage(&asked, Some("latest")).to_string();

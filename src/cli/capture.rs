@@ -8,12 +8,13 @@ use std::time::Duration;
 use clap::Args;
 use tokio::sync::watch;
 
+use super::logs::start_logs;
 use super::report::{FormatArgs, print_one};
 use super::settings::{DEFAULT_EXCHANGE, DEFAULT_OUTBOX, Purpose, StoreArgs, endpoint, now};
 use super::signals::stop_on_signals;
 use super::sizes::bytes;
 use super::status::StatusLine;
-use super::stderr::{notice, start_logs};
+use super::stderr::inform;
 use super::time::duration;
 use super::{Answer, Failure};
 use crate::binance::rest::Rest;
@@ -61,10 +62,10 @@ pub(super) struct CaptureArgs {
     #[arg(long, env = "TICKFLUX_REST_URL", hide_env_values = true, value_name = "URL", default_value = DEFAULT_REST_URL)]
     rest_url: UrlText,
     /// Stream connections to keep open for each symbol; a second one hides every cut
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
+    #[arg(long, env = "TICKFLUX_CONNECTIONS", hide_env_values = true, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
     connections: u8,
     /// Replace a connection that had no trade at all for so long
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    #[arg(long, env = "TICKFLUX_IDLE_TIMEOUT", hide_env_values = true, value_name = "TIME", default_value = "30s", value_parser = duration)]
     idle_timeout: Duration,
     /// Folder for what is not stored yet, with the ledger of what is, and for dead letters
     #[arg(long, env = "TICKFLUX_OUTBOX", hide_env_values = true, value_name = "DIR", default_value = DEFAULT_OUTBOX)]
@@ -76,19 +77,19 @@ pub(super) struct CaptureArgs {
     #[arg(long, env = "TICKFLUX_METRICS_LISTEN", hide_env_values = true, value_name = "ADDR")]
     metrics_listen: Option<SocketAddr>,
     /// Stop once so many distinct trades are acknowledged
-    #[arg(long, value_name = "N")]
+    #[arg(long, env = "TICKFLUX_COUNT", hide_env_values = true, value_name = "N")]
     count: Option<u64>,
     /// Stop after so long, such as 30s
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, env = "TICKFLUX_DURATION", hide_env_values = true, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
     /// Fetch what happened in so long before the start, too, such as 6h
-    #[arg(long, value_name = "TIME", conflicts_with = "no_repair", value_parser = duration)]
+    #[arg(long, env = "TICKFLUX_BACKFILL", hide_env_values = true, value_name = "TIME", conflicts_with = "no_repair", value_parser = duration)]
     backfill: Option<Duration>,
     /// Report holes without repairing them from the exchange's history
-    #[arg(long)]
+    #[arg(long, env = "TICKFLUX_NO_REPAIR", hide_env_values = true)]
     no_repair: bool,
     /// Record the session's messages in a new file; compressed if it ends in .gz
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "TICKFLUX_RECORD", hide_env_values = true, value_name = "FILE")]
     record: Option<PathBuf>,
     #[command(flatten)]
     store: StoreArgs,
@@ -98,6 +99,10 @@ pub(super) struct CaptureArgs {
 
 pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     start_logs("tickflux=info")?;
+    // Of a flag and a configuration file the command line does not see it.
+    if args.no_repair && args.backfill.is_some() {
+        return Err(Failure::Usage("no-repair and backfill are both set: take one of them back".to_owned()));
+    }
     let symbols = without_repeats(args.symbols);
     let stream_url = endpoint(Service::Stream, args.stream_url.as_str())?;
     let rest_url = endpoint(Service::Rest, args.rest_url.as_str())?;
@@ -133,7 +138,7 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     let (to_progress, progress) = watch::channel(Progress::default());
     let stop = stop_on_signals()?;
     let status = StatusLine::start(progress);
-    let begun = move || notice(heading);
+    let begun = move || inform(heading);
     let outcome = run_capture(setup, AnyStore::clone(&store), health, stop, to_progress, begun).await;
     status.end();
     let outcome = outcome.map_err(failure)?;
@@ -185,7 +190,7 @@ fn tell_proxies(network: &Network, endpoints: &[Option<Endpoint>]) {
     let way = |endpoint: &Endpoint| Some(format!("{endpoint} through the proxy {}", network.proxy(endpoint.url())?));
     let ways: Vec<_> = endpoints.iter().flatten().filter_map(way).collect();
     if !ways.is_empty() {
-        notice(ways.join(", "));
+        inform(ways.join(", "));
     }
 }
 

@@ -8,10 +8,10 @@ use std::time::Duration;
 use clap::Args;
 use tokio::sync::watch;
 
+use super::logs::start_logs;
 use super::report::{Format, HighLowRow, TradeRow, print, say};
 use super::settings::{endpoint, now};
 use super::signals::stop_on_signals;
-use super::stderr::start_logs;
 use super::{Answer, Failure};
 use crate::capture::machine::RunOutcome;
 use crate::capture::settings::Progress;

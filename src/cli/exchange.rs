@@ -7,10 +7,10 @@ use std::str::FromStr;
 use clap::Args;
 
 use super::faults::FaultArgs;
+use super::logs::start_logs;
 use super::report::say;
 use super::settings::now;
 use super::signals::stop_on_signals;
-use super::stderr::start_logs;
 use super::{Answer, Failure};
 use crate::practice::replay::ReplayError;
 use crate::practice::{self, Config, ExchangeError, Source, Speed, TRADES_PER_SECOND_MAX};

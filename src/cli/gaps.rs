@@ -8,10 +8,11 @@ use clap::Args;
 use serde::Serialize;
 
 use super::caution::say_passed_over;
+use super::logs::start_logs;
 use super::report::{TableRow, print};
 use super::settings::{DEFAULT_OUTBOX, Purpose, QuestionArgs, default_exchange, endpoint, now, searched};
 use super::signals::stop_on_signals;
-use super::stderr::{notice, start_logs};
+use super::stderr::inform;
 use super::time::since;
 use super::{Answer, Failure};
 use crate::binance::DEFAULT_REST_URL;
@@ -143,7 +144,7 @@ async fn mend_all(
         MendError::Run(RunError::Start(CaptureFailure::Settings(why))) => Failure::Usage(why),
         MendError::Run(_) | MendError::Stopped => Failure::Unusable(crate::error_chain(&error)),
     })?;
-    notice(format!("{trades} missing trades came from {rest_url}"));
+    inform(format!("{trades} missing trades came from {rest_url}"));
     Ok(ended)
 }
 

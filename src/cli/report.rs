@@ -34,7 +34,7 @@ pub(super) enum Format {
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct FormatArgs {
     /// How to print
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, env = "TICKFLUX_FORMAT", hide_env_values = true, value_enum, default_value_t)]
     pub(super) format: Format,
 }
 

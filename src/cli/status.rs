@@ -31,7 +31,7 @@ impl StatusLine {
         let (end, to_end) = mpsc::channel();
         let (has_ended, ended) = mpsc::channel();
         let bar = ProgressBar::new_spinner();
-        if !bar.is_hidden() {
+        if !bar.is_hidden() && !stderr::settings().quiet {
             stderr::write_around(bar.clone());
             // Without a thread there is no status line.
             let _ = thread::Builder::new().name("status".to_owned()).spawn(move || {
