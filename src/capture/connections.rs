@@ -208,6 +208,20 @@ impl Connections {
         (0..self.subsets.len()).all(carries)
     }
 
+    /// Whether the connections have taken over from others, by the rule for those that are replaced.
+    pub fn has_overlapped(&self, now: Instant) -> bool {
+        let is_long_open =
+            |connection: &Connection| connection.opened.is_some_and(|opened| opened + OVERLAP_MAX <= now);
+        (0..self.subsets.len())
+            .all(|subset| self.has_delivered(subset) >= self.wanted || self.current_of(subset).any(is_long_open))
+    }
+
+    /// Connections of a subset that have delivered each of its symbols.
+    fn has_delivered(&self, subset: usize) -> usize {
+        let symbols = self.subsets[subset].symbols;
+        self.current_of(subset).filter(|current| current.delivered.len() >= symbols).count()
+    }
+
     fn get(&mut self, id: ConnectionId) -> Option<&mut Connection> {
         self.connections.iter_mut().find(|connection| connection.id == id)
     }
@@ -247,10 +261,7 @@ impl Connections {
 
     fn may_close(&self, connection: &Connection, now: Instant) -> bool {
         let Some(close_at) = connection.retiring else { return false };
-        let symbols = self.subsets[connection.subset].symbols;
-        let taken_over =
-            self.current_of(connection.subset).filter(|current| current.delivered.len() >= symbols).count();
-        taken_over >= self.wanted || close_at.is_some_and(|at| at <= now)
+        self.has_delivered(connection.subset) >= self.wanted || close_at.is_some_and(|at| at <= now)
     }
 
     fn next_open(&self, subset: usize, now: Instant) -> Instant {

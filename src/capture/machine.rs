@@ -212,6 +212,11 @@ impl Capture {
         self.ending.are_symbols_checked() && self.disk.is_open()
     }
 
+    /// Whether whoever read the symbols before may stop: each was delivered here, or had its connection for a minute.
+    pub fn has_overlapped(&self, now: Instant) -> bool {
+        self.connections.has_overlapped(now)
+    }
+
     /// Everything that happened, counted, and told when it is taken.
     pub fn journal(&mut self) -> &mut Journal {
         &mut self.journal

@@ -24,7 +24,8 @@ use crate::capture::settings::Progress;
 use crate::capture::summary::Summary;
 use crate::net::Network;
 use crate::net::endpoint::{Endpoint, Service, UrlText};
-use crate::shell::run::{RunError, Setup, run as run_capture};
+use crate::shell::run::run as run_capture;
+use crate::shell::setup::{RunError, Setup};
 use crate::store::AnyStore;
 use crate::telemetry::health::Health;
 use crate::telemetry::{metrics, server};
@@ -73,6 +74,9 @@ pub(super) struct CaptureArgs {
     /// Bytes of batches that the outbox may hold, such as 512MB; past it trades are dropped and become holes
     #[arg(long, env = "TICKFLUX_OUTBOX_LIMIT", hide_env_values = true, value_name = "BYTES", default_value = "2GB", value_parser = bytes)]
     outbox_limit: u64,
+    /// Follow the capture that has the outbox without a hole: read beside it, have it end, and go on with its outbox
+    #[arg(long, env = "TICKFLUX_TAKE_OVER", hide_env_values = true)]
+    take_over: bool,
     /// Serve /healthz and /metrics here
     #[arg(long, env = "TICKFLUX_METRICS_LISTEN", hide_env_values = true, value_name = "ADDR")]
     metrics_listen: Option<SocketAddr>,
@@ -113,7 +117,12 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     let health = Arc::new(Health::default());
     if let Some(address) = args.metrics_listen {
         let exporter = metrics::install().map_err(|error| Failure::Unusable(format!("cannot count: {error}")))?;
-        server::serve(address, Arc::clone(&health), exporter).map_err(|error| {
+        let served = if args.take_over {
+            server::serve_once_free(address, Arc::clone(&health), exporter)
+        } else {
+            server::serve(address, Arc::clone(&health), exporter).map(drop)
+        };
+        served.map_err(|error| {
             Failure::Usage(format!("cannot listen on {address}: {error}: give another --metrics-listen"))
         })?;
     }
@@ -130,6 +139,7 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
         idle_timeout: args.idle_timeout,
         outbox: args.outbox,
         outbox_limit: args.outbox_limit,
+        takes_over: args.take_over,
         count: args.count,
         duration: args.duration,
         record: args.record,

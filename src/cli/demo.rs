@@ -18,7 +18,8 @@ use crate::capture::settings::Progress;
 use crate::net::Network;
 use crate::net::endpoint::Service;
 use crate::practice::{self, Config, Running, Source, Speed};
-use crate::shell::run::{Setup, run as run_capture};
+use crate::shell::run::run as run_capture;
+use crate::shell::setup::Setup;
 use crate::store::sqlite::Sqlite;
 use crate::store::{AnyStore, Scope, StoredTrade};
 use crate::trade::{Exchange, Symbol, Trade, TradeTime};
@@ -89,6 +90,7 @@ impl Demo {
             connections: 1,
             idle_timeout: DURATION_MAX,
             outbox: folder.to_owned(),
+            takes_over: false,
             outbox_limit: u64::MAX,
             count: Some(TRADES),
             duration: Some(DURATION_MAX),

@@ -22,7 +22,7 @@ use crate::capture::sequencer::Hole;
 use crate::net::endpoint::{Endpoint, Service, UrlText};
 use crate::outbox::{Ended, Target, target};
 use crate::shell::mend::{MendError, Mended, Repair, mend};
-use crate::shell::run::RunError;
+use crate::shell::setup::RunError;
 use crate::store::{AnyStore, Gaps, Interval};
 use crate::trade::{Exchange, HoleState, IdRange, IdRanges, Symbol, TradeTime};
 

@@ -7,7 +7,8 @@ use std::time::Instant;
 use thiserror::Error;
 use tokio::sync::watch;
 
-use super::run::{Books, RunError, Shell, Tasks};
+use super::run::{Books, Shell, Tasks};
+use super::setup::RunError;
 use super::streams::Streams;
 use super::telling::Telling;
 use crate::binance::rest::Rest;
@@ -83,6 +84,7 @@ pub async fn mend(repair: Repair, holes: Vec<Hole>, stop: watch::Receiver<bool>)
         outbox,
         tasks: Tasks::default(),
         books: Books::Changes(Changes::default()),
+        overlap: None,
     };
     let outcome = shell.drive(capture, stop, || {}).await?;
     if outcome.shortfall == Some(Shortfall::HolesLeft) {

@@ -4,26 +4,25 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
+use super::handover::Got;
 use super::record::Recorder;
+use super::setup::{RunError, Setup};
 use super::streams::Streams;
 use super::telling::Telling;
-use super::{disk, history, stores};
+use super::{disk, handover, history, stores};
 use crate::binance::rest::Rest;
 use crate::binance::stream_urls;
 use crate::capture::backlog::Route;
 use crate::capture::exchange_clock::Moment;
 use crate::capture::input::{Command, DiskDone, DiskWork, Input};
-use crate::capture::machine::{Capture, CaptureFailure, RunOutcome};
+use crate::capture::machine::{Capture, RunOutcome};
 use crate::capture::settings::{Progress, Settings};
 use crate::capture::summary::Usage;
-use crate::net::Network;
-use crate::net::endpoint::Endpoint;
-use crate::outbox::{Changes, Opened, OutboxError, OutboxFile, Target, target};
+use crate::outbox::{Changes, Opened, OutboxError, OutboxFile, Target};
 use crate::store::AnyStore;
 use crate::telemetry::Event;
 use crate::telemetry::health::Health;
@@ -32,63 +31,6 @@ use crate::trade::{Exchange, Symbol, TradeTime};
 
 /// Events are held back for so long at most, while the checks of the start may still end in one line of their own.
 const HELD_BACK_MAX: Duration = Duration::from_secs(10);
-
-/// What to capture, from where, into what, and until when.
-#[derive(Debug)]
-pub struct Setup {
-    /// Whose trades.
-    pub symbols: Vec<Symbol>,
-    /// The exchange that they are captured from.
-    pub exchange: Exchange,
-    /// Base of the stream's URL.
-    pub stream_url: Endpoint,
-    /// The way to the stream.
-    pub network: Network,
-    /// The exchange's REST; without it symbols are not checked and nothing is repaired.
-    pub rest: Option<Rest>,
-    /// Whether holes are to be repaired.
-    pub repairs: bool,
-    /// Fetch what happened in so long before the start, too.
-    pub backfill: Option<Duration>,
-    /// Stream connections to keep for each symbol.
-    pub connections: usize,
-    /// A connection without any trade for so long is replaced.
-    pub idle_timeout: Duration,
-    /// The folder of the outbox and of dead letters.
-    pub outbox: PathBuf,
-    /// Bytes of batches that the outbox may take on disk.
-    pub outbox_limit: u64,
-    /// Stop when so many trades of this run are acknowledged.
-    pub count: Option<u64>,
-    /// Stop after so long.
-    pub duration: Option<Duration>,
-    /// Where to record the session.
-    pub record: Option<PathBuf>,
-    /// The wall clock, in milliseconds.
-    pub clock: fn() -> TradeTime,
-}
-
-/// Why a capture could not run, or could not end well.
-#[derive(Debug, Error)]
-pub enum RunError {
-    /// It could not begin.
-    #[error(transparent)]
-    Start(#[from] CaptureFailure),
-    /// The recording cannot be made.
-    #[error("cannot record to {path}: {source}: name a new file, none is overwritten, in a folder that exists")]
-    Record {
-        /// The recording.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// The outbox cannot be used.
-    #[error(transparent)]
-    Outbox(#[from] OutboxError),
-    /// A part of the program failed in a way that it should not.
-    #[error("the capture failed inside: {0}")]
-    Internal(String),
-}
 
 /// Captures until `stop` says so or the set-up's end is reached, then drains. `begun` is called when the checks of the
 /// start have ended well, before anything is logged.
@@ -128,6 +70,8 @@ pub(super) struct Shell {
     pub(super) telling: Telling,
     pub(super) tasks: Tasks,
     pub(super) books: Books,
+    /// Whether every symbol is read; none, if no other capture is to be followed.
+    pub(super) overlap: Option<watch::Sender<bool>>,
 }
 
 /// Where the disk's work goes.
@@ -141,7 +85,8 @@ pub(super) enum Books {
 /// What a task ends with.
 enum TaskDone {
     Input(Input),
-    Outbox(Box<Result<Opened, OutboxError>>),
+    Outbox(Box<Result<Got, OutboxError>>),
+    OutboxAsked,
     Disk(Box<(OutboxFile, DiskDone)>),
     Chore(Result<(), String>),
 }
@@ -184,6 +129,7 @@ impl Shell {
             outbox,
             tasks: Tasks::default(),
             books: Books::Outbox(None),
+            overlap: setup.takes_over.then(|| watch::Sender::new(false)),
         };
         Ok((shell, Capture::new(settings, now)))
     }
@@ -221,7 +167,7 @@ impl Shell {
                     Ok(()) if !*stop.borrow() => Input::Tick,
                     _ => { is_stopped = true; Input::Stop }
                 },
-                done = self.tasks.next() => self.take_back(done?)?,
+                done = self.tasks.next() => self.take_back(done?, &mut capture)?,
                 (input, recorded) = self.streams.next(), if capture.reads(now.at) => {
                     if let Err(error) = recorded {
                         capture.journal().note(Event::ChoreFailed(format!("the recording ends here: {error}")));
@@ -231,6 +177,12 @@ impl Shell {
                 () = sleep_until(capture.deadline(now.at).into()) => Input::Tick,
             };
             capture.handle(input, self.now());
+            if let Some(overlap) = &self.overlap
+                && !*overlap.borrow()
+                && capture.has_overlapped(Instant::now())
+            {
+                overlap.send_replace(true);
+            }
         }
     }
 
@@ -277,7 +229,8 @@ impl Shell {
             Command::OpenOutbox(store_id) => {
                 let target = Target { store_id, ..Target::at(&store, &self.exchange) };
                 let folder = self.outbox.clone();
-                let open = move || target::open(&folder, &target, store.batch_max());
+                let overlap = self.overlap.as_ref().map(watch::Sender::subscribe);
+                let open = move || handover::open(&folder, &target, store.batch_max(), overlap.as_ref());
                 self.tasks.under_way.spawn_blocking(move || TaskDone::Outbox(Box::new(open())));
             }
             Command::Write(batch, payload, attempt) => {
@@ -329,13 +282,25 @@ impl Shell {
     }
 
     /// Takes back what was lent to a task, and gives what it tells.
-    fn take_back(&mut self, done: TaskDone) -> Result<Input, RunError> {
+    fn take_back(&mut self, done: TaskDone, capture: &mut Capture) -> Result<Input, RunError> {
         Ok(match done {
             TaskDone::Input(input) => input,
             TaskDone::Outbox(opened) => {
-                let Opened { file, found } = (*opened)?;
+                let Got { opened: Opened { file, found }, waited } = (*opened)?;
+                if let Some(waited) = waited {
+                    capture.journal().note(Event::OutboxTakenOver(waited));
+                }
+                let path = file.path().to_owned();
+                self.tasks.under_way.spawn(async move {
+                    handover::asked(path).await;
+                    TaskDone::OutboxAsked
+                });
                 self.books = Books::Outbox(Some(file));
                 Input::OutboxOpened(Box::new(found))
+            }
+            TaskDone::OutboxAsked => {
+                capture.journal().note(Event::OutboxAsked);
+                Input::Stop
             }
             TaskDone::Disk(done) => {
                 let (file, done) = *done;

@@ -1,6 +1,7 @@
 //! The facts of a capture that someone may want to know (P7): one variant a fact, with plain values.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::text::Excerpt;
 use crate::trade::{HoleState, IdRange, Symbol, TradeId, TradeTime};
@@ -90,6 +91,10 @@ pub enum Event {
     StoreWarned(String),
     /// The exchange did not say whether it lists the symbols.
     SymbolsUnchecked(Excerpt),
+    /// Another capture asks for the outbox: this one ends.
+    OutboxAsked,
+    /// Another capture had the outbox, and has let go of it after so long.
+    OutboxTakenOver(Duration),
     /// Trades that an earlier run had left in the outbox wait for the store.
     OutboxLeft(u64),
     /// Trades wait in the same folder for another store or exchange, whose outbox this is.

@@ -107,6 +107,7 @@ impl Kind {
     /// None for what happens once, or once a symbol.
     fn of(event: &Event) -> Option<Self> {
         let symbol = match event {
+            Event::OutboxAsked | Event::OutboxTakenOver(_) => return None,
             Event::OtherOutboxLeft(..) | Event::OutboxSetAside(..) | Event::StoreWarned(_) => return None,
             Event::Known(..) | Event::NothingKnown(..) => return None,
             // The attempts are limited.

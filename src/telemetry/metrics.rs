@@ -23,7 +23,7 @@ const LOG_LINES: (&str, &str) = ("tickflux_log_lines_dropped_total", "Log lines 
 static LATENCIES: LatencyHistogram = LatencyHistogram::new();
 
 /// Every counter, with its meaning.
-const COUNTERS: [(&str, &str); 42] = [
+const COUNTERS: [(&str, &str); 44] = [
     ("tickflux_connections_opened_total", "Stream connections opened"),
     ("tickflux_connections_closed_total", "Stream connections that ended, or could not be opened"),
     ("tickflux_connections_replaced_total", "Stream connections replaced while they ran, by why"),
@@ -52,6 +52,8 @@ const COUNTERS: [(&str, &str); 42] = [
     (BATCHES, "Batches that the store acknowledged, those of an earlier run included"),
     ("tickflux_write_failures_total", "Writes that have to be tried again, by kind"),
     ("tickflux_write_recoveries_total", "Times that writing worked again"),
+    ("tickflux_outbox_asked_total", "Captures that asked for the outbox, whereupon this one ended"),
+    ("tickflux_outbox_taken_over_total", "Outboxes that were taken over from another capture"),
     ("tickflux_outbox_left_trades_total", "Trades that an earlier run had left in the outbox"),
     ("tickflux_outbox_left_stored_total", "Of these, trades that the store acknowledged"),
     ("tickflux_outbox_failures_total", "Times that the disk did not take or give batches"),
@@ -201,6 +203,8 @@ pub fn counter_of(event: &Event) -> Option<Counter> {
         Event::WriteRecovered => ("tickflux_write_recoveries_total", 1),
         Event::StoreWarned(_) => ("tickflux_store_warnings_total", 1),
         Event::SymbolsUnchecked(_) => ("tickflux_symbols_unchecked_total", 1),
+        Event::OutboxAsked => ("tickflux_outbox_asked_total", 1),
+        Event::OutboxTakenOver(_) => ("tickflux_outbox_taken_over_total", 1),
         Event::OutboxLeft(trades) => ("tickflux_outbox_left_trades_total", *trades),
         Event::OtherOutboxLeft(_, _, trades) => ("tickflux_other_outbox_left_trades_total", *trades),
         Event::LeftBatchStored(trades) => ("tickflux_outbox_left_stored_total", *trades),

@@ -39,6 +39,8 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How often it is looked whether the capture's loop still turns.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// Between attempts to get an address that is taken.
+const BIND_EVERY: Duration = Duration::from_millis(250);
 
 const TEXT: &str = "text/plain; charset=utf-8";
 /// Prometheus' text format.
@@ -51,7 +53,33 @@ const METRICS_FORMAT: &str = "text/plain; version=0.0.4";
 ///
 /// If the address cannot be listened on, or there can be no more threads.
 pub fn serve(address: SocketAddr, health: Arc<Health>, exporter: Exporter) -> io::Result<SocketAddr> {
-    let listener = std::net::TcpListener::bind(address)?;
+    serve_on(std::net::TcpListener::bind(address)?, health, exporter)
+}
+
+/// The same, once the address is free: the capture that is followed has it until it ends.
+///
+/// # Errors
+///
+/// If the address cannot be listened on for another reason, or there can be no more threads.
+pub fn serve_once_free(address: SocketAddr, health: Arc<Health>, exporter: Exporter) -> io::Result<()> {
+    match std::net::TcpListener::bind(address) {
+        Ok(listener) => serve_on(listener, health, exporter).map(drop),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            thread::Builder::new().name("health".to_owned()).spawn(move || {
+                loop {
+                    thread::sleep(BIND_EVERY);
+                    if let Ok(listener) = std::net::TcpListener::bind(address) {
+                        return serve_on(listener, health, exporter);
+                    }
+                }
+            })?;
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn serve_on(listener: std::net::TcpListener, health: Arc<Health>, exporter: Exporter) -> io::Result<SocketAddr> {
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

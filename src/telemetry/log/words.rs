@@ -49,6 +49,10 @@ pub(super) fn write(event: &Event, repeated: Option<u64>) {
         Event::WriteRecovered => info!(repeated, "The store takes batches again."),
         Event::StoreWarned(why) => warn!(repeated, "{why}"),
         Event::SymbolsUnchecked(why) => warn!(repeated, "The symbols could not be checked: {why}. Capture goes on."),
+        Event::OutboxAsked => info!("Another capture takes over: this one ends."),
+        Event::OutboxTakenOver(waited) => {
+            info!(waited_ms = waited.as_millis() as u64, "The other capture has let go of the outbox.");
+        }
         Event::OutboxLeft(trades) => {
             info!(trades, repeated, "The outbox holds trades of an earlier run: they go first.")
         }

@@ -34,6 +34,8 @@ fn events() -> Vec<Event> {
         Event::WriteRecovered,
         Event::StoreWarned("a week".to_owned()),
         Event::SymbolsUnchecked(why.clone()),
+        Event::OutboxAsked,
+        Event::OutboxTakenOver(Duration::from_secs(1)),
         Event::OutboxLeft(1),
         Event::OtherOutboxLeft(path.clone(), "another store".to_owned(), 1),
         Event::LeftBatchStored(1),
