@@ -1,21 +1,25 @@
 //! Recording a session: a line `recv_ns message` for each message, as received.
 //!
 //! The practice exchange replays such files. A name that ends in `.gz` is
-//! compressed.
+//! compressed. What is older than a second is in the file, so that one whose capture was killed can be read.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::files;
 
+/// Messages stay out of the file for so long, at most, while others come.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+
 /// A recording that is being written.
 pub struct Recorder {
     out: Out,
+    flushed: SystemTime,
 }
 
 enum Out {
@@ -40,7 +44,7 @@ impl Recorder {
         let is_gzip = path.extension().is_some_and(|extension| extension == "gz");
         let out =
             if is_gzip { Out::Gzip(Box::new(GzEncoder::new(file, Compression::fast()))) } else { Out::Plain(file) };
-        Ok(Self { out })
+        Ok(Self { out, flushed: UNIX_EPOCH })
     }
 
     /// Writes one message that was read at `received`.
@@ -53,6 +57,16 @@ impl Recorder {
         match &mut self.out {
             Out::Plain(out) => writeln!(out, "{ns} {message}"),
             Out::Gzip(out) => writeln!(out, "{ns} {message}"),
+        }?;
+        // A clock that was set back flushes, too.
+        if received.duration_since(self.flushed).is_ok_and(|since| since < FLUSH_EVERY) {
+            return Ok(());
+        }
+        self.flushed = received;
+        match &mut self.out {
+            Out::Plain(out) => out.flush(),
+            // What a reader needs to get so far; it costs a few bytes.
+            Out::Gzip(out) => out.flush(),
         }
     }
 

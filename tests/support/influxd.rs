@@ -46,6 +46,11 @@ impl Influxd {
         Some(influxd)
     }
 
+    /// The folder of influxd and the influx CLI.
+    pub fn bin(&self) -> &Path {
+        &self.bin
+    }
+
     /// Ends it without a warning.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
