@@ -45,6 +45,15 @@ pub fn location(path: &Path) -> String {
     format!("sqlite:{}", absolute.unwrap_or_else(|_| path.to_owned()).display())
 }
 
+/// Looks whether `path` may be a file's.
+///
+/// # Errors
+///
+/// [`StoreError::Settings`] if SQLite has another meaning for it.
+pub fn check_path(path: &Path) -> Result<(), StoreError> {
+    file::check_name(path)
+}
+
 /// Looks whether a capture may use the file at `path`, without a trace. `false` if that cannot be seen: a log lies beside it
 /// that only a capture may put right, as after a kill.
 ///

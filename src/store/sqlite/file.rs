@@ -164,7 +164,7 @@ fn prepare(path: &Path, may_make: bool) -> rusqlite::Result<Connection> {
 }
 
 /// SQLite has names that are no file's, or not that file's.
-fn check_name(path: &Path) -> Result<(), StoreError> {
+pub(super) fn check_name(path: &Path) -> Result<(), StoreError> {
     let name = path.as_os_str().as_encoded_bytes();
     let why = match name {
         b"" => "there is no file name behind sqlite:",
