@@ -9,6 +9,7 @@ mod capture;
 mod caution;
 mod completions;
 mod demo;
+mod doctor;
 mod exchange;
 mod faults;
 mod flux;
@@ -21,6 +22,7 @@ mod names;
 mod provision;
 mod report;
 mod settings;
+mod setup;
 mod signals;
 mod sizes;
 mod status;
@@ -83,6 +85,8 @@ enum Command {
     Provision(provision::ProvisionArgs),
     /// Ask a running capture whether it is well: exit 0 or 3
     Health(health::HealthArgs),
+    /// Look at all that a capture needs, changing nothing: exit 0, 1 for a warning, 3 for a fault
+    Doctor(doctor::DoctorArgs),
     /// Print a bundled Flux file with its parameters set, for the influx CLI and the InfluxDB UI
     Flux(flux::FluxArgs),
     /// Print a manual page: tickflux man | man -l -
@@ -187,6 +191,7 @@ async fn run(command: Command) -> Result<Answer, Failure> {
         Command::Demo(args) => demo::run(args).await,
         Command::Provision(args) => provision::run(args).await,
         Command::Health(args) => health::run(args).await,
+        Command::Doctor(args) => doctor::run(args).await,
         Command::Flux(args) => flux::run(args),
         Command::Man(args) => man::run(&args),
         Command::Completions(args) => completions::run(&args),
