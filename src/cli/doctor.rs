@@ -49,6 +49,8 @@ struct FindingRow {
     state: State,
     found: String,
     remedy: Option<String>,
+    #[serde(skip)]
+    is_skipped: bool,
 }
 
 pub(super) async fn run(args: DoctorArgs) -> Result<Answer, Failure> {
@@ -101,8 +103,9 @@ fn verdict(findings: &[Finding]) -> Result<Answer, Failure> {
 
 impl From<Finding> for FindingRow {
     fn from(finding: Finding) -> Self {
+        let is_skipped = finding.is_skipped();
         let Finding { check, state, found, remedy } = finding;
-        Self { check: check.name(), state, found, remedy }
+        Self { check: check.name(), state, found, remedy, is_skipped }
     }
 }
 
@@ -113,7 +116,9 @@ impl TableRow for FindingRow {
 
     fn cells(&self) -> Vec<String> {
         let mut lines = folded(&self.found, CELL_WIDTH);
-        lines.extend(self.remedy.iter().flat_map(|remedy| folded(&format!("-> {remedy}"), CELL_WIDTH)));
+        // What to do about the check that it needs stands there.
+        let remedy = self.remedy.iter().filter(|_| !self.is_skipped);
+        lines.extend(remedy.flat_map(|remedy| folded(&format!("-> {remedy}"), CELL_WIDTH)));
         vec![self.check.to_owned(), self.state.name().to_owned(), lines.join("\n")]
     }
 }

@@ -12,10 +12,13 @@ pub(super) fn judge(offset_ms: i64) -> Finding {
     let seconds = Duration::from_millis(offset_ms.unsigned_abs()).as_secs_f64();
     let side = if offset_ms < 0 { "behind" } else { "ahead of" };
     let found = format!("this host is {seconds:.1} s {side} the exchange");
-    match offset_ms.abs() {
-        ..=OFFSET_SAID_MS => Finding::ok(Check::Clock, found),
-        ..=OFFSET_FAILING_MS => Finding::warn(Check::Clock, found, REMEDY),
-        _ => Finding::fail(Check::Clock, format!("{found}: a capture is not well past 60 s"), REMEDY),
+    match offset_ms.saturating_abs() {
+        off if off > OFFSET_FAILING_MS => {
+            let found = format!("{found}: past {} s a capture is not well", OFFSET_FAILING_MS / 1_000);
+            Finding::fail(Check::Clock, found, REMEDY)
+        }
+        off if off > OFFSET_SAID_MS => Finding::warn(Check::Clock, found, REMEDY),
+        _ => Finding::ok(Check::Clock, found),
     }
 }
 

@@ -50,11 +50,13 @@ fn look(folder: &Path) -> io::Result<Disk> {
     let at = absolute.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/")).to_owned();
     let room = statvfs(&at)?;
     let (kind, is_remote) = kind(&at).unwrap_or_default();
+    #[allow(clippy::useless_conversion, reason = "it has 32 bits on other systems")]
+    let blocks = u64::from(room.blocks_available());
     Ok(Disk {
         is_folder: at.is_dir(),
         may_write: access(&at, AccessFlags::W_OK | AccessFlags::X_OK).is_ok(),
         is_read_only: room.flags().contains(FsFlags::ST_RDONLY),
-        free: u64::from(room.blocks_available()).saturating_mul(room.fragment_size()),
+        free: blocks.saturating_mul(room.fragment_size()),
         kind,
         is_remote,
         at,

@@ -188,11 +188,12 @@ fn late(check: Check) -> Finding {
 
 /// Whether a path of REST is served.
 fn served<T>(check: Check, asked: Asked<T>) -> Finding {
-    let what = if check == Check::History { "historicalTrades" } else { "klines" };
+    let what = if check == Check::History { "historicalTrades" } else { "candles (klines)" };
+    let are = if check == Check::History { "is" } else { "are" };
     match asked {
         // Which symbols it lists is told by the stream's check.
         Some(Ok(_) | Err(RestError::Refused { code: Some(INVALID_SYMBOL), .. })) => {
-            Finding::ok(check, format!("{what} is served"))
+            Finding::ok(check, format!("{what} {are} served"))
         }
         Some(Err(RestError::NotServed { status, .. })) => {
             let found = format!(
@@ -202,7 +203,7 @@ fn served<T>(check: Check, asked: Asked<T>) -> Finding {
             Finding::warn(check, found, format!("give --rest-url {DEFAULT_REST_URL}, if that may be used from here"))
         }
         Some(Err(RestError::Refused { status: 404, .. })) => {
-            Finding::warn(check, format!("{what} is not served (it answered 404)"), "see --rest-url")
+            Finding::warn(check, format!("{what} {are} not served (it answered 404)"), "see --rest-url")
         }
         Some(Err(error)) => refused(check, &error),
         None => late(check),

@@ -4,6 +4,9 @@ use serde::Serialize;
 
 use crate::text::{LINE_BYTES_MAX, one_line};
 
+/// What was found begins so where nothing was looked at.
+const SKIPPED: &str = "skipped:";
+
 /// A thing that is looked at. The order is the one in which findings are told: what others depend on comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Check {
@@ -123,6 +126,11 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Whether nothing was looked at, because what it depends on fails.
+    pub fn is_skipped(&self) -> bool {
+        self.found.starts_with(SKIPPED)
+    }
+
     pub(super) fn ok(check: Check, found: impl AsRef<str>) -> Self {
         Self::new(check, State::Ok, found.as_ref(), None)
     }
@@ -138,7 +146,7 @@ impl Finding {
     /// Nothing was looked at: that would only say again what is wrong with `needs`.
     pub(super) fn skipped(check: Check, needs: Check) -> Self {
         let needs = needs.name();
-        Self::warn(check, format!("skipped: it needs {needs}"), format!("mend {needs} first"))
+        Self::warn(check, format!("{SKIPPED} it needs {needs}"), format!("mend {needs} first"))
     }
 
     fn new(check: Check, state: State, found: &str, remedy: Option<&str>) -> Self {

@@ -21,6 +21,10 @@ pub(super) async fn check(folder: &Path, target: Target) -> Finding {
         Some(Ok(Err(error))) if error.kind() == std::io::ErrorKind::NotFound => {
             Finding::ok(Check::Outbox, format!("{shown} is not there yet"))
         }
+        // Its disk's check says so.
+        Some(Ok(Err(error))) if error.kind() == std::io::ErrorKind::NotADirectory => {
+            Finding::skipped(Check::Outbox, Check::OutboxDisk)
+        }
         Some(Ok(Err(error))) => {
             Finding::fail(Check::Outbox, format!("{shown}: {error}"), "name a folder that may be read with --outbox")
         }
