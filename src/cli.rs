@@ -48,7 +48,7 @@ const THREADS_WAIT: Duration = Duration::from_secs(2);
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    the answer is no: no such trade, a hole, not every trade is stored
+  1    the answer is no: no such trade, a hole, not every trade is stored, a warning of the doctor
   2    wrong usage or settings, also what the store refuses at the start
   3    the exchange or the store cannot be used; trades were read and not stored
   130  interrupted twice

@@ -150,18 +150,22 @@ async fn examine_store(setup: &Setup) -> (Option<Way>, Vec<Finding>) {
 }
 
 async fn examine_outbox(setup: &Setup) -> Finding {
-    let target = match &setup.store {
+    let exchange = setup.exchange.clone();
+    match &setup.store {
         StoreSetup::Sqlite(path) => {
-            Target::located(sqlite::location(path), &format!("sqlite:{}", path.display()), &setup.exchange)
+            let path = path.clone();
+            let target =
+                move || Target::located(sqlite::location(&path), &format!("sqlite:{}", path.display()), &exchange);
+            outbox::check(&setup.outbox, target).await
         }
-        StoreSetup::Influx { client: Err(_), .. } => return Finding::skipped(Check::Outbox, Check::Token),
+        StoreSetup::Influx { client: Err(_), .. } => Finding::skipped(Check::Outbox, Check::Token),
         StoreSetup::Influx { client: Ok(influx), .. } => {
             // The same store at another address is told by its own id.
             let store_id = within(ID_MAX, influx.id()).await.flatten();
-            Target { store_id, ..Target::located(influx.location(), &influx.describe(), &setup.exchange) }
+            let target = Target { store_id, ..Target::located(influx.location(), &influx.describe(), &exchange) };
+            outbox::check(&setup.outbox, move || target).await
         }
-    };
-    outbox::check(&setup.outbox, target).await
+    }
 }
 
 /// What comes within `limit`.

@@ -11,10 +11,10 @@ use crate::outbox::look::{Seen, look_in};
 /// A disk that does not answer for so long is not waited for.
 const LOOK_MAX: Duration = Duration::from_secs(10);
 
-/// Looks into `folder` without a trace.
-pub(super) async fn check(folder: &Path, target: Target) -> Finding {
+/// Looks into `folder` without a trace, for the outbox of a target whose own disk may have to be asked.
+pub(super) async fn check(folder: &Path, target: impl FnOnce() -> Target + Send + 'static) -> Finding {
     let asked = folder.to_owned();
-    let looked = within(LOOK_MAX, tokio::task::spawn_blocking(move || look_in(&asked, &target))).await;
+    let looked = within(LOOK_MAX, tokio::task::spawn_blocking(move || look_in(&asked, &target()))).await;
     let shown = folder.display();
     match looked {
         Some(Ok(Ok(seen))) => judge(folder, &seen),
