@@ -11,6 +11,7 @@ mod finding;
 mod metrics;
 mod network;
 mod outbox;
+mod read_only;
 mod store;
 
 use std::future::Future;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub use self::finding::{Check, Finding, State};
 use self::network::Way;
+pub use self::read_only::forbid_writing;
 use crate::net::Network;
 use crate::net::endpoint::{Endpoint, Service};
 use crate::outbox::Target;

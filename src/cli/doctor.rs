@@ -10,7 +10,7 @@ use super::settings::now;
 use super::setup::SetupArgs;
 use super::time::duration;
 use super::{Answer, Failure};
-use crate::doctor::{Finding, Setup, State, StoreSetup, examine};
+use crate::doctor::{Finding, Setup, State, StoreSetup, examine, forbid_writing};
 
 /// Characters in a line of a table's cell, at most; a word that is longer stays whole.
 const CELL_WIDTH: usize = 84;
@@ -54,6 +54,8 @@ struct FindingRow {
 }
 
 pub(super) async fn run(args: DoctorArgs) -> Result<Answer, Failure> {
+    // Where the system cannot do so nothing is written either.
+    forbid_writing();
     let DoctorArgs { setup: given, wait, output } = args;
     let network = given.store.network()?;
     given.store.say_if_influx_was_meant();

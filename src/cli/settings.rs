@@ -136,6 +136,8 @@ impl StoreArgs {
 
     /// The InfluxDB that the settings name.
     pub(super) fn influx(&self, exchange: Exchange, network: Option<&Network>) -> Result<Influx, Failure> {
+        // What is wrong with the URL is said first.
+        self.influx_url()?;
         let credentials = self.credentials()?;
         self.influx_with(credentials, exchange, network)
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::contents::trades_left;
 use super::target::{Target, owner};
 use crate::files;
-use crate::store::sqlite::look::{self, AtRest};
+use crate::store::sqlite::look;
 
 /// Files that are looked into, at most; a folder has one for each store and exchange that was ever captured into.
 const FILES_MAX: usize = 1_000;
@@ -46,7 +46,7 @@ pub fn look_in(folder: &Path, target: &Target) -> io::Result<Vec<Seen>> {
 
 fn look_into(path: PathBuf, target: &Target) -> Option<Seen> {
     files::look_beside_sqlite(&path).ok()?;
-    let connection = look::open(&path, AtRest::now(&path)).ok()?;
+    let connection = look::open_once(&path).ok()?;
     let owner = owner(&connection).ok()??;
     let (is_used, trades) = (files::is_locked(&path.with_extension("lock")), trades_left(&connection).ok());
     Some(Seen { path, is_ours: target.is_of(&owner), owner: owner.to_string(), is_used, trades })

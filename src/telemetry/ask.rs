@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use thiserror::Error;
 
+use super::health::Part;
 use crate::net::{Network, NetworkError, body};
 use crate::text::{Excerpt, LINE_BYTES_MAX, one_line};
 
@@ -60,13 +61,18 @@ pub async fn ask(address: SocketAddr) -> Result<Heard, AskError> {
     let status = reply.status();
     let text = body::read_begin(reply).await;
     let lines: Vec<_> = text.trim().lines().take(LINES_MAX).map(|line| one_line(line, LINE_BYTES_MAX)).collect();
-    if status == StatusCode::SERVICE_UNAVAILABLE {
+    if status == StatusCode::SERVICE_UNAVAILABLE && !lines.is_empty() && lines.iter().all(|line| is_reason(line)) {
         return Ok(Heard::Unwell(lines));
     }
     if status.is_success() && lines.first().is_some_and(|line| line.starts_with("ok")) {
         return Ok(Heard::Well(lines));
     }
     Ok(Heard::Stranger { status: status.as_u16(), said: Excerpt::of(&lines.join(" ")) })
+}
+
+/// Whether a line is a reason why a capture is not well: `PART: WHY`.
+fn is_reason(line: &str) -> bool {
+    line.split_once(": ").is_some_and(|(name, _)| Part::ALL.iter().any(|part| part.name() == name))
 }
 
 /// An address to listen on everywhere is reached on loopback.

@@ -9,14 +9,14 @@ use crate::support::scene::outbox_in;
 use crate::support::{server, tickflux};
 use crate::trace::{assert_same, snapshot};
 
-/// Batches that wait in the outbox of a capture in the world's folder.
-fn batches(world: &World) -> u64 {
+/// Rows of a table of the outbox of a capture in the world's folder; none before there is one.
+pub(crate) fn outbox_rows(world: &World, table: &str) -> u64 {
     let Some(path) = outbox_in(world.path()) else { return 0 };
     let Ok(connection) = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)
     else {
         return 0;
     };
-    connection.query_row("SELECT count(*) FROM batch", [], |row| row.get(0)).unwrap_or_default()
+    connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap_or_default()
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn an_outbox_with_what_was_left_for_another_store() {
     let (store, stream, rest) = (format!("http://127.0.0.1:{}", free_port()), world.stream(), world.rest());
     let args = ["--store", &store, "--stream-url", &stream, "--rest-url", &rest];
     let capture = Capture::start(world.path(), &args);
-    wait_until("the outbox fills", || batches(&world) > 5);
+    wait_until("the outbox fills", || outbox_rows(&world, "batch") > 5);
     capture.kill();
     let before = snapshot(world.path());
     let told = world.doctor(&["--store", "sqlite:trades.db"]);
@@ -51,9 +51,12 @@ fn an_outbox_that_cannot_be_a_folder() {
 #[test]
 fn a_port_that_a_stranger_has_and_one_that_a_capture_has() {
     let world = World::new(183);
-    let stranger = server::answering(|_| "HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nnginx".to_owned());
-    let told = world.doctor(&["--metrics-listen", &stranger.to_string()]);
-    told.assert_only("metrics", "fail", &["another program listens", "404", "nginx"], &["--metrics-listen"]);
+    for status in ["404 Not Found", "503 Service Unavailable", "200 OK"] {
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\nnginx");
+        let stranger = server::answering(move |_| answer.clone());
+        let told = world.doctor(&["--metrics-listen", &stranger.to_string()]);
+        told.assert_only("metrics", "fail", &["another program listens", &status[..3], "nginx"], &["--metrics-listen"]);
+    }
     // One that takes connections and says nothing.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let told = world.doctor(&["--metrics-listen", &mute.local_addr().unwrap().to_string()]);
@@ -66,6 +69,7 @@ fn a_port_that_a_stranger_has_and_one_that_a_capture_has() {
     let capture =
         Capture::start(world.path(), &["--metrics-listen", &listen, "--stream-url", &stream, "--rest-url", &rest]);
     wait_until("it is well", || tickflux(world.path(), &["health", "--metrics-listen", &listen]).status.success());
+    wait_until("there is an outbox", || outbox_rows(&world, "target") == 1);
     let told = world.doctor(&["--metrics-listen", &listen]);
     told.assert_good();
     assert!(told.of("metrics").found.contains("a capture answers"), "{told}");

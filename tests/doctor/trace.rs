@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use nix::sys::signal::Signal;
 
 use crate::World;
+use crate::local::outbox_rows;
 use crate::support::influxd::Influxd;
 use crate::support::process::{Capture, wait_until};
 use crate::support::trades::{influx_ids, wait_for_a_trade};
@@ -68,6 +69,7 @@ fn an_sqlite_store_is_looked_at_while_a_capture_writes_it_and_after() {
     let args = ["--store", "sqlite:trades.db", "--stream-url", &stream, "--rest-url", &rest];
     let capture = Capture::start(world.path(), &args);
     wait_for_a_trade(&world.path().join("trades.db"));
+    wait_until("there is an outbox", || outbox_rows(&world, "target") == 1);
     hold(&capture);
     let before = snapshot(world.path());
     assert!(before.keys().any(|path| path.ends_with("trades.db-wal")), "{:?}", before.keys());
@@ -94,13 +96,18 @@ fn a_store_whose_capture_was_killed_is_left_as_it_is() {
     let capture = Capture::start(world.path(), &args);
     wait_for_a_trade(&world.path().join("trades.db"));
     capture.kill();
-    for index_is_there in [true, false] {
-        if !index_is_there {
-            fs::remove_file(world.path().join("trades.db-shm")).unwrap();
-        }
+    // With its log and the log's index, with the log alone, and with what is no log's index.
+    for (removed, put_back) in [(None, None), (Some("-shm"), None), (Some("-wal"), Some("-shm"))] {
+        let beside = |suffix: &str| world.path().join(format!("trades.db{suffix}"));
+        removed.map(beside).iter().for_each(|path| fs::remove_file(path).unwrap());
+        put_back.map(beside).iter().for_each(|path| fs::write(path, [0; 32 << 10]).unwrap());
         let before = snapshot(world.path());
-        world.doctor(&["--store", "sqlite:trades.db"]).assert_good();
+        let told = world.doctor(&["--store", "sqlite:trades.db"]);
         assert_same(world.path(), &before);
+        // Without its log it may have lost everything.
+        if removed != Some("-wal") {
+            told.assert_good();
+        }
     }
 }
 
@@ -112,6 +119,7 @@ fn the_outbox_of_a_running_capture_is_not_disturbed() {
     let args = ["--store", &influxd.url, "--stream-url", &stream, "--rest-url", &rest];
     let capture = Capture::start(world.path(), &args);
     wait_until("something is stored", || !influx_ids(&influxd).is_empty());
+    wait_until("there is an outbox", || outbox_rows(&world, "target") == 1);
     hold(&capture);
     let before = snapshot(world.path());
     let told = world.doctor(&["--store", &influxd.url]);

@@ -204,10 +204,9 @@ fn open_to_ask(path: &Path) -> Result<Opened, StoreError> {
 /// may put right.
 pub(super) fn look_at(path: &Path) -> Result<bool, StoreError> {
     check_name(path)?;
-    let at_rest = AtRest::now(path);
-    match look::open(path, at_rest) {
+    match look::open_once(path) {
         Ok(connection) => check_ours(&connection, path).map(|()| true),
-        Err(error) if at_rest.is_none() && is_unfinished(&error) => Ok(false),
+        Err(error) if AtRest::now(path).is_none() && is_unfinished(&error) => Ok(false),
         Err(error) => Err(cannot_use(path, &error)),
     }
 }

@@ -14,30 +14,46 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-')
 
 /// A file that nobody has open: without a log beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct AtRest {
+pub(super) struct AtRest {
     length: u64,
     changed: (i64, i64),
 }
 
 impl AtRest {
     /// How the file is now; `None` if there is a log beside it, or no file.
-    pub(crate) fn now(path: &Path) -> Option<Self> {
+    pub(super) fn now(path: &Path) -> Option<Self> {
         let metadata = std::fs::metadata(path).ok()?;
-        let has = |suffix: &str| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(suffix);
-            Path::new(&name).symlink_metadata().is_ok()
-        };
-        if has("-wal") || has("-shm") {
+        if has_beside(path, "-wal") || has_beside(path, "-shm") {
             return None;
         }
         Some(Self { length: metadata.len(), changed: (metadata.mtime(), metadata.mtime_nsec()) })
     }
 }
 
-/// Opens `path` to read it: alone if it is at rest, else by the index of its log, which need not be written to be read.
-pub(crate) fn open(path: &Path, at_rest: Option<AtRest>) -> rusqlite::Result<Connection> {
-    open_as(path, if at_rest.is_some() { "immutable=1" } else { "readonly_shm=1" })
+fn has_beside(path: &Path, suffix: &str) -> bool {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    Path::new(&name).symlink_metadata().is_ok()
+}
+
+/// Reads the file alone.
+const ALONE: &str = "immutable=1";
+/// Reads the file by the index of its log, which need not be written to be read.
+const BY_INDEX: &str = "readonly_shm=1";
+
+/// Opens `path` to ask it for as long as it is as it was.
+pub(super) fn open(path: &Path, at_rest: Option<AtRest>) -> rusqlite::Result<Connection> {
+    open_as(path, if at_rest.is_some() { ALONE } else { BY_INDEX })
+}
+
+/// Opens `path` for one look, and leaves no trace: what has no log is read alone, for SQLite would make one.
+pub(crate) fn open_once(path: &Path) -> rusqlite::Result<Connection> {
+    let has_log = || has_beside(path, "-wal");
+    if !has_log() {
+        return open_as(path, ALONE);
+    }
+    // The log goes when its last capture ends.
+    open_as(path, BY_INDEX).or_else(|error| if has_log() { Err(error) } else { open_as(path, ALONE) })
 }
 
 /// Opens `path` to read it; an index that is not there or that needs a recovery is written by whoever may.
