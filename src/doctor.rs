@@ -19,6 +19,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use self::disk::Wanted;
 pub use self::finding::{Check, Finding, State};
 use self::network::Way;
 pub use self::read_only::forbid_writing;
@@ -29,8 +30,8 @@ use crate::store::influx::Influx;
 use crate::store::{Scope, Store as _, sqlite};
 use crate::trade::{Exchange, Symbol, TradeTime};
 
-/// Room for a day of trades in an SQLite file, in bytes: some millions of a busy symbol.
-const STORE_BYTES: u64 = 1 << 30;
+/// What is wanted of the folder of an SQLite file: room for a day of trades, some millions of a busy symbol.
+const STORE: Wanted = Wanted { bytes: 1 << 30, is_made: false, flag: "--store sqlite:PATH" };
 /// How long the store may take to tell its own id.
 const ID_MAX: Duration = Duration::from_secs(10);
 
@@ -81,11 +82,12 @@ pub enum StoreSetup {
 ///
 /// Safe: it changes nothing.
 pub async fn examine(setup: &Setup) -> Vec<Finding> {
+    let outbox = Wanted { bytes: setup.outbox_limit, is_made: true, flag: "--outbox" };
     let ((ways, exchange), (store_way, store), outbox, outbox_disk, metrics) = tokio::join!(
         examine_exchange(setup),
         examine_store(setup),
         examine_outbox(setup),
-        disk::check(Check::OutboxDisk, &setup.outbox, setup.outbox_limit, "--outbox"),
+        disk::check(Check::OutboxDisk, &setup.outbox, outbox),
         metrics::check(setup.metrics_listen),
     );
     let ways: Vec<_> = ways.into_iter().chain(store_way).collect();
@@ -132,7 +134,7 @@ async fn examine_store(setup: &Setup) -> (Option<Way>, Vec<Finding>) {
     match &setup.store {
         StoreSetup::Sqlite(path) => {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let disk = disk::check(Check::StoreDisk, folder, STORE_BYTES, "--store sqlite:PATH");
+            let disk = disk::check(Check::StoreDisk, folder, STORE);
             let (store, disk) = tokio::join!(store::sqlite(path), disk);
             (None, vec![store, disk])
         }

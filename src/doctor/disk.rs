@@ -31,13 +31,25 @@ pub(super) struct Disk {
     is_remote: bool,
 }
 
-/// Looks at the disk of `folder`, which may still have to be made: then at what is there of the way to it.
-pub(super) async fn check(check: Check, folder: &Path, wanted: u64, flag: &'static str) -> Finding {
+/// What is wanted of a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// Bytes that it may have to hold.
+    pub(super) bytes: u64,
+    /// Whether a capture makes it.
+    pub(super) is_made: bool,
+    /// The flag that names it.
+    pub(super) flag: &'static str,
+}
+
+/// Looks at the disk of `folder`; where that is not there, at what is there of the way to it.
+pub(super) async fn check(check: Check, folder: &Path, wanted: Wanted) -> Finding {
+    let flag = wanted.flag;
     let asked = folder.to_owned();
     let looked = within(DISK_MAX, tokio::task::spawn_blocking(move || look(&asked))).await;
     let remedy = format!("name a folder on a disk that works with {flag}");
     match looked {
-        Some(Ok(Ok(disk))) => judge(check, folder, &disk, wanted, flag),
+        Some(Ok(Ok(disk))) => judge(check, folder, &disk, wanted),
         Some(Ok(Err(error))) => Finding::fail(check, format!("{}: {error}", folder.display()), remedy),
         Some(Err(_)) | None => {
             Finding::fail(check, format!("the disk of {} does not answer", folder.display()), remedy)
@@ -63,12 +75,17 @@ fn look(folder: &Path) -> io::Result<Disk> {
     })
 }
 
-/// Judges the disk of a folder that may have to hold `wanted` bytes.
-fn judge(check: Check, folder: &Path, disk: &Disk, wanted: u64, flag: &str) -> Finding {
-    let Disk { at, free, .. } = disk;
+/// Judges the disk of a folder.
+fn judge(check: Check, folder: &Path, disk: &Disk, wanted: Wanted) -> Finding {
+    let (Disk { at, free, .. }, Wanted { bytes: wanted, is_made, flag }) = (disk, wanted);
     let elsewhere = format!("name another folder with {flag}");
     if !disk.is_folder {
         return Finding::fail(check, format!("{} is no folder", at.display()), elsewhere);
+    }
+    let is_there = std::path::absolute(folder).is_ok_and(|folder| folder == *at);
+    if !is_there && !is_made {
+        let found = format!("there is no folder {}", folder.display());
+        return Finding::fail(check, found, format!("make it, or {elsewhere}"));
     }
     let kind = disk.kind.as_deref().unwrap_or("a file system not known here");
     let found = format!("{}: {kind}, {} free", at.display(), DecimalBytes(*free));
@@ -90,8 +107,7 @@ fn judge(check: Check, folder: &Path, disk: &Disk, wanted: u64, flag: &str) -> F
         let found = format!("{found}, which is less than the {} that it may take", DecimalBytes(wanted));
         return Finding::warn(check, found, format!("free space, or {elsewhere}"));
     }
-    let made =
-        if std::path::absolute(folder).is_ok_and(|folder| folder != *at) { "; the folder will be made" } else { "" };
+    let made = if is_there { "" } else { "; the folder will be made" };
     Finding::ok(check, format!("{found}{made}"))
 }
 
@@ -160,6 +176,7 @@ mod tests {
             is_remote: false,
         };
         let nfs = || Some("nfs".to_owned());
+        let wanted = Wanted { bytes: 2_000_000_000, is_made: true, flag: "--outbox" };
         for (disk, state, words) in [
             (good.clone(), State::Ok, "ext4, 10.74 GB free"),
             (Disk { kind: None, ..good.clone() }, State::Ok, "not known here"),
@@ -170,7 +187,7 @@ mod tests {
             (Disk { may_write: false, ..good.clone() }, State::Fail, "may not write"),
             (Disk { is_folder: false, ..good.clone() }, State::Fail, "no folder"),
         ] {
-            let finding = judge(Check::OutboxDisk, Path::new("/data"), &disk, 2_000_000_000, "--outbox");
+            let finding = judge(Check::OutboxDisk, Path::new("/data"), &disk, wanted);
             assert_eq!(finding.state, state, "{finding:?}");
             assert!(finding.found.contains(words), "{finding:?}");
             let says_flag = finding.remedy.is_none_or(|remedy| remedy.contains("--outbox"));
@@ -183,13 +200,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (absent, file) = (folder.path().join("a/b"), folder.path().join("file"));
         std::fs::write(&file, "x").unwrap();
-        let disk = look(&absent).unwrap();
+        let disk = Disk { free: 9 << 30, ..look(&absent).unwrap() };
         assert_eq!((disk.at.as_path(), disk.is_folder, disk.may_write), (folder.path(), true, true));
-        assert!(
-            judge(Check::OutboxDisk, &absent, &Disk { free: 9 << 30, ..disk }, 1, "--outbox")
-                .found
-                .contains("will be made")
-        );
+        let judged = |is_made| judge(Check::OutboxDisk, &absent, &disk, Wanted { bytes: 1, is_made, flag: "--outbox" });
+        assert!(judged(true).found.contains("will be made"), "{:?}", judged(true));
+        assert!(judged(false).found.contains("there is no folder") && judged(false).state == State::Fail);
         assert!(!look(&file.join("below")).unwrap().is_folder);
         assert!(!absent.exists());
     }

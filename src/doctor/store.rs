@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::DecimalBytes;
 
-use super::finding::{Check, Finding};
+use super::finding::{Check, Finding, State};
 use super::within;
 use crate::store::influx::examine::{Examination, WriteSaid};
 use crate::store::influx::{Bucket, Influx};
@@ -99,7 +99,12 @@ fn bucket(examination: &Examination) -> Finding {
         }
         (_, Ok(Some(bucket))) => keeps(bucket),
         // Who may not look at it cannot say what it keeps.
-        _ => Finding::skipped(Check::Bucket, Check::Token),
+        _ if token(examination).state != State::Ok => Finding::skipped(Check::Bucket, Check::Token),
+        (_, unseen) => {
+            let why = unseen.as_ref().err().map_or("it is not listed".to_owned(), ToString::to_string);
+            let remedy = "see in InfluxDB that it keeps 24h in groups of 1h";
+            Finding::warn(Check::Bucket, format!("what it keeps cannot be seen: {why}"), remedy)
+        }
     }
 }
 
@@ -170,7 +175,6 @@ fn look_at_file(path: PathBuf) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::State;
     use super::*;
 
     fn examination(write: WriteSaid, every_seconds: Option<u64>, latest: Result<(), StoreError>) -> Examination {
@@ -194,6 +198,7 @@ mod tests {
         for (examination, states) in [
             (examination(WriteSaid::Allowed, day, Ok(())), [Good, Good, Good, Good]),
             (examination(WriteSaid::Allowed, Some(3_600), Ok(())), [Good, Good, Warn, Good]),
+            (examination(WriteSaid::Allowed, None, Ok(())), [Good, Good, Warn, Good]),
             (examination(WriteSaid::Allowed, None, no_read()), [Good, Warn, Warn, Warn]),
             (examination(refused(401), None, no_read()), [Good, Fail, Warn, Warn]),
             (examination(refused(403), day, Ok(())), [Good, Fail, Good, Good]),

@@ -98,6 +98,8 @@ fn a_file_that_is_no_store() {
         .unwrap();
     let told = world.doctor(&["--store", "sqlite:trades.db"]);
     told.assert_only("store", "fail", &["not an SQLite file"], &["--store sqlite:PATH"]);
+    let told = world.doctor(&["--store", "sqlite:nowhere/trades.db"]);
+    told.assert_only("store-disk", "fail", &["there is no folder nowhere"], &["make it", "--store sqlite:PATH"]);
     let told = world.doctor(&["--store", "sqlite::memory:"]);
     told.assert_only("store", "fail", &["in memory"], &["--store sqlite:PATH"]);
 }
