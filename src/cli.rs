@@ -10,6 +10,7 @@ mod caution;
 mod completions;
 mod config;
 mod demo;
+mod doctor;
 mod exchange;
 mod faults;
 mod flux;
@@ -23,6 +24,7 @@ mod names;
 mod provision;
 mod report;
 mod settings;
+mod setup;
 mod signals;
 mod sizes;
 mod status;
@@ -49,7 +51,7 @@ const THREADS_WAIT: Duration = Duration::from_secs(2);
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    the answer is no: no such trade, a hole, not every trade is stored
+  1    the answer is no: no such trade, a hole, not every trade is stored, a warning of the doctor
   2    wrong usage or settings, also what the store refuses at the start
   3    the exchange or the store cannot be used; trades were read and not stored
   130  interrupted twice
@@ -99,6 +101,8 @@ enum Command {
     Provision(provision::ProvisionArgs),
     /// Ask a running capture whether it is well: exit 0 or 3
     Health(health::HealthArgs),
+    /// Look at all that a capture needs, changing nothing: exit 0, 1 for a warning, 3 for a fault
+    Doctor(doctor::DoctorArgs),
     /// Print a bundled Flux file with its parameters set, for the influx CLI and the InfluxDB UI
     Flux(flux::FluxArgs),
     /// Print a manual page: tickflux man | man -l -
@@ -214,6 +218,7 @@ async fn run(command: Command) -> Result<Answer, Failure> {
         Command::Demo(args) => demo::run(args).await,
         Command::Provision(args) => provision::run(args).await,
         Command::Health(args) => health::run(args).await,
+        Command::Doctor(args) => doctor::run(args).await,
         Command::Flux(args) => flux::run(args),
         Command::Man(args) => man::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -12,6 +12,11 @@ use std::path::{Path, PathBuf};
 use nix::libc::{O_NOCTTY, O_NOFOLLOW, O_NONBLOCK};
 use thiserror::Error;
 
+use crate::small_file;
+
+/// Bytes of the system's list of locks, at most; a line has 60.
+const LOCKS_BYTES_MAX: usize = 4 << 20;
+
 /// Why what stands in the place of a file or folder of ours is not used.
 #[derive(Debug, Error)]
 enum Foreign {
@@ -99,6 +104,26 @@ pub fn look_beside_sqlite(path: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether someone holds a lock of flock(2) on the file at `path`, by the system's own list of locks: to try the lock would
+/// hold it for a moment. `None` where there is no such list.
+pub fn is_locked(path: &Path) -> Option<bool> {
+    let Ok(inode) = path.symlink_metadata().map(|found| found.ino()) else { return Some(false) };
+    let (list, _) = small_file::read(Path::new("/proc/locks"), LOCKS_BYTES_MAX).ok()?;
+    Some(holds_lock(&String::from_utf8_lossy(&list), inode))
+}
+
+/// Whether a line of proc_locks(5), `1: FLOCK ADVISORY WRITE 708 08:01:1234 0 EOF`, is about this file. The device is not
+/// compared: some file systems give another one there than to stat(2).
+fn holds_lock(list: &str, inode: u64) -> bool {
+    list.lines().any(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        // Who waits for a lock has an arrow in front.
+        let is_held = words.get(1) == Some(&"FLOCK");
+        let of = words.get(5).and_then(|file| file.rsplit(':').next()?.parse::<u64>().ok());
+        is_held && of == Some(inode)
+    })
 }
 
 fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
@@ -222,6 +247,21 @@ mod tests {
         make_folder_inside(&at("real/inside")).unwrap();
         let real = at("real").canonicalize().unwrap();
         assert_eq!(for_sqlite(&at("link/file.db")).unwrap(), real.join("file.db"));
+    }
+
+    #[test]
+    fn a_lock_is_seen_and_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.lock");
+        assert_ne!(is_locked(&path), Some(true), "no file");
+        let lock = make_new(&path).unwrap();
+        assert_ne!(is_locked(&path), Some(true));
+        lock.try_lock().unwrap();
+        assert_ne!(is_locked(&path), Some(false));
+        drop(lock);
+        let list = "1: FLOCK  ADVISORY  WRITE 708 00:1b:42 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 709 00:1b:43 0 EOF\n\
+                    2: POSIX  ADVISORY  WRITE 710 00:1b:44 0 EOF\n";
+        assert_eq!([42, 43, 44, 1].map(|inode| holds_lock(list, inode)), [true, false, false, false]);
     }
 
     #[test]

@@ -5,13 +5,14 @@
 //! the bundled queries, [`trade`] the words that all of them speak.
 //!
 //! Beside it: [`net`] is the one way out to the network, [`telemetry`] says what happened, [`files`] and [`mod@text`] are careful with
-//! what strangers may have put there; [`practice`] is an exchange to try it all against; [`cli`] is the command line.
+//! what strangers may have put there; [`practice`] is an exchange to try it all against; [`doctor`] looks at what a capture will find; [`cli`] is the command line.
 //!
 //! Dependencies point one way: cli → shell → capture → {binance, outbox → store} → trade.
 
 pub mod binance;
 pub mod capture;
 pub mod cli;
+pub mod doctor;
 pub mod files;
 pub mod flux;
 pub mod net;

@@ -1,14 +1,16 @@
 //! The one way out to the network, for the stream, REST, InfluxDB and `tickflux health`: which addresses are taken
-//! ([`endpoint`]), what proxy leads there ([`proxy`]), how a connection is made ([`dial`]), whom TLS trusts ([`trust`]), and
-//! how much of an answer is read ([`body`]).
+//! ([`endpoint`]), what proxy leads there ([`proxy`]), how a connection is made ([`dial`]), whom TLS trusts ([`trust`]) and
+//! whether it does ([`handshake`]), and how much of an answer is read ([`body`]).
 
 pub mod body;
 pub mod dial;
 pub mod endpoint;
+pub mod handshake;
 pub mod proxy;
 pub mod trust;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,7 +22,7 @@ use thiserror::Error;
 
 use self::dial::{CONNECT_TIMEOUT, Connection, DialError, Dialer, Lookup, SystemResolver};
 use self::proxy::{Proxies, ProxyError};
-use self::trust::TrustError;
+use self::trust::{Trust, TrustError};
 
 /// Why the network cannot be used as it is set up.
 #[derive(Debug, Error)]
@@ -40,6 +42,8 @@ pub struct Network(Arc<Parts>);
 struct Parts {
     proxies: Arc<Proxies>,
     tls: Arc<ClientConfig>,
+    /// Whose certificates are trusted, in words.
+    trusted: Vec<String>,
     resolver: Arc<dyn Resolve>,
     dialer: Dialer,
 }
@@ -64,10 +68,10 @@ impl Network {
     }
 
     /// With this rule, this trust and this way to look names up.
-    pub fn new(proxies: Proxies, tls: ClientConfig, resolver: Arc<dyn Resolve>) -> Self {
-        let (proxies, tls) = (Arc::new(proxies), Arc::new(tls));
+    pub fn new(proxies: Proxies, trust: Trust, resolver: Arc<dyn Resolve>) -> Self {
+        let (proxies, tls) = (Arc::new(proxies), Arc::new(trust.config));
         let dialer = Dialer::new(Lookup(Arc::clone(&resolver)), Arc::clone(&tls));
-        Self(Arc::new(Parts { proxies, tls, resolver, dialer }))
+        Self(Arc::new(Parts { proxies, tls, trusted: trust.sources, resolver, dialer }))
     }
 
     /// An HTTP client that goes this way, and never follows a redirect: who sends us elsewhere is named instead.
@@ -99,6 +103,31 @@ impl Network {
     /// TLS for what connects by itself.
     pub fn tls(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.0.tls)
+    }
+
+    /// Whose certificates are trusted, in words.
+    pub fn trusted(&self) -> &[String] {
+        &self.0.trusted
+    }
+
+    /// Every address of a name, in the order in which they are tried.
+    ///
+    /// # Errors
+    ///
+    /// What the resolver says.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it only asks.
+    pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, dial::BoxError> {
+        let found = self.0.resolver.resolve(host.parse()?).await?;
+        let mut addresses = Vec::new();
+        for address in found.map(|found| found.ip()) {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        Ok(addresses)
     }
 
     /// The proxy on the way to `url`, in words: `HOST:PORT (VARIABLE)`.

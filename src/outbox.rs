@@ -16,6 +16,7 @@ mod changes;
 mod contents;
 pub mod file;
 mod ledger;
+pub mod look;
 pub mod target;
 
 use std::path::PathBuf;

@@ -7,6 +7,7 @@
 mod endless;
 pub mod faults;
 mod feed;
+mod klines;
 pub mod market;
 pub mod replay;
 mod request;

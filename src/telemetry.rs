@@ -3,6 +3,7 @@
 //! The capture notes events in a [`Journal`], which counts them at once; the shell around it writes them to the log and to the
 //! metrics.
 
+pub mod ask;
 mod event;
 pub mod health;
 pub mod lines;

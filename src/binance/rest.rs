@@ -37,7 +37,7 @@ const LIMITED_WAIT: Duration = Duration::from_secs(60);
 /// The weight that this address has used within a minute.
 const USED_WEIGHT: &str = "x-mbx-used-weight-1m";
 /// Binance's code for a symbol that it does not list.
-const INVALID_SYMBOL: i64 = -1121;
+pub const INVALID_SYMBOL: i64 = -1121;
 /// Binance's codes for a request that wants a key.
 const WANTS_KEY: [i64; 2] = [-2014, -2015];
 
@@ -338,6 +338,22 @@ impl Rest {
         let rows: Vec<Aggregate> = reply.value.json()?;
         let mut valid = rows.into_iter().filter(|row| row.first_id >= 0 && row.last_id >= row.first_id);
         Ok(reply.map(|_| if since.is_some() { valid.next() } else { valid.next_back() }))
+    }
+
+    /// How many candles of a minute the exchange gives of `symbol` if it is asked for the newest one (`klines`, weight 2).
+    ///
+    /// # Errors
+    ///
+    /// [`RestError`] if the exchange cannot be asked or its answer is no list of candles.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it only reads.
+    pub async fn newest_kline(&self, symbol: &Symbol) -> Result<Answered<usize>, RestError> {
+        let query = format!("?{}&interval=1m&limit=1", of_symbol(symbol));
+        let reply = self.get("klines", &query, ANSWER_BYTES_MAX).await?;
+        let rows: Vec<Vec<IgnoredAny>> = reply.value.json()?;
+        Ok(reply.map(|_| rows.len()))
     }
 
     /// The body of a successful answer, of at most `limit` bytes.

@@ -15,12 +15,17 @@ pub const AGGREGATE_WEIGHT: u32 = 4;
 /// Weight of one `time` request.
 pub const TIME_WEIGHT: u32 = 1;
 /// Weight that Binance grants an address in a minute.
-const GRANTED: u32 = 6_000;
+pub const GRANTED: u32 = 6_000;
 /// Of this much is left to other programs of the address, whatever they have used.
 const LEFT_TO_OTHERS: u32 = 600;
 /// Weight that may be saved up: the first requests go at once.
 const SAVED_MAX: f64 = 300.0;
 const PER_SECOND: f64 = (WEIGHT_PER_MINUTE as f64 - SAVED_MAX) / 60.0;
+
+/// Whether nothing more is to be asked for in a minute in which the address has used `used`.
+pub fn is_used_up(used: u32) -> bool {
+    used.saturating_add(HISTORY_WEIGHT) > GRANTED - LEFT_TO_OTHERS
+}
 
 /// Weight that may be used now.
 #[derive(Debug)]
@@ -48,7 +53,7 @@ impl WeightBudget {
     /// The exchange says that this address has used `used` in its current minute, of which `minute_left` is left
     /// (`X-MBX-USED-WEIGHT-1M`, `rest-api.md`): others may share the address.
     pub fn believe(&mut self, used: u32, minute_left: Duration, now: Instant) {
-        if used.saturating_add(HISTORY_WEIGHT) > GRANTED - LEFT_TO_OTHERS {
+        if is_used_up(used) {
             self.not_before = now + minute_left.min(Duration::from_secs(60));
         }
     }

@@ -1,6 +1,5 @@
 //! `tickflux capture`: the main job.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,26 +9,24 @@ use tokio::sync::watch;
 
 use super::logs::start_logs;
 use super::report::{FormatArgs, print_one};
-use super::settings::{DEFAULT_EXCHANGE, DEFAULT_OUTBOX, Purpose, StoreArgs, endpoint, now};
+use super::settings::{Purpose, now};
+use super::setup::SetupArgs;
 use super::signals::stop_on_signals;
-use super::sizes::bytes;
 use super::status::StatusLine;
 use super::stderr::inform;
 use super::time::duration;
 use super::{Answer, Failure};
 use crate::binance::rest::Rest;
-use crate::binance::{DEFAULT_REST_URL, DEFAULT_STREAM_URL};
 use crate::capture::machine::{CaptureFailure, RunOutcome, Shortfall};
 use crate::capture::settings::Progress;
 use crate::capture::summary::Summary;
 use crate::net::Network;
-use crate::net::endpoint::{Endpoint, Service, UrlText};
+use crate::net::endpoint::Endpoint;
 use crate::shell::run::run as run_capture;
 use crate::shell::setup::{RunError, Setup};
 use crate::store::AnyStore;
 use crate::telemetry::health::Health;
 use crate::telemetry::{metrics, server};
-use crate::trade::{Exchange, Symbol};
 
 /// More symbols than this are counted where a line would name them.
 const NAMED_MAX: usize = 20;
@@ -44,42 +41,17 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct CaptureArgs {
-    /// Symbols, with commas between them
-    #[arg(
-        long,
-        env = "TICKFLUX_SYMBOLS",
-        hide_env_values = true,
-        value_delimiter = ',',
-        default_value = "BTCUSDT,ETHUSDT"
-    )]
-    symbols: Vec<Symbol>,
-    /// Value of the exchange tag
-    #[arg(long, env = "TICKFLUX_EXCHANGE", hide_env_values = true, default_value = DEFAULT_EXCHANGE)]
-    exchange: Exchange,
-    /// Base of the stream's URL
-    #[arg(long, env = "TICKFLUX_STREAM_URL", hide_env_values = true, value_name = "URL", default_value = DEFAULT_STREAM_URL)]
-    stream_url: UrlText,
-    /// Base of the REST URL
-    #[arg(long, env = "TICKFLUX_REST_URL", hide_env_values = true, value_name = "URL", default_value = DEFAULT_REST_URL)]
-    rest_url: UrlText,
+    #[command(flatten)]
+    setup: SetupArgs,
     /// Stream connections to keep open for each symbol; a second one hides every cut
     #[arg(long, env = "TICKFLUX_CONNECTIONS", hide_env_values = true, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
     connections: u8,
     /// Replace a connection that had no trade at all for so long
     #[arg(long, env = "TICKFLUX_IDLE_TIMEOUT", hide_env_values = true, value_name = "TIME", default_value = "30s", value_parser = duration)]
     idle_timeout: Duration,
-    /// Folder for what is not stored yet, with the ledger of what is, and for dead letters
-    #[arg(long, env = "TICKFLUX_OUTBOX", hide_env_values = true, value_name = "DIR", default_value = DEFAULT_OUTBOX)]
-    outbox: PathBuf,
-    /// Bytes of batches that the outbox may hold, such as 512MB; past it trades are dropped and become holes
-    #[arg(long, env = "TICKFLUX_OUTBOX_LIMIT", hide_env_values = true, value_name = "BYTES", default_value = "2GB", value_parser = bytes)]
-    outbox_limit: u64,
     /// Follow the capture that has the outbox without a hole: read beside it, have it end, and go on with its outbox
     #[arg(long, env = "TICKFLUX_TAKE_OVER", hide_env_values = true)]
     take_over: bool,
-    /// Serve /healthz and /metrics here
-    #[arg(long, env = "TICKFLUX_METRICS_LISTEN", hide_env_values = true, value_name = "ADDR")]
-    metrics_listen: Option<SocketAddr>,
     /// Stop once so many distinct trades are acknowledged
     #[arg(long, env = "TICKFLUX_COUNT", hide_env_values = true, value_name = "N")]
     count: Option<u64>,
@@ -96,8 +68,6 @@ pub(super) struct CaptureArgs {
     #[arg(long, env = "TICKFLUX_RECORD", hide_env_values = true, value_name = "FILE")]
     record: Option<PathBuf>,
     #[command(flatten)]
-    store: StoreArgs,
-    #[command(flatten)]
     output: FormatArgs,
 }
 
@@ -107,15 +77,14 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     if args.no_repair && args.backfill.is_some() {
         return Err(Failure::Usage("no-repair and backfill are both set: take one of them back".to_owned()));
     }
-    let symbols = without_repeats(args.symbols);
-    let stream_url = endpoint(Service::Stream, args.stream_url.as_str())?;
-    let rest_url = endpoint(Service::Rest, args.rest_url.as_str())?;
-    let network = args.store.network()?;
-    let store = args.store.open_through(Purpose::Capture(args.exchange.clone()), Some(&network))?;
-    tell_proxies(&network, &[Some(stream_url.clone()), Some(rest_url.clone()), args.store.influx_url().ok()]);
+    let given = args.setup;
+    let (symbols, stream_url, rest_url) = (given.symbols(), given.stream_url()?, given.rest_url()?);
+    let network = given.store.network()?;
+    let store = given.store.open_through(Purpose::Capture(given.exchange.clone()), Some(&network))?;
+    tell_proxies(&network, &[Some(stream_url.clone()), Some(rest_url.clone()), given.store.influx_url().ok()]);
     let rest = Rest::new(&rest_url, &network).map_err(|error| Failure::Unusable(crate::error_chain(&error)))?;
     let health = Arc::new(Health::default());
-    if let Some(address) = args.metrics_listen {
+    if let Some(address) = given.metrics_listen {
         let exporter = metrics::install().map_err(|error| Failure::Unusable(format!("cannot count: {error}")))?;
         let served = if args.take_over {
             server::serve_once_free(address, Arc::clone(&health), exporter)
@@ -129,7 +98,7 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     let heading = format!("capturing {} from {} into {}", list(&symbols), stream_url, store.describe());
     let setup = Setup {
         symbols,
-        exchange: args.exchange,
+        exchange: given.exchange,
         stream_url,
         network,
         rest: Some(rest),
@@ -137,8 +106,8 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
         backfill: args.backfill,
         connections: args.connections.into(),
         idle_timeout: args.idle_timeout,
-        outbox: args.outbox,
-        outbox_limit: args.outbox_limit,
+        outbox: given.outbox,
+        outbox_limit: given.outbox_limit,
         takes_over: args.take_over,
         count: args.count,
         duration: args.duration,
@@ -236,16 +205,6 @@ fn words(summary: &Summary) -> String {
         summary.latency_ms.p99,
         if ids.is_empty() { "nothing came".to_owned() } else { list(&ids) },
     )
-}
-
-fn without_repeats(symbols: Vec<Symbol>) -> Vec<Symbol> {
-    let mut unique = Vec::with_capacity(symbols.len());
-    for symbol in symbols {
-        if !unique.contains(&symbol) {
-            unique.push(symbol);
-        }
-    }
-    unique
 }
 
 /// Something about each symbol, or only how many symbols these are.

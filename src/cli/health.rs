@@ -1,19 +1,12 @@
 //! `tickflux health`: whether a running capture is well.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::net::SocketAddr;
 
 use clap::Args;
-use reqwest::StatusCode;
 
 use super::report::say;
 use super::{Answer, Failure};
-use crate::net::{Network, body};
-use crate::text::{Excerpt, LINE_BYTES_MAX, one_line};
-
-const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Lines that are printed, at most.
-const LINES_MAX: usize = 20;
+use crate::telemetry::ask::{Heard, ask, health_url};
 
 /// Which capture.
 #[derive(Debug, Args)]
@@ -30,38 +23,18 @@ pub(super) struct HealthArgs {
 }
 
 pub(super) async fn run(args: HealthArgs) -> Result<Answer, Failure> {
-    let url = format!("http://{}/healthz", reachable(args.metrics_listen));
-    let no_answer = |error: reqwest::Error| {
+    let url = health_url(args.metrics_listen);
+    let heard = ask(args.metrics_listen).await.map_err(|error| {
         let why = crate::error_chain(&error);
         Failure::Unusable(format!("no capture answers at {url}: {why}: start one with --metrics-listen"))
-    };
-    let network = Network::local().map_err(|error| Failure::Unusable(error.to_string()))?;
-    let client = network.http().timeout(HEALTH_TIMEOUT).build();
-    let reply = client.map_err(no_answer)?.get(&url).send().await.map_err(no_answer)?;
-    let status = reply.status();
-    let lines = body::read_begin(reply).await;
-    let lines: Vec<_> = lines.trim().lines().take(LINES_MAX).map(|line| one_line(line, LINE_BYTES_MAX)).collect();
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        return Err(Failure::Unusable(format!("the capture is not well: {}", lines.join("; "))));
-    }
-    if !status.is_success() || !lines.first().is_some_and(|line| line.starts_with("ok")) {
-        let (status, word) = (status.as_u16(), Excerpt::of(&lines.join(" ")));
-        let why = format!("what answers at {url} is no capture ({status}: {word}): see --metrics-listen");
-        return Err(Failure::Unusable(why));
-    }
-    for line in &lines {
-        say(line)?;
+    })?;
+    match heard {
+        Heard::Well(lines) => lines.iter().try_for_each(say)?,
+        Heard::Unwell(why) => return Err(Failure::Unusable(format!("the capture is not well: {}", why.join("; ")))),
+        Heard::Stranger { status, said } => {
+            let why = format!("what answers at {url} is no capture ({status}: {said}): see --metrics-listen");
+            return Err(Failure::Unusable(why));
+        }
     }
     Ok(Answer::Done)
-}
-
-/// An address to listen on everywhere is reached on loopback.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address.ip() {
-            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
 }

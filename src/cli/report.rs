@@ -271,6 +271,8 @@ fn flatten(key: &str, value: &Value, into: &mut Vec<(String, String)>) {
             into.push((key.to_owned(), elements.iter().map(words).collect::<Vec<_>>().join("; ")));
         }
         Value::String(text) => into.push((key.to_owned(), text.clone())),
+        // Nothing is nothing there.
+        Value::Null => into.push((key.to_owned(), String::new())),
         other => into.push((key.to_owned(), other.to_string())),
     }
 }

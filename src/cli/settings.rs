@@ -97,12 +97,9 @@ impl StoreArgs {
 
     /// Opens the store; one that is no file is reached through `network`, or as the settings say.
     pub(super) fn open_through(&self, purpose: Purpose, network: Option<&Network>) -> Result<AnyStore, Failure> {
-        if self.store.is_none() && env::var_os("INFLUX_HOST").is_some() {
-            notice(format!("INFLUX_HOST is set but the store is {DEFAULT_STORE}: give --store for InfluxDB"));
-        }
-        let store = self.store.as_ref().map_or(DEFAULT_STORE, UrlText::as_str);
-        if let Some(path) = store.strip_prefix("sqlite:") {
-            return Ok(Arc::new(open_sqlite(Path::new(path), purpose)?));
+        self.say_if_influx_was_meant();
+        if let Some(path) = self.sqlite_path() {
+            return Ok(Arc::new(open_sqlite(path, purpose)?));
         }
         let exchange = match purpose {
             Purpose::Capture(exchange) => exchange,
@@ -111,9 +108,25 @@ impl StoreArgs {
         Ok(Arc::new(self.influx(exchange, network)?))
     }
 
+    /// `INFLUX_HOST` is the influx CLI's own.
+    pub(super) fn say_if_influx_was_meant(&self) {
+        if self.store.is_none() && env::var_os("INFLUX_HOST").is_some() {
+            notice(format!("INFLUX_HOST is set but the store is {DEFAULT_STORE}: give --store for InfluxDB"));
+        }
+    }
+
+    /// The path of the SQLite file that the settings name, unless they name an InfluxDB.
+    pub(super) fn sqlite_path(&self) -> Option<&Path> {
+        self.text().strip_prefix("sqlite:").map(Path::new)
+    }
+
+    fn text(&self) -> &str {
+        self.store.as_ref().map_or(DEFAULT_STORE, UrlText::as_str)
+    }
+
     /// Where the InfluxDB is that the settings name.
     pub(super) fn influx_url(&self) -> Result<Endpoint, Failure> {
-        let text = self.store.as_ref().map_or(DEFAULT_STORE, UrlText::as_str);
+        let text = self.text();
         if !["http://", "https://"].iter().any(|scheme| text.to_ascii_lowercase().starts_with(scheme)) {
             let (given, store) = (shown(text), "it is sqlite:PATH or http(s)://HOST:PORT");
             return Err(Failure::Usage(format!("--store {given} is not an InfluxDB: {store}")));
@@ -123,8 +136,20 @@ impl StoreArgs {
 
     /// The InfluxDB that the settings name.
     pub(super) fn influx(&self, exchange: Exchange, network: Option<&Network>) -> Result<Influx, Failure> {
-        let url = self.influx_url()?;
+        // What is wrong with the URL is said first.
+        self.influx_url()?;
         let credentials = self.credentials()?;
+        self.influx_with(credentials, exchange, network)
+    }
+
+    /// The same with this token.
+    pub(super) fn influx_with(
+        &self,
+        credentials: Credentials,
+        exchange: Exchange,
+        network: Option<&Network>,
+    ) -> Result<Influx, Failure> {
+        let url = self.influx_url()?;
         if url.is_overheard() {
             OVERHEARD.call_once(|| {
                 notice(format!("the token goes to {url} in clear text, for anyone on the way to read: use https://"));
@@ -137,7 +162,8 @@ impl StoreArgs {
         Ok(Influx::new(settings, exchange, now)?)
     }
 
-    fn credentials(&self) -> Result<Credentials, Failure> {
+    /// What to authenticate with.
+    pub(super) fn credentials(&self) -> Result<Credentials, Failure> {
         match (&self.token_file, env::var("INFLUX_TOKEN")) {
             (Some(path), _) => Ok(Credentials::from_file(path)?),
             (None, Ok(text)) => Ok(Credentials::fixed(Token::new(&text)?)),

@@ -27,7 +27,8 @@ use super::proxy::Proxy;
 /// How long connecting may take, all addresses of a name together.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-type BoxError = Box<dyn Error + Send + Sync>;
+/// Any error of those who connect and look names up.
+pub type BoxError = Box<dyn Error + Send + Sync>;
 type Wire = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 /// A connection to a host, without TLS yet.

@@ -66,6 +66,15 @@ pub enum TrustError {
     Setup(String),
 }
 
+/// Whom to trust, and where that comes from.
+#[derive(Debug)]
+pub struct Trust {
+    /// The configuration of every connection.
+    pub config: ClientConfig,
+    /// Whose certificates these are, in words: how many of the system, of a variable, of `--ca-file`.
+    pub sources: Vec<String>,
+}
+
 /// The configuration of every connection; the certificates in `ca_file` are trusted, too.
 ///
 /// Where the system has no certificates, as on a bare container image, Mozilla's list stands in.
@@ -73,7 +82,7 @@ pub enum TrustError {
 /// # Errors
 ///
 /// [`TrustError`] if a file or folder that someone has named is not there or holds no certificate.
-pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TrustError> {
+pub fn client_config(ca_file: Option<&Path>) -> Result<Trust, TrustError> {
     client_config_with(ca_file, |name| env::var_os(name))
 }
 
@@ -82,20 +91,22 @@ pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TrustError>
 /// # Errors
 ///
 /// [`TrustError::Setup`]; never in practice.
-pub fn trusting_no_one() -> Result<ClientConfig, TrustError> {
-    configure(RootCertStore::empty(), Vec::new())
+pub fn trusting_no_one() -> Result<Trust, TrustError> {
+    Ok(Trust { config: configure(RootCertStore::empty(), Vec::new())?, sources: Vec::new() })
 }
 
 fn client_config_with(
     ca_file: Option<&Path>,
     variable: impl Fn(&str) -> Option<OsString>,
-) -> Result<ClientConfig, TrustError> {
-    let (mut roots, mut given) = (RootCertStore::empty(), Vec::new());
+) -> Result<Trust, TrustError> {
+    let (mut roots, mut given, mut sources) = (RootCertStore::empty(), Vec::new(), Vec::new());
     let (file, folders) = (variable(FILE_VARIABLE), variable(FOLDER_VARIABLE));
     if file.is_none() && folders.is_none() {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let (taken, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        sources.push(format!("{taken} certificates of the system"));
         if roots.is_empty() {
             roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+            sources = vec![format!("{} certificates of Mozilla's list, for the system has none", roots.len())];
         }
     }
     if let Some(file) = file {
@@ -108,6 +119,7 @@ fn client_config_with(
         given.push(Given::file("--ca-file", path)?);
     }
     for Given { of, path, certificates } in &given {
+        sources.push(format!("{} of {of} {}", certificates.len(), path.display()));
         for certificate in certificates {
             roots.add(certificate.clone()).map_err(|error| TrustError::Invalid {
                 of,
@@ -116,7 +128,8 @@ fn client_config_with(
             })?;
         }
     }
-    configure(roots, given.into_iter().flat_map(|given| given.certificates).collect())
+    let config = configure(roots, given.into_iter().flat_map(|given| given.certificates).collect())?;
+    Ok(Trust { config, sources })
 }
 
 const FILE_VARIABLE: &str = "SSL_CERT_FILE";

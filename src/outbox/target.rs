@@ -99,8 +99,12 @@ enum Match {
 impl Target {
     /// The target at a store's address.
     pub fn at(store: &AnyStore, exchange: &Exchange) -> Self {
-        let location = store.location();
-        let described = [&location, &store.describe()].map(|store| format!("{store}, exchange {exchange}"));
+        Self::located(store.location(), &store.describe(), exchange)
+    }
+
+    /// The target at a location, with the store's description.
+    pub fn located(location: String, description: &str, exchange: &Exchange) -> Self {
+        let described = [&location, description].map(|store| format!("{store}, exchange {exchange}"));
         Self { location, store_id: None, exchange: exchange.clone(), described: described.to_vec() }
     }
 

@@ -15,6 +15,7 @@ use axum::routing::get;
 use serde_json::json;
 
 use super::faults::PageFault;
+use super::klines;
 use super::shared::Shared;
 use super::tape::Listed;
 use super::weight::OverLimit;
@@ -101,6 +102,7 @@ pub(super) fn router() -> Router<Arc<Shared>> {
         .route("/api/v3/trades", get(trades))
         .route("/api/v3/historicalTrades", get(historical_trades))
         .route("/api/v3/aggTrades", get(aggregate_trades))
+        .route("/api/v3/klines", get(klines))
         .route("/stats", get(stats))
 }
 
@@ -168,6 +170,24 @@ async fn aggregate_trades(exchange: Exchange, Query(parameters): Parameters) -> 
         };
         let groups = exchange.tape.groups(&symbol, from_id, until, limit, are_one_aggregate);
         Ok(rows(groups.iter().filter_map(|group| aggregate_row(group))))
+    })
+    .await
+}
+
+async fn klines(exchange: Exchange, Query(parameters): Parameters) -> Response {
+    weighed(&exchange, 2, || {
+        let (symbol, limit) = (symbol(&exchange, &parameters)?, limit(&parameters)?);
+        let name = parameters.get("interval").ok_or_else(|| Refusal::mandatory("interval"))?;
+        let every = klines::interval_ms(name).ok_or_else(|| Refusal::bad_request(-1120, "Invalid interval."))?;
+        let until = number(&parameters, "endTime")?.unwrap_or(i64::MAX).min(served_until(&exchange));
+        let until = until.min((exchange.clock)().ms());
+        let stretch = klines::Stretch { from: number(&parameters, "startTime")?, until, every, most: limit };
+        let trades = match exchange.tape.first_id_from(&symbol, stretch.begin()) {
+            // With the one before them.
+            Some(first) => exchange.tape.history(&symbol, Some(first.saturating_sub(1)), usize::MAX),
+            None => exchange.tape.history(&symbol, None, 1),
+        };
+        Ok(rows(klines::klines(&trades, stretch).into_iter()))
     })
     .await
 }

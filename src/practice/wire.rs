@@ -80,7 +80,7 @@ pub(super) fn aggregate_row(trades: &[Trade]) -> Option<String> {
 }
 
 /// As Binance writes sums. A number too long for that many decimals makes rust_decimal panic; it is written as it is.
-fn eight_decimals(number: Decimal) -> String {
+pub(super) fn eight_decimals(number: Decimal) -> String {
     let longest = Decimal::from(u64::MAX);
     if number <= longest { format!("{number:.8}") } else { number.to_string() }
 }

@@ -5,6 +5,7 @@
 //! take the last transactions, never the file; their ids are then missing.
 
 mod file;
+pub(crate) mod look;
 mod questions;
 
 use std::cell::Cell;
@@ -36,6 +37,31 @@ pub struct Sqlite {
     clock: fn() -> TradeTime,
     /// Rows that questions have passed over.
     passed_over: AtomicU64,
+}
+
+/// Where the store at `path` is, spelled in one way.
+pub fn location(path: &Path) -> String {
+    let absolute = path.canonicalize().or_else(|_| std::path::absolute(path));
+    format!("sqlite:{}", absolute.unwrap_or_else(|_| path.to_owned()).display())
+}
+
+/// Looks whether `path` may be a file's.
+///
+/// # Errors
+///
+/// [`StoreError::Settings`] if SQLite has another meaning for it.
+pub fn check_path(path: &Path) -> Result<(), StoreError> {
+    file::check_name(path)
+}
+
+/// Looks whether a capture may use the file at `path`, without a trace. `false` if that cannot be seen: a log lies beside it
+/// that only a capture may put right, as after a kill.
+///
+/// # Errors
+///
+/// [`StoreError`] if the path is none, or the file there is not a tickflux store.
+pub fn look_at(path: &Path) -> Result<bool, StoreError> {
+    file::look_at(path)
 }
 
 impl Sqlite {
@@ -150,8 +176,7 @@ impl Store for Sqlite {
     }
 
     fn location(&self) -> String {
-        let path = self.path.canonicalize().or_else(|_| std::path::absolute(&self.path));
-        format!("sqlite:{}", path.unwrap_or_else(|_| self.path.clone()).display())
+        location(&self.path)
     }
 
     fn slots(&self) -> usize {

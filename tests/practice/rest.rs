@@ -98,6 +98,55 @@ fn aggregates(trades: &[Value]) -> Vec<Value> {
     groups.map(row).collect()
 }
 
+/// The candles of a minute that have a trade, computed plainly.
+fn candles(trades: &[Value]) -> Vec<Value> {
+    let begin = |trade: &Value| number(&trade["T"]) / 60_000 * 60_000;
+    let mut sorted: Vec<_> = trades.iter().collect();
+    sorted.sort_by_key(|trade| (begin(trade), number(&trade["t"])));
+    let row = |inside: &[&Value]| {
+        let value = |key: &'static str| move |trade: &&Value| decimal(trade[key].as_str().unwrap());
+        let prices: Vec<_> = inside.iter().map(value("p")).collect();
+        let sum = |is_in: &dyn Fn(&Value) -> bool, value: &dyn Fn(&Value) -> Decimal| {
+            let sum: Decimal = inside.iter().filter(|trade| is_in(trade)).map(|trade| value(trade)).sum();
+            format!("{sum:.8}")
+        };
+        let (base, quote) =
+            (|trade: &Value| value("q")(&trade), |trade: &Value| value("p")(&trade) * value("q")(&trade));
+        let (all, bought) = (|_: &Value| true, |trade: &Value| trade["m"] == false);
+        let price = |price: Option<&Decimal>| format!("{:.8}", price.unwrap());
+        let open_ms = begin(inside[0]);
+        json!([
+            open_ms,
+            price(prices.first()),
+            price(prices.iter().max()),
+            price(prices.iter().min()),
+            price(prices.last()),
+            sum(&all, &base),
+            open_ms + 59_999,
+            sum(&all, &quote),
+            inside.len(),
+            sum(&bought, &base),
+            sum(&bought, &quote),
+            "0"
+        ])
+    };
+    sorted.chunk_by(|one, next| begin(one) == begin(next)).map(row).collect()
+}
+
+#[tokio::test]
+async fn candles_sum_up_what_the_stream_sent() {
+    let (_exchange, http, streamed) = traded(20_000).await;
+    let wanted = candles(&streamed);
+    let get = async |query: &str| http.get(&format!("/api/v3/klines?symbol={SYMBOL}&interval=1m&{query}")).await.rows();
+    let rows = get(&format!("startTime={}&limit=1000", wanted[0][0])).await;
+    let (traded, quiet): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row[8] != 0);
+    assert_eq!(traded, wanted);
+    assert!(quiet.iter().all(|row| row[5] == "0.00000000" && row[1] == row[4]), "{quiet:?}");
+    assert_eq!(get("limit=1").await.len(), 1);
+    let refused = http.get(&format!("/api/v3/klines?symbol={SYMBOL}&interval=7m")).await;
+    assert!(refused.status == 400 && refused.body.contains("-1120"), "{}", refused.body);
+}
+
 /// Takers that fill up to 735 resting orders of one price.
 fn sweeps() -> Vec<Event> {
     let mut rng = fastrand::Rng::with_seed(seed());

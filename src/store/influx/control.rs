@@ -16,7 +16,7 @@ use crate::store::{Checked, RETENTION, StoreError};
 
 /// InfluxDB's default for a bucket that keeps a day; retention drops whole groups.
 const SHARD_GROUP_SECONDS: u64 = 3_600;
-const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
 /// A bucket or an organization, by name, takes some hundred bytes.
 const REPLY_BYTES_MAX: usize = 1 << 20;
 
@@ -57,12 +57,13 @@ impl Bucket {
         format!("bucket {} of organization {}", self.id, self.org_id)
     }
 
-    fn is_as_wanted(&self) -> bool {
+    /// Whether it keeps what `provision` makes: 24 h in groups of 1 h.
+    pub fn is_as_wanted(&self) -> bool {
         self.rules == [RetentionRule::wanted()]
     }
 
     /// Retention and shard groups in words.
-    fn keeps(&self) -> String {
+    pub fn keeps(&self) -> String {
         let hours = |seconds: u64| humantime::format_duration(Duration::from_secs(seconds)).to_string();
         match self.rules.first() {
             Some(rule) if rule.every_seconds > 0 => {

@@ -4,23 +4,19 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use thiserror::Error;
 
+use super::look::{self, AtRest, BUSY_TIMEOUT};
 use crate::store::StoreError;
 
 /// `tkfx`, in SQLite's `application_id`: marks a file as ours.
 const APPLICATION_ID: i64 = 0x746b_6678;
 /// In SQLite's `user_version`: the schema below.
 const SCHEMA_VERSION: i64 = 1;
-/// How long to wait for another process that writes.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// So often a question is asked again of a file that is being written; then someone has it open, and it has a log.
 const STALE_MAX: usize = 3;
-/// What stays as it is in a path of a URI.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// `time` is the exchange's `T` in ms. The key is the order in which every question reads.
@@ -133,28 +129,6 @@ impl Opened {
     }
 }
 
-/// A file that nobody has open: without a log beside it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct AtRest {
-    length: u64,
-    changed: (i64, i64),
-}
-
-impl AtRest {
-    fn now(path: &Path) -> Option<Self> {
-        let metadata = std::fs::metadata(path).ok()?;
-        let has = |suffix: &str| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(suffix);
-            Path::new(&name).symlink_metadata().is_ok()
-        };
-        if has("-wal") || has("-shm") {
-            return None;
-        }
-        Some(Self { length: metadata.len(), changed: (metadata.mtime(), metadata.mtime_nsec()) })
-    }
-}
-
 fn open_to_write(path: &Path, may_make: bool) -> Result<Opened, StoreError> {
     let started = Instant::now();
     let mut prepared = prepare(path, may_make);
@@ -190,7 +164,7 @@ fn prepare(path: &Path, may_make: bool) -> rusqlite::Result<Connection> {
 }
 
 /// SQLite has names that are no file's, or not that file's.
-fn check_name(path: &Path) -> Result<(), StoreError> {
+pub(super) fn check_name(path: &Path) -> Result<(), StoreError> {
     let name = path.as_os_str().as_encoded_bytes();
     let why = match name {
         b"" => "there is no file name behind sqlite:",
@@ -219,26 +193,27 @@ fn open_to_ask(path: &Path) -> Result<Opened, StoreError> {
     }
     let id = FileId::at(path);
     let at_rest = AtRest::now(path);
-    // A file without a log is read alone. Else the log's index is there, which need not be written to be read.
-    let how = if at_rest.is_some() { "immutable=1" } else { "readonly_shm=1" };
-    let connection = open_as(path, how)
-        // An index that is not there or that needs a recovery is written by whoever may.
-        .or_else(|error| if at_rest.is_some() { Err(error) } else { open_as(path, "") })
+    let connection = look::open(path, at_rest)
+        .or_else(|error| if at_rest.is_some() { Err(error) } else { look::open_with_index(path) })
         .map_err(|error| cannot_use(path, &error))?;
     check_ours(&connection, path)?;
     Ok(Opened { connection, id, at_rest, is_written: false })
 }
 
-fn open_as(path: &Path, how: &str) -> rusqlite::Result<Connection> {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let name = percent_encode(absolute.as_os_str().as_encoded_bytes(), PATH);
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let connection = Connection::open_with_flags(format!("file:{name}?mode=ro&{how}"), flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    // Only a read shows whether it can be read.
-    pragma(&connection, "user_version")?;
-    connection.pragma_update(None, "query_only", true)?;
-    Ok(connection)
+/// Looks whether the file at `path` is a store of ours, without a trace; `false` if a log lies beside it that only a capture
+/// may put right.
+pub(super) fn look_at(path: &Path) -> Result<bool, StoreError> {
+    check_name(path)?;
+    match look::open_once(path) {
+        Ok(connection) => check_ours(&connection, path).map(|()| true),
+        Err(error) if AtRest::now(path).is_none() && is_unfinished(&error) => Ok(false),
+        Err(error) => Err(cannot_use(path, &error)),
+    }
+}
+
+/// Whether a log has no index yet, as after a kill.
+fn is_unfinished(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen))
 }
 
 fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {

@@ -35,7 +35,7 @@ pub(super) enum QuestionError {
 type Series = (Exchange, Symbol);
 type Answer<T> = Result<T, QuestionError>;
 
-/// Columns that [`stored_trade`] reads, in its order.
+/// Columns that [`Look::stored_trade`] reads, in its order.
 const COLUMNS: &str = "time, trade_id, price, quantity, buyer_is_maker";
 
 /// One look into the file.
