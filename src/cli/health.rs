@@ -56,7 +56,7 @@ pub(super) async fn run(args: HealthArgs) -> Result<Answer, Failure> {
 }
 
 /// An address to listen on everywhere is reached on loopback.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {
             IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),

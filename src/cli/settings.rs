@@ -21,6 +21,8 @@ use crate::trade::{Exchange, Symbol, TradeTime};
 
 /// Where capture keeps what is not stored yet, and what it knows of the store.
 pub(super) const DEFAULT_OUTBOX: &str = "tickflux-outbox";
+/// The file that is meant unless a store is named.
+pub(super) const DEFAULT_SQLITE: &str = "tickflux.db";
 const DEFAULT_STORE: &str = "sqlite:tickflux.db";
 /// It is said once, however often the store is opened.
 static OVERHEARD: Once = Once::new();
