@@ -9,6 +9,7 @@ mod capture;
 mod caution;
 mod completions;
 mod demo;
+mod drawing;
 mod exchange;
 mod faults;
 mod flux;

@@ -12,7 +12,7 @@ use super::report::{FormatArgs, print_one};
 use super::settings::{DEFAULT_EXCHANGE, DEFAULT_OUTBOX, Purpose, StoreArgs, endpoint, now};
 use super::signals::stop_on_signals;
 use super::sizes::bytes;
-use super::status::StatusLine;
+use super::status;
 use super::stderr::{notice, start_logs};
 use super::time::duration;
 use super::{Answer, Failure};
@@ -132,7 +132,7 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     };
     let (to_progress, progress) = watch::channel(Progress::default());
     let stop = stop_on_signals()?;
-    let status = StatusLine::start(progress);
+    let status = status::start(progress);
     let begun = move || notice(heading);
     let outcome = run_capture(setup, AnyStore::clone(&store), health, stop, to_progress, begun).await;
     status.end();

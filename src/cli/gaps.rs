@@ -6,8 +6,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
+use tokio::sync::watch;
 
 use super::caution::say_passed_over;
+use super::drawing;
 use super::report::{TableRow, print};
 use super::settings::{DEFAULT_OUTBOX, Purpose, QuestionArgs, default_exchange, endpoint, now, searched};
 use super::signals::stop_on_signals;
@@ -18,6 +20,7 @@ use crate::binance::DEFAULT_REST_URL;
 use crate::binance::rest::Rest;
 use crate::capture::machine::CaptureFailure;
 use crate::capture::sequencer::Hole;
+use crate::capture::settings::Progress;
 use crate::net::endpoint::{Endpoint, Service, UrlText};
 use crate::outbox::{Ended, Target, target};
 use crate::shell::mend::{MendError, Mended, Repair, mend};
@@ -139,7 +142,12 @@ async fn mend_all(
         let range = |hole: &HoleRow| IdRange { first: hole.from_id, last: hole.to_id };
         holes.extend(open.map(|hole| Hole { symbol: audit.symbol.clone(), range: range(hole), time: now() }));
     }
-    let Mended { trades, ended } = mend(repair, holes, stop_on_signals()?).await.map_err(|error| match error {
+    let (to_progress, progress) = watch::channel(Progress::default());
+    let missing = holes.iter().map(|hole| hole.range.count()).sum();
+    let bar = drawing::bar("missing trades", missing, move || progress.borrow().trades);
+    let mended = mend(repair, holes, stop_on_signals()?, to_progress).await;
+    bar.end();
+    let Mended { trades, ended } = mended.map_err(|error| match error {
         MendError::Run(RunError::Start(CaptureFailure::Settings(why))) => Failure::Usage(why),
         MendError::Run(_) | MendError::Stopped => Failure::Unusable(crate::error_chain(&error)),
     })?;

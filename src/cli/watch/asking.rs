@@ -1,5 +1,6 @@
 //! Asks the store and the capture, and tells what they said.
 
+use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -22,8 +23,9 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 const SHARE: u32 = 4;
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often it is asked what is missing, and in how long a time.
-const MISSING_EVERY: Duration = Duration::from_secs(60);
+/// How often it is asked what is missing, and for all steps: a repair or a backfill adds to old ones.
+const ALL_EVERY: Duration = Duration::from_secs(60);
+/// In how long a time it is asked what is missing.
 const MISSING_SINCE_MS: i64 = 3_600_000;
 /// Steps that may change: the one that runs, and two before it, in which trades may be late.
 const CHANGING_STEPS: i64 = 2;
@@ -39,11 +41,11 @@ const REASONS_MAX: usize = 20;
 /// Safe: it only asks.
 pub(super) async fn ask_store(store: AnyStore, scope: Scope, clock: fn() -> TradeTime, tell: Sender<Said>) {
     let Ok(step) = Interval::try_from(STEP) else { return };
-    let mut is_known = false;
-    let mut next_missing = Instant::now();
+    let mut next_all = Instant::now();
     loop {
         let begun = Instant::now();
-        let steps = if is_known { CHANGING_STEPS } else { STEPS_MAX };
+        let asks_all = begun >= next_all;
+        let steps = if asks_all { STEPS_MAX } else { CHANGING_STEPS };
         let since = clock().earlier_by(steps * step.ms());
         let said = match answer(store.latest(&scope)).await {
             Ok(latest) => {
@@ -54,15 +56,18 @@ pub(super) async fn ask_store(store: AnyStore, scope: Scope, clock: fn() -> Trad
             }
             Err(why) => Err(why),
         };
-        is_known = said.is_ok();
+        let has_failed = said.is_err();
+        if has_failed {
+            next_all = begun;
+        }
         if tell.send(said.unwrap_or_else(Said::StoreFailed)).is_err() {
             return;
         }
-        if is_known && Instant::now() >= next_missing {
+        if asks_all && !has_failed {
+            next_all = begun + ALL_EVERY;
             let since = clock().earlier_by(MISSING_SINCE_MS);
             // Another question says whether the store answers.
             if let Ok(gaps) = answer(store.gaps(&scope, since, None)).await {
-                next_missing = Instant::now() + MISSING_EVERY;
                 let missing = gaps.into_iter().map(|gaps| {
                     let missing = gaps.missing();
                     (gaps.exchange, gaps.symbol, missing)
@@ -100,7 +105,7 @@ pub(super) async fn ask_capture(client: Client, address: SocketAddr, tell: Sende
 }
 
 async fn capture_says(client: &Client, address: SocketAddr) -> Result<Said, Excerpt> {
-    let failed = |error: reqwest::Error| Excerpt::line(&crate::error_chain(&error.without_url()));
+    let failed = |error: reqwest::Error| Excerpt::line(&last_cause(&error));
     let get = |path: &str| client.get(format!("http://{}{path}", reachable(address))).timeout(ANSWER_TIMEOUT).send();
     let health = get("/healthz").await.map_err(failed)?;
     let status = health.status();
@@ -116,4 +121,9 @@ async fn capture_says(client: &Client, address: SocketAddr) -> Result<Said, Exce
     let metrics = Metrics::parse(&String::from_utf8_lossy(&metrics));
     let metrics = metrics.ok_or_else(|| Excerpt::of("what answers is no capture: it has no metrics of one"))?;
     Ok(Said::Capture(Box::new(metrics), reasons))
+}
+
+/// What is in front of it only says that a request failed.
+fn last_cause(error: &dyn Error) -> String {
+    error.source().map_or_else(|| error.to_string(), last_cause)
 }

@@ -11,6 +11,7 @@ use super::columns::{Column, GAP, fitting};
 use super::history::STEP;
 use super::metrics::{Answers, Latency, Metrics};
 use super::model::{CaptureSide, Model, Series, State, StoreSide, Trouble};
+use crate::text::short_decimal;
 use crate::trade::TradeTime;
 
 /// Lines of a series, at most, where there is room.
@@ -21,8 +22,6 @@ const WHY_LINES_MAX: u16 = 3;
 const REASONS_MAX: usize = 3;
 /// Heights that a block of the line of prices can have in one line of the screen.
 const EIGHTHS: u64 = 8;
-/// Digits behind the point that a price keeps, at least, where the rest are zeros.
-const DIGITS_MIN: usize = 2;
 
 /// The colors; none where nobody wants any.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +64,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, now: TradeTime, palette
     let keys = take_bottom(&mut rest, 1);
     if let Some(capture) = &model.capture {
         let lines = capture_lines(capture, model.store.is_none(), rest.width, now, palette);
-        let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).min(rest.height / 2);
+        let room = if model.store.is_some() { rest.height / 2 } else { rest.height };
+        let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).min(room);
         let area = if model.store.is_some() { take_bottom(&mut rest, height) } else { take_top(&mut rest, height) };
         frame.render_widget(Paragraph::new(lines), area);
     }
@@ -243,7 +243,7 @@ impl<'a> Row<'a> {
                     Some(change) if change < 0.0 => ("▼", self.palette.color(Color::Red)),
                     _ => (" ", Style::new()),
                 };
-                (format!("{arrow} {}", short(&price)), style.add_modifier(Modifier::BOLD))
+                (format!("{arrow} {}", short_decimal(&price)), style.add_modifier(Modifier::BOLD))
             }
             Column::Change => {
                 plain(change.map_or_else(unknown, |change| format!("{:+.2}%", change / (number - change) * 100.0)))
@@ -255,7 +255,7 @@ impl<'a> Row<'a> {
                 (age(ms), if is_old { self.palette.doubtful() } else { Style::new() })
             }
             Column::Spread => {
-                let digits = short(&price).split_once('.').map_or(0, |(_, digits)| digits.len());
+                let digits = short_decimal(&price).split_once('.').map_or(0, |(_, digits)| digits.len());
                 plain(history.spread(self.now_ms).map_or_else(unknown, |spread| format!("{spread:.digits$}")))
             }
             Column::Missing => {
@@ -269,13 +269,6 @@ impl<'a> Row<'a> {
 
 fn unknown() -> String {
     "-".to_owned()
-}
-
-/// A price without the zeros at its end that mean nothing.
-fn short(price: &str) -> &str {
-    let Some((whole, digits)) = price.split_once('.') else { return price };
-    let kept = digits.trim_end_matches('0').len().max(DIGITS_MIN.min(digits.len()));
-    &price[..whole.len() + 1 + kept]
 }
 
 fn rate(per_second: f64) -> String {
