@@ -58,7 +58,7 @@ fn a_store_is_watched_empty_live_stalled_gone_and_back_at_every_width() {
         terminal.tmux(&["send-keys", "-l", &command]);
         let end = command.split_whitespace().last().unwrap();
         before.push(terminal.wait_for("it is typed", |screen| screen.join("").contains(end)));
-        terminal.press("Enter");
+        terminal.enter();
     }
 
     for (width, terminal) in &terminals {
@@ -214,9 +214,9 @@ fn colors_are_left_out_where_nobody_wants_them() {
         terminal.run(&format!("{TICKFLUX} watch"));
         terminal.wait_for("it is shown", |screen| screen[1].starts_with("empty"));
         let colors = terminal.colors();
-        // SGR 30 to 37 set a color; 39 takes it away, 1 and 2 are bold and dim.
+        // SGR 30 to 38 set a color; 39 takes it away, 1 and 2 are bold and dim.
         let has =
-            (0..8).any(|color| ["\u{1b}[3", ";3"].iter().any(|begin| colors.contains(&format!("{begin}{color}"))));
+            (0..9).any(|color| ["\u{1b}[3", ";3"].iter().any(|begin| colors.contains(&format!("{begin}{color}"))));
         assert_eq!(has, is_colored, "{colors:?}");
         terminal.press("q");
         terminal.wait_for_prompt();

@@ -3,12 +3,17 @@
 //!
 //! A thread of its own draws it: a terminal that is stopped (Ctrl-S) stops that thread alone.
 
+mod term;
+
+use std::env;
+use std::io::{self, IsTerminal};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use self::term::Stderr;
 use super::stderr;
 
 /// How often it is drawn.
@@ -24,11 +29,12 @@ pub(super) struct Drawing {
 }
 
 impl Drawing {
-    /// Draws `bar`, which `draw` sets to what it shows now.
+    /// Draws `bar` on standard error, if that is a terminal; `draw` sets it to what it shows now.
     pub(super) fn start(bar: ProgressBar, mut draw: impl FnMut(&ProgressBar) + Send + 'static) -> Self {
         let (end, to_end) = mpsc::channel();
         let (has_ended, ended) = mpsc::channel();
-        if !bar.is_hidden() {
+        if is_drawn_on() {
+            bar.set_draw_target(ProgressDrawTarget::term_like(Box::new(Stderr::default())));
             stderr::write_around(bar.clone());
             // Without a thread nothing is drawn.
             let _ = thread::Builder::new().name("status".to_owned()).spawn(move || {
@@ -49,6 +55,11 @@ impl Drawing {
         // Nothing is ever sent: the other side is gone once it is cleared.
         let _ = self.ended.recv_timeout(END_WAIT);
     }
+}
+
+/// Whether standard error is a terminal that can move its cursor.
+fn is_drawn_on() -> bool {
+    io::stderr().is_terminal() && env::var_os("TERM").is_some_and(|term| term != "dumb")
 }
 
 /// Clears whatever is drawn, for a program that ends at once; waits so long at most.

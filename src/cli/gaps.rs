@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::caution::say_passed_over;
 use super::drawing;
-use super::report::{TableRow, print};
+use super::report::{Column, TableRow, Zone, print};
 use super::settings::{DEFAULT_OUTBOX, Purpose, QuestionArgs, default_exchange, endpoint, now, searched};
 use super::signals::stop_on_signals;
 use super::stderr::{notice, start_logs};
@@ -87,7 +87,7 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
     let GapsArgs { symbols, since, repair, rest_url, outbox, question } = args;
     let rest_url = endpoint(Service::Rest, rest_url.as_str())?;
     let settings = question.store.clone();
-    let (store, scope, format) = question.open(symbols)?;
+    let (store, scope, printing) = question.open(symbols)?;
     let since = now().earlier_by(since.ms());
     let mut audits = store.gaps(&scope, since, None).await?;
     let store_id = store.id().await;
@@ -113,7 +113,7 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
     ledger.add_lost(&mut audits, since)?;
     let rows = audits.iter().map(|audit| Ok(GapsRow::new(audit, &ledger.ended(audit)?)));
     let rows: Vec<_> = rows.collect::<Result<_, Failure>>()?;
-    print(&rows, format)?;
+    print(&rows, printing)?;
     say_passed_over(&store, &scope, since, None).await;
     let is_found = |symbol: &&Symbol| audits.iter().any(|audit| audit.symbol == **symbol);
     let absent: Vec<_> = scope.symbols.iter().filter(|symbol| !is_found(symbol)).map(Symbol::as_str).collect();
@@ -236,20 +236,20 @@ fn states(hole: IdRange, ended: &[Ended]) -> Vec<HoleRow> {
 }
 
 impl TableRow for GapsRow {
-    fn columns(&self) -> Vec<(&'static str, bool)> {
+    fn columns(&self) -> Vec<Column> {
         vec![
-            ("exchange", false),
-            ("symbol", false),
-            ("first_id", true),
-            ("last_id", true),
-            ("trades", true),
-            ("missing", true),
-            ("duplicates", true),
-            ("holes", false),
+            Column::text("exchange", 6),
+            Column::text("symbol", 0),
+            Column::number("first_id", 7),
+            Column::number("last_id", 5),
+            Column::number("trades", 3),
+            Column::number("missing", 1),
+            Column::number("duplicates", 4),
+            Column::text("holes", 2),
         ]
     }
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self, _zone: Zone) -> Vec<String> {
         let mut holes: Vec<_> = self.holes.iter().take(HOLES_SHOWN).map(HoleRow::words).collect();
         if self.holes.len() > HOLES_SHOWN {
             holes.push(format!("and {} more", self.holes.len() - HOLES_SHOWN));

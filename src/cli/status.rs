@@ -15,8 +15,10 @@ use crate::trade::TradeTime;
 
 /// Drawings over which the rate is told: three seconds.
 const DRAWINGS: usize = 16;
-/// Columns that are left free: for what turns in front, and for `^C`, which a terminal may write behind it.
-const MARGIN: usize = 2 + 3;
+/// What turns in front takes so many columns.
+const MARGIN: usize = 2;
+/// Between two words.
+const GAP: &str = ", ";
 /// The width of a terminal that does not tell it.
 const WIDTH: usize = 80;
 /// Fewer missing trades are fetched before anyone has read a bar.
@@ -88,29 +90,29 @@ impl Rate {
     }
 }
 
-/// What fits so many columns, the least important left out: prices from the last one on after what stands behind the waiting
-/// trades.
+/// What fits so many columns: of the prices the first one in any case, the others where there is room beside the counts.
 fn words(progress: &Progress, rate: u64, now: TradeTime, width: usize) -> String {
     let Progress { trades, waiting, open_holes, connections, prices, newest, .. } = progress;
     let plural = |count: usize| if count == 1 { "" } else { "s" };
-    let age = newest.map(|newest| now.ms() - newest.ms());
-    let age = age.map(|ms| format!("age {:.1}s", ms as f64 / 1_000.0));
-    let needed = [Some(format!("{rate}/s")), age, Some(format!("{open_holes} open hole{}", plural(*open_holes)))];
-    let mut counts: Vec<_> = needed.into_iter().flatten().collect();
-    counts.push(format!("{waiting} waiting"));
-    let mut left = width.saturating_sub(counts.iter().map(|count| count.len() + 2).sum());
-    let mut fits = |text: &String| {
-        let is_room = text.len() + 2 <= left;
-        left -= if is_room { text.len() + 2 } else { 0 };
-        is_room
-    };
-    let price = |(symbol, price): &(_, crate::trade::Price)| format!("{symbol} {}", short_decimal(price.as_str()));
-    let mut line: Vec<_> = prices.iter().map(price).take_while(&mut fits).collect();
-    line.append(&mut counts);
+    let age = newest.map(|newest| format!("age {:.1}s", (now.ms() - newest.ms()) as f64 / 1_000.0));
+    let holes = format!("{open_holes} open hole{}", plural(*open_holes));
+    let counts = [Some(format!("{rate}/s")), age, Some(holes), Some(format!("{waiting} waiting"))];
     let more = [format!("{connections} connection{}", plural(*connections)), format!("{trades} stored")];
-    line.extend(more.into_iter().take_while(&mut fits));
-    // A terminal narrower than the counts gets their begin.
-    line.join(", ").chars().take(width).collect()
+    let mut prices = prices.iter().map(|(symbol, price)| format!("{symbol} {}", short_decimal(price.as_str())));
+    let mut left = width + GAP.len();
+    let mut fitting = |words: &mut dyn Iterator<Item = String>| {
+        let fits = |text: &String| {
+            let rest = left.checked_sub(text.len() + GAP.len());
+            left = rest.unwrap_or(left);
+            rest.is_some()
+        };
+        words.take_while(fits).collect::<Vec<_>>()
+    };
+    let first = fitting(&mut prices.by_ref().take(1));
+    let counts = fitting(&mut counts.into_iter().flatten());
+    let others = fitting(&mut prices);
+    let more = fitting(&mut more.into_iter());
+    [first, others, counts, more].concat().join(GAP)
 }
 
 #[cfg(test)]
@@ -148,9 +150,11 @@ mod tests {
     fn the_line_has_what_fits_and_counts_one_as_one() {
         let whole = "BTCUSDT 85950.41, ETHUSDT 2936.13, 5/s, age 0.1s, 1 open hole, 2 waiting, 1 connection, 7 stored";
         assert_eq!(line(&progress(), 200), whole);
+        assert_eq!(line(&progress(), whole.len()), whole);
         assert_eq!(line(&progress(), 80), whole[..whole.len() - ", 1 connection, 7 stored".len()]);
         assert_eq!(line(&progress(), 60), "BTCUSDT 85950.41, 5/s, age 0.1s, 1 open hole, 2 waiting");
-        assert_eq!(line(&progress(), 20), "5/s, age 0.1s, 1 ope");
+        assert_eq!(line(&progress(), 20), "BTCUSDT 85950.41");
+        assert_eq!(line(&progress(), 10), "5/s");
         let begun = Progress { open_holes: 0, connections: 2, ..Progress::default() };
         assert_eq!(line(&begun, 80), "5/s, 0 open holes, 0 waiting, 2 connections, 0 stored");
         for width in 0..120 {

@@ -1,19 +1,22 @@
 //! A terminal of any size with a shell in it, whose screen can be read: tmux, with a server of its own.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use super::left_out;
 use super::process::wait_until;
 
-/// What the shell prints when it waits for a command.
-const PROMPT: &str = "ready$";
+/// What the shell prints when it waits for a command, with the command's number behind it.
+const PROMPT: &str = "ready";
 
 /// A terminal; ends with all that runs in it when dropped.
 pub struct Terminal {
     /// tmux' own folder, with its socket.
     server: tempfile::TempDir,
     folder: PathBuf,
+    /// Commands that were given.
+    commands: Cell<usize>,
 }
 
 impl Terminal {
@@ -24,16 +27,16 @@ impl Terminal {
             left_out("needs tmux (Debian: apt-get install tmux)");
             return None;
         }
-        let terminal = Self { server: tempfile::tempdir().unwrap(), folder: folder.to_owned() };
+        let terminal = Self { server: tempfile::tempdir().unwrap(), folder: folder.to_owned(), commands: Cell::new(0) };
         let mut command = terminal.command(&["new-session", "-d"]);
         command.args(["-x", &columns.to_string(), "-y", &lines.to_string()]);
         command.args(env.iter().flat_map(|(name, value)| ["-e".to_owned(), format!("{name}={value}")]));
         // Root's shell takes no prompt from its environment, but from the file that ENV names.
         let profile = terminal.server.path().join("profile");
-        std::fs::write(&profile, format!("PS1='{PROMPT} '\n")).unwrap();
+        std::fs::write(&profile, format!("N=0\nPS1='{PROMPT}$((N=N+1)) '\n")).unwrap();
         let started = command.args(["-e", &format!("ENV={}", profile.display()), "sh"]).output().unwrap();
         assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
-        wait_until("the shell is ready", || terminal.screen()[0].starts_with(PROMPT));
+        wait_until("the shell is ready", || terminal.screen()[0] == terminal.prompt());
         Some(terminal)
     }
 
@@ -85,25 +88,33 @@ impl Terminal {
     /// Types a command and Enter.
     pub fn run(&self, command: &str) {
         self.tmux(&["send-keys", "-l", command]);
+        self.enter();
+    }
+
+    /// Gives the command that was typed.
+    pub fn enter(&self) {
+        self.commands.set(self.commands.get() + 1);
         self.press("Enter");
+    }
+
+    fn prompt(&self) -> String {
+        format!("{PROMPT}{}", self.commands.get() + 1)
     }
 
     /// Waits until the shell waits for a command again, and gives the screen without what is behind its last line.
     pub fn wait_for_prompt(&self) -> Vec<String> {
         let last = |screen: &[String]| screen.iter().rposition(|line| !line.is_empty());
         let mut screen =
-            self.wait_for("the shell is back", |screen| last(screen).is_some_and(|last| screen[last] == PROMPT));
+            self.wait_for("the shell is back", |screen| last(screen).is_some_and(|last| screen[last] == self.prompt()));
         screen.truncate(last(&screen).unwrap() + 1);
         screen
     }
 
     /// What a command prints in the shell, in one line.
     pub fn ask(&self, command: &str) -> String {
-        self.run("clear");
-        self.wait_for("it is empty", |screen| screen[0] == PROMPT && screen[1..].iter().all(String::is_empty));
-        self.run(command);
+        self.run(&format!("clear; {command}"));
         let screen = self.wait_for_prompt();
-        screen[1..screen.len() - 1].join(" ")
+        screen[..screen.len() - 1].join(" ")
     }
 
     /// Makes it so wide and high.

@@ -157,7 +157,7 @@ fn a_capture_stands_below_with_what_is_most_important_where_there_is_little_room
     let gone = screen_of(&gone);
     assert_eq!(
         gone[12..14],
-        ["the capture at 127.0.0.1:9184 is gone", "  no answer since 12:00:05 UTC (0.0s), still asking: connecti"]
+        ["the capture at 127.0.0.1:9184 is gone", "  no answer since 12:00:05 UTC (0.0s), still asking: connect"]
     );
     let alone = screen_of(&with_capture(Model::default(), &[]));
     assert_eq!(alone[4], "BTCUSDT  - trades/s  newest id 77");
