@@ -6,12 +6,13 @@
 mod term;
 
 use std::env;
+use std::fmt;
 use std::io::{self, IsTerminal};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use self::term::Stderr;
 use super::stderr;
@@ -83,10 +84,15 @@ pub(super) fn bar(what: &'static str, all: u64, done: impl Fn() -> u64 + Send + 
 
 /// How far a bar is, how fast, and how long it will take.
 pub(super) fn counts(what: &str) -> String {
-    format!("{{human_pos}}/{{human_len}} {what}, {{per_sec}}, {{eta}} left")
+    format!("{{human_pos}}/{{human_len}} {what}, {{whole_rate}}/s, {{eta}} left")
 }
 
 /// A style of our own making.
 pub(super) fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    // Its own rate has four digits behind the point.
+    let rate = |state: &ProgressState, to: &mut dyn fmt::Write| {
+        let _ = write!(to, "{}", HumanCount(state.per_sec() as u64));
+    };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.with_key("whole_rate", rate)
 }
