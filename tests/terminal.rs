@@ -112,8 +112,8 @@ fn bars_say_how_far_a_backfill_a_repair_and_a_replay_are() {
         .run(&format!("clear; {TICKFLUX} exchange --listen {listen} --replay {} --speed 0.1", file.path().display()));
     terminal.wait_for("it listens", |screen| screen.iter().any(|line| line.contains("listening on")));
     let (stream, rest) = (format!("ws://{listen}"), format!("http://{listen}"));
-    let args = ["--store", "sqlite:replayed.db", "--outbox", "other", "--stream-url", &stream, "--rest-url", &rest];
-    let capture = Capture::start(folder.path(), &args);
+    let args = ["--symbols", "BTCUSDT", "--store", "sqlite:replayed.db", "--outbox", "other"];
+    let capture = Capture::start(folder.path(), &[&args[..], &["--stream-url", &stream, "--rest-url", &rest]].concat());
     terminal.wait_for("the replay is drawn", |screen| is_bar(screen, "/500 trades replayed, "));
     wait_for_a_trade(&folder.path().join("replayed.db"));
     drop(capture);
@@ -126,7 +126,8 @@ fn bars_say_how_far_a_backfill_a_repair_and_a_replay_are() {
 fn a_table_is_as_wide_as_its_terminal_and_a_pipe_has_all_of_it() {
     let folder = tempfile::tempdir().unwrap();
     store(folder.path());
-    let whole = "| exchange | symbol  |    trade_id | time                     |          price |   quantity | buyer_is_maker |";
+    let whole =
+        "| exchange | symbol  |    trade_id | time                     |          price | quantity | buyer_is_maker |";
     let at_80 = "| symbol  |    trade_id | time                     |          price |";
     let at_60 = "| symbol  |    trade_id |          price |   age |";
     for (width, heading) in [(60, at_60), (80, at_80), (200, whole)] {
