@@ -11,6 +11,7 @@ mod completions;
 mod config;
 mod demo;
 mod doctor;
+mod drawing;
 mod exchange;
 mod faults;
 mod flux;
@@ -30,6 +31,7 @@ mod sizes;
 mod status;
 mod stderr;
 mod time;
+mod watch;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::env;
@@ -91,6 +93,8 @@ enum Command {
     HighLow(high_low::HighLowArgs),
     /// Print open, high, low, close and volume of each minute, or of another interval
     Candles(candles::CandlesArgs),
+    /// Watch a store, and a running capture, live on a terminal
+    Watch(watch::WatchArgs),
     /// Say which trades are missing in the store
     Gaps(gaps::GapsArgs),
     /// Run the practice exchange: WebSocket and REST as Binance's
@@ -213,6 +217,7 @@ async fn run(command: Command) -> Result<Answer, Failure> {
         Command::At(args) => at::run(args).await,
         Command::HighLow(args) => high_low::run(args).await,
         Command::Candles(args) => candles::run(args).await,
+        Command::Watch(args) => watch::run(args).await,
         Command::Gaps(args) => gaps::run(args).await,
         Command::Exchange(args) => exchange::run(args).await,
         Command::Demo(args) => demo::run(args).await,

@@ -151,6 +151,8 @@ pub enum ExchangeError {
 pub struct Running {
     address: SocketAddr,
     refused: Option<Refused>,
+    /// Trades of the recording; 0 for a market.
+    recorded: u64,
     shared: Arc<Shared>,
     server: JoinHandle<std::io::Result<()>>,
 }
@@ -166,7 +168,7 @@ pub struct Running {
 /// Safe: nothing runs before it returns.
 pub async fn start(listen: SocketAddr, config: Config) -> Result<Running, ExchangeError> {
     let config = Config { history: config.history.max(1), ..config };
-    let Prepared { mut feed, symbols, shift_minutes, refused } = prepare(&config)?;
+    let Prepared { mut feed, symbols, shift_minutes, refused, recorded } = prepare(&config)?;
     let failed = |source| ExchangeError::Listen { address: listen, source };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
@@ -199,7 +201,7 @@ pub async fn start(listen: SocketAddr, config: Config) -> Result<Running, Exchan
     };
     let server = axum::serve(listener, router).with_graceful_shutdown(stopped).into_future();
     tokio::spawn(feed::run(feed, Arc::clone(&shared)));
-    Ok(Running { address, refused, shared, server: tokio::spawn(server) })
+    Ok(Running { address, refused, recorded, shared, server: tokio::spawn(server) })
 }
 
 impl Running {
@@ -216,6 +218,16 @@ impl Running {
     /// What a recording holds that could not be replayed.
     pub fn refused(&self) -> Option<&Refused> {
         self.refused.as_ref()
+    }
+
+    /// How many trades a recording holds; 0 for a market.
+    pub fn recorded(&self) -> u64 {
+        self.recorded
+    }
+
+    /// How many trades there were so far.
+    pub fn traded(&self) -> watch::Receiver<u64> {
+        self.shared.tape.end()
     }
 
     /// From now on nothing goes wrong.

@@ -80,6 +80,13 @@ pub(crate) fn escape(text: &str, bytes_max: usize, is_escaped: impl Fn(char) -> 
     line
 }
 
+/// A decimal without the zeros at its end that say nothing; two digits behind the point stay.
+pub fn short_decimal(text: &str) -> &str {
+    let Some((whole, digits)) = text.split_once('.') else { return text };
+    let kept = digits.trim_end_matches('0').len().max(digits.len().min(2));
+    &text[..whole.len() + 1 + kept]
+}
+
 /// Control characters, and those of Unicode that break a line, are invisible, or turn the direction of writing (UAX #9).
 pub(crate) fn is_unprintable(c: char) -> bool {
     c.is_control()
@@ -114,6 +121,19 @@ mod tests {
         let line = Excerpt::of(&"a".repeat(50 << 20));
         assert_eq!(line.as_str(), format!("{}… ({} bytes more)", "a".repeat(200), (50 << 20) - 200));
         assert!(Excerpt::of_bytes(&[0xff; 1 << 20]).as_str().len() < 230);
+    }
+
+    #[test]
+    fn decimals_lose_the_zeros_that_say_nothing() {
+        for (text, short) in [
+            ("85950.41000000", "85950.41"),
+            ("0.00001234", "0.00001234"),
+            ("7.00000000", "7.00"),
+            ("70", "70"),
+            ("7.5", "7.5"),
+        ] {
+            assert_eq!(short_decimal(text), short);
+        }
     }
 
     proptest! {

@@ -89,7 +89,7 @@ fn a_capture_on_a_terminal_that_was_stopped_stores_everything_and_ends() {
     let capture = start(folder.path(), &exchange, slave.into(), &["--count", &TRADES.to_string()]);
     // The status line is being drawn; then Ctrl-S.
     let mut drawn = String::new();
-    while !drawn.contains("trades stored, ") {
+    while !drawn.contains(" waiting") {
         let mut bytes = [0; 4_096];
         let read = master.read(&mut bytes).unwrap();
         drawn += &String::from_utf8_lossy(&bytes[..read]);

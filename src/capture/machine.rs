@@ -43,7 +43,7 @@ use crate::binance::message::SymbolTable;
 use crate::telemetry::health::Part;
 use crate::telemetry::{Event, Journal, metrics};
 use crate::text::Excerpt;
-use crate::trade::{Symbol, SymbolMap, TradeIds};
+use crate::trade::{Price, Symbol, SymbolMap, TradeIds};
 
 /// How often old trades are dropped, and the progress is told.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
@@ -233,8 +233,17 @@ impl Capture {
             trades: self.journal.tally().trades,
             waiting: self.backlog.weight().trades as u64,
             open_holes: self.sequencer.open_holes(),
+            missing: self.sequencer.open_ids(),
             connections: self.connections.open_count(),
+            prices: self.prices(),
+            newest: self.sequencer.newest_time(),
         }
+    }
+
+    /// The newest prices, in the order of the symbols.
+    fn prices(&self) -> Vec<(Symbol, Price)> {
+        let price = |symbol: &Symbol| Some((symbol.clone(), self.sequencer.newest_price(symbol)?));
+        self.settings.symbols.iter().filter_map(price).take(Progress::PRICES_MAX).collect()
     }
 
     /// The state as metrics show it.

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::telemetry::Suspicion;
-use crate::trade::{IdRange, IdRanges, Symbol, SymbolMap, Trade, TradeId, TradeTime};
+use crate::trade::{IdRange, IdRanges, Price, Symbol, SymbolMap, Trade, TradeId, TradeTime};
 
 /// How long a missing id may still arrive by itself, from a second connection
 /// or out of order, before it counts as a hole.
@@ -79,6 +79,8 @@ struct Ids {
     first: Option<u64>,
     newest: u64,
     newest_time: TradeTime,
+    /// The price of the newest trade that a stream brought in this run.
+    newest_price: Option<Price>,
     /// Missing ids that are still within the grace, oldest first.
     fresh: Vec<Fresh>,
     /// Missing ids that need no grace and are not given out yet.
@@ -110,13 +112,13 @@ impl Sequencer {
             if trade.id.get() > FIRST_MAX {
                 return Verdict::Suspect(Suspicion::IdAhead);
             }
-            self.symbols.insert(trade.symbol.clone(), Ids::starting_at(trade.id, trade.time));
+            self.symbols.insert(trade.symbol.clone(), Ids::starting_with(trade));
             return Verdict::New;
         };
         if let Some(suspicion) = ids.suspicion(trade) {
             return Verdict::Suspect(suspicion);
         }
-        let is_new = ids.take(trade.id, trade.time, now);
+        let is_new = ids.take(trade, now);
         let over = ids.fresh.first().map(Fresh::over);
         let is_due = ids.due.span().is_some();
         self.next_due = [self.next_due, over].into_iter().flatten().min();
@@ -130,14 +132,14 @@ impl Sequencer {
     /// old one is forgotten then.
     pub fn believe(&mut self, trade: &Trade, suspicion: Suspicion, now: Instant) -> bool {
         let Some(ids) = self.symbols.get_mut(&trade.symbol) else {
-            self.symbols.insert(trade.symbol.clone(), Ids::starting_at(trade.id, trade.time));
+            self.symbols.insert(trade.symbol.clone(), Ids::starting_with(trade));
             return false;
         };
         if suspicion == Suspicion::IdBehind && trade.time > ids.newest_time {
-            *ids = Ids::starting_at(trade.id, trade.time);
+            *ids = Ids::starting_with(trade);
             return true;
         }
-        ids.take(trade.id, trade.time, now);
+        ids.take(trade, now);
         self.next_due.get_or_insert(now + GRACE);
         false
     }
@@ -261,7 +263,22 @@ impl Sequencer {
         self.symbols.values().map(|ids| ids.open().len()).sum()
     }
 
-    /// How many of them lie between the first and the newest trade of this run.
+    /// How many ids these have.
+    pub fn open_ids(&self) -> u64 {
+        self.symbols.values().flat_map(Ids::open).map(IdRange::count).sum()
+    }
+
+    /// The price of a symbol's newest trade that a stream brought in this run.
+    pub fn newest_price(&self, symbol: &Symbol) -> Option<Price> {
+        self.symbols.get(symbol)?.newest_price
+    }
+
+    /// When the newest trade happened that a stream brought in this run.
+    pub fn newest_time(&self) -> Option<TradeTime> {
+        self.symbols.values().filter(|ids| ids.newest_price.is_some()).map(|ids| ids.newest_time).max()
+    }
+
+    /// How many runs of them lie between the first and the newest trade of this run.
     pub fn open_holes_in_run(&self) -> usize {
         let of = |ids: &Ids| {
             let first = ids.seen.span().map(|span| span.first);
@@ -310,9 +327,10 @@ impl TimeBounds {
 }
 
 impl Ids {
-    fn starting_at(id: TradeId, time: TradeTime) -> Self {
-        let mut ids = Self { begun: Some(time), ..Self::ending_at(id.get(), time) };
-        ids.insert(id);
+    fn starting_with(trade: &Trade) -> Self {
+        let (begun, newest_price) = (Some(trade.time), Some(trade.price));
+        let mut ids = Self { begun, newest_price, ..Self::ending_at(trade.id.get(), trade.time) };
+        ids.insert(trade.id);
         ids
     }
 
@@ -338,7 +356,18 @@ impl Ids {
     /// With nothing in it, and `newest` as the newest id.
     fn ending_at(newest: u64, newest_time: TradeTime) -> Self {
         let [known, seen, ended, due] = std::array::from_fn(|_| IdRanges::default());
-        Self { known, seen, ended, begun: None, first: None, newest, newest_time, fresh: Vec::new(), due }
+        Self {
+            known,
+            seen,
+            ended,
+            begun: None,
+            first: None,
+            newest,
+            newest_time,
+            newest_price: None,
+            fresh: Vec::new(),
+            due,
+        }
     }
 
     /// What is open from the lowest id to the newest.
@@ -372,8 +401,8 @@ impl Ids {
     }
 
     /// Says whether the id is new.
-    fn take(&mut self, trade_id: TradeId, time: TradeTime, now: Instant) -> bool {
-        let id = trade_id.get();
+    fn take(&mut self, trade: &Trade, now: Instant) -> bool {
+        let (id, time) = (trade.id.get(), trade.time);
         if id > self.newest + 1 {
             let range = IdRange { first: self.newest + 1, last: id - 1 };
             // What happened before the first trade of this run comes from no stream: nothing to wait for.
@@ -385,10 +414,12 @@ impl Ids {
             }
         }
         self.begun.get_or_insert(time);
-        if !self.insert(trade_id) {
+        if !self.insert(trade.id) {
             return false;
         }
-        self.newest = self.newest.max(id);
+        if id >= self.newest {
+            (self.newest, self.newest_price) = (id, Some(trade.price));
+        }
         self.newest_time = self.newest_time.max(time);
         true
     }

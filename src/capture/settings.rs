@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::backlog::Route;
 use super::sequencer::Hole;
-use crate::trade::Symbol;
+use crate::trade::{Price, Symbol, TradeTime};
 
 /// What to capture, and until when.
 #[derive(Debug, Clone)]
@@ -67,6 +67,17 @@ pub struct Progress {
     pub waiting: u64,
     /// Runs of ids that are open: missing, and nobody knows that they stay so.
     pub open_holes: usize,
+    /// Ids in them.
+    pub missing: u64,
     /// Open stream connections.
     pub connections: usize,
+    /// The newest price of the first symbols that have one; [`Progress::PRICES_MAX`] at most.
+    pub prices: Vec<(Symbol, Price)>,
+    /// When the newest trade of all happened.
+    pub newest: Option<TradeTime>,
+}
+
+impl Progress {
+    /// More prices fit no terminal's line.
+    pub const PRICES_MAX: usize = 20;
 }

@@ -32,12 +32,12 @@ pub(super) struct AtArgs {
 
 pub(super) async fn run(args: AtArgs) -> Result<Answer, Failure> {
     let time = args.time.within_retention(now())?;
-    let (store, scope, format) = args.question.open(vec![args.symbol.clone()])?;
+    let (store, scope, printing) = args.question.open(vec![args.symbol.clone()])?;
     let trades = store.price_at(&scope, time, args.as_of);
     let (trades, newest) = with_newest(trades, args.time.is_relative(), &store, &scope).await?;
     let now = now();
     let rows: Vec<_> = trades.iter().map(|trade| TradeRow::new(trade, now, Some(time))).collect();
-    print(&rows, format)?;
+    print(&rows, printing)?;
     // What lies between the time and the answers.
     let times = || trades.iter().map(|stored| stored.trade.time).chain((!trades.is_empty()).then_some(time));
     let until = times().max().and_then(|time| TradeTime::from_ms(time.ms() + 1).ok());

@@ -4,12 +4,12 @@ use clap::Args;
 use serde::Serialize;
 
 use super::caution::{say_if_clocks_disagree, say_passed_over, with_newest};
-use super::report::{TableRow, print};
+use super::report::{Column, TableRow, Zone, print, utc};
 use super::settings::{QuestionArgs, now, searched};
 use super::time::{interval, since};
 use super::{Answer, Failure};
 use crate::store::{Candle, Interval};
-use crate::trade::Symbol;
+use crate::trade::{Symbol, TradeTime};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,7 +36,8 @@ pub(super) struct CandlesArgs {
 struct CandleRow {
     exchange: String,
     symbol: String,
-    time: String,
+    #[serde(serialize_with = "utc")]
+    time: TradeTime,
     open: f64,
     high: f64,
     low: f64,
@@ -46,12 +47,12 @@ struct CandleRow {
 }
 
 pub(super) async fn run(args: CandlesArgs) -> Result<Answer, Failure> {
-    let (store, scope, format) = args.question.open(vec![args.symbol.clone()])?;
+    let (store, scope, printing) = args.question.open(vec![args.symbol.clone()])?;
     let since = now().earlier_by(args.since.ms());
     let candles = store.candles(&scope, since, args.every);
     let (candles, newest) = with_newest(candles, true, &store, &scope).await?;
     let rows: Vec<_> = candles.iter().map(CandleRow::new).collect();
-    print(&rows, format)?;
+    print(&rows, printing)?;
     say_passed_over(&store, &scope, args.every.begin(since).unwrap_or(since), None).await;
     say_if_clocks_disagree(newest, now());
     if rows.is_empty() {
@@ -66,7 +67,7 @@ impl CandleRow {
         Self {
             exchange: candle.exchange.to_string(),
             symbol: candle.symbol.to_string(),
-            time: candle.time.to_string(),
+            time: candle.time,
             open: candle.open,
             high: candle.high,
             low: candle.low,
@@ -78,22 +79,22 @@ impl CandleRow {
 }
 
 impl TableRow for CandleRow {
-    fn columns(&self) -> Vec<(&'static str, bool)> {
+    fn columns(&self) -> Vec<Column> {
         vec![
-            ("exchange", false),
-            ("symbol", false),
-            ("time", false),
-            ("open", true),
-            ("high", true),
-            ("low", true),
-            ("close", true),
-            ("volume", true),
-            ("trades", true),
+            Column::text("exchange", 8),
+            Column::text("symbol", 7),
+            Column::text("time", 0),
+            Column::number("open", 4),
+            Column::number("high", 2),
+            Column::number("low", 3),
+            Column::number("close", 1),
+            Column::number("volume", 6),
+            Column::number("trades", 5),
         ]
     }
 
-    fn cells(&self) -> Vec<String> {
-        let mut cells = vec![self.exchange.clone(), self.symbol.clone(), self.time.clone()];
+    fn cells(&self, zone: Zone) -> Vec<String> {
+        let mut cells = vec![self.exchange.clone(), self.symbol.clone(), zone.time(self.time)];
         cells.extend([self.open, self.high, self.low, self.close].map(|price| price.to_string()));
         // A sum of floats has more digits than mean anything; Binance's quantities have eight behind the point.
         cells.extend([format!("{:.8}", self.volume), self.trades.to_string()]);
@@ -104,7 +105,6 @@ impl TableRow for CandleRow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trade::TradeTime;
 
     #[test]
     fn a_candle_has_the_keys_of_the_contract() {
@@ -119,7 +119,7 @@ mod tests {
              \"high\":87001.5,\"low\":87000.0,\"close\":87000.0,\"volume\":0.30000000000000004,\"trades\":2}"
         );
         let cells = ["binance", "BTCUSDT", "2026-01-01T12:00:00.000Z", "87001.5", "87001.5", "87000", "87000"];
-        assert_eq!(row.cells()[..7], cells);
-        assert_eq!(row.cells()[7..], ["0.30000000", "2"]);
+        assert_eq!(row.cells(Zone::Utc)[..7], cells);
+        assert_eq!(row.cells(Zone::Utc)[7..], ["0.30000000", "2"]);
     }
 }

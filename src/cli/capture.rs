@@ -12,7 +12,7 @@ use super::report::{FormatArgs, print_one};
 use super::settings::{Purpose, now};
 use super::setup::SetupArgs;
 use super::signals::stop_on_signals;
-use super::status::StatusLine;
+use super::status;
 use super::stderr::inform;
 use super::time::duration;
 use super::{Answer, Failure};
@@ -116,7 +116,7 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
     };
     let (to_progress, progress) = watch::channel(Progress::default());
     let stop = stop_on_signals()?;
-    let status = StatusLine::start(progress);
+    let status = status::start(progress);
     let begun = move || inform(heading);
     let outcome = run_capture(setup, AnyStore::clone(&store), health, stop, to_progress, begun).await;
     status.end();

@@ -9,7 +9,7 @@ use clap::Args;
 use tokio::sync::watch;
 
 use super::logs::start_logs;
-use super::report::{Format, HighLowRow, TradeRow, print, say};
+use super::report::{HighLowRow, Printing, TradeRow, print, say};
 use super::settings::{endpoint, now};
 use super::signals::stop_on_signals;
 use super::{Answer, Failure};
@@ -128,7 +128,7 @@ impl Demo {
         say(format!("\nHigh and low of a minute:   tickflux high-low {symbol} {middle}"))?;
         let extremes = store.high_low(&one, middle).await?;
         let rows: Vec<_> = extremes.iter().map(|answer| HighLowRow::new(answer, now())).collect();
-        print(&rows, Format::Table)?;
+        print(&rows, Printing::default())?;
         let (highs, lows): (Vec<_>, Vec<_>) = extremes.into_iter().map(|answer| (answer.high, answer.low)).unzip();
         let minute = || list.iter().filter(|trade| trade.time.ms() / MINUTE_MS == middle.ms() / MINUTE_MS);
         let price = |trade: &Trade| trade.price.to_decimal();
@@ -160,7 +160,7 @@ fn nearest(list: &[Trade], time: TradeTime) -> Option<&Trade> {
 
 fn print_trades(trades: &[StoredTrade], asked: Option<TradeTime>) -> Result<(), Failure> {
     let rows: Vec<_> = trades.iter().map(|trade| TradeRow::new(trade, now(), asked)).collect();
-    print(&rows, Format::Table)
+    print(&rows, Printing::default())
 }
 
 /// A folder of its own, gone with its owner.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::report::{FormatArgs, TableRow, print};
+use super::report::{Column, FormatArgs, Printing, TableRow, Zone, print};
 use super::settings::now;
 use super::setup::SetupArgs;
 use super::time::duration;
@@ -86,7 +86,7 @@ pub(super) async fn run(args: DoctorArgs) -> Result<Answer, Failure> {
     let findings = examine(&setup).await;
     let verdict = verdict(&findings);
     let rows: Vec<_> = findings.into_iter().map(FindingRow::from).collect();
-    print(&rows, output.format)?;
+    print(&rows, Printing { format: output.format, zone: Zone::Utc })?;
     verdict
 }
 
@@ -112,11 +112,11 @@ impl From<Finding> for FindingRow {
 }
 
 impl TableRow for FindingRow {
-    fn columns(&self) -> Vec<(&'static str, bool)> {
-        vec![("check", false), ("state", false), ("found, and what to do", false)]
+    fn columns(&self) -> Vec<Column> {
+        vec![Column::text("check", 1), Column::text("state", 0), Column::text("found, and what to do", 0)]
     }
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self, _: Zone) -> Vec<String> {
         let mut lines = folded(&self.found, CELL_WIDTH);
         // What to do about the check that it needs stands there.
         let remedy = self.remedy.iter().filter(|_| !self.is_skipped);

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::Args;
 
+use super::drawing::{self, Drawing};
 use super::faults::FaultArgs;
 use super::logs::start_logs;
 use super::report::say;
@@ -102,8 +103,11 @@ pub(super) async fn run(args: ExchangeArgs) -> Result<Answer, Failure> {
         say(format!("times are moved by {} minutes", running.shift_minutes()))?;
         running.refused().map_or(Ok(()), |refused| say(format!("messages passed over: {refused}")))?;
     }
+    let traded = running.traded();
+    let bar = is_replay.then(|| drawing::bar("trades replayed", running.recorded(), move || *traded.borrow()));
     // Ends with the signal; its sender lives as long as the program.
     let _ = stop.wait_for(|stop| *stop).await;
+    bar.into_iter().for_each(Drawing::end);
     running.shutdown().await;
     Ok(Answer::Done)
 }

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
+use tokio::sync::watch;
 
 use super::caution::say_passed_over;
+use super::drawing;
 use super::logs::start_logs;
-use super::report::{TableRow, print};
+use super::report::{Column, TableRow, Zone, print};
 use super::settings::{DEFAULT_OUTBOX, Purpose, QuestionArgs, default_exchange, endpoint, now, searched};
 use super::signals::stop_on_signals;
 use super::stderr::inform;
@@ -19,6 +21,7 @@ use crate::binance::DEFAULT_REST_URL;
 use crate::binance::rest::Rest;
 use crate::capture::machine::CaptureFailure;
 use crate::capture::sequencer::Hole;
+use crate::capture::settings::Progress;
 use crate::net::endpoint::{Endpoint, Service, UrlText};
 use crate::outbox::{Ended, Target, target};
 use crate::shell::mend::{MendError, Mended, Repair, mend};
@@ -85,7 +88,7 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
     let GapsArgs { symbols, since, repair, rest_url, outbox, question } = args;
     let rest_url = endpoint(Service::Rest, rest_url.as_str())?;
     let settings = question.store.clone();
-    let (store, scope, format) = question.open(symbols)?;
+    let (store, scope, printing) = question.open(symbols)?;
     let since = now().earlier_by(since.ms());
     let mut audits = store.gaps(&scope, since, None).await?;
     let store_id = store.id().await;
@@ -111,7 +114,7 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
     ledger.add_lost(&mut audits, since)?;
     let rows = audits.iter().map(|audit| Ok(GapsRow::new(audit, &ledger.ended(audit)?)));
     let rows: Vec<_> = rows.collect::<Result<_, Failure>>()?;
-    print(&rows, format)?;
+    print(&rows, printing)?;
     say_passed_over(&store, &scope, since, None).await;
     let is_found = |symbol: &&Symbol| audits.iter().any(|audit| audit.symbol == **symbol);
     let absent: Vec<_> = scope.symbols.iter().filter(|symbol| !is_found(symbol)).map(Symbol::as_str).collect();
@@ -140,7 +143,12 @@ async fn mend_all(
         let range = |hole: &HoleRow| IdRange { first: hole.from_id, last: hole.to_id };
         holes.extend(open.map(|hole| Hole { symbol: audit.symbol.clone(), range: range(hole), time: now() }));
     }
-    let Mended { trades, ended } = mend(repair, holes, stop_on_signals()?).await.map_err(|error| match error {
+    let (to_progress, progress) = watch::channel(Progress::default());
+    let missing = holes.iter().map(|hole| hole.range.count()).sum();
+    let bar = drawing::bar("missing trades", missing, move || progress.borrow().trades);
+    let mended = mend(repair, holes, stop_on_signals()?, to_progress).await;
+    bar.end();
+    let Mended { trades, ended } = mended.map_err(|error| match error {
         MendError::Run(RunError::Start(CaptureFailure::Settings(why))) => Failure::Usage(why),
         MendError::Run(_) | MendError::Stopped => Failure::Unusable(crate::error_chain(&error)),
     })?;
@@ -229,20 +237,20 @@ fn states(hole: IdRange, ended: &[Ended]) -> Vec<HoleRow> {
 }
 
 impl TableRow for GapsRow {
-    fn columns(&self) -> Vec<(&'static str, bool)> {
+    fn columns(&self) -> Vec<Column> {
         vec![
-            ("exchange", false),
-            ("symbol", false),
-            ("first_id", true),
-            ("last_id", true),
-            ("trades", true),
-            ("missing", true),
-            ("duplicates", true),
-            ("holes", false),
+            Column::text("exchange", 6),
+            Column::text("symbol", 0),
+            Column::number("first_id", 7),
+            Column::number("last_id", 5),
+            Column::number("trades", 3),
+            Column::number("missing", 1),
+            Column::number("duplicates", 4),
+            Column::text("holes", 2),
         ]
     }
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self, _zone: Zone) -> Vec<String> {
         let mut holes: Vec<_> = self.holes.iter().take(HOLES_SHOWN).map(HoleRow::words).collect();
         if self.holes.len() > HOLES_SHOWN {
             holes.push(format!("and {} more", self.holes.len() - HOLES_SHOWN));

@@ -31,12 +31,12 @@ pub(super) struct HighLowArgs {
 
 pub(super) async fn run(args: HighLowArgs) -> Result<Answer, Failure> {
     let time = args.minute.within_retention(now())?;
-    let (store, scope, format) = args.question.open(vec![args.symbol.clone()])?;
+    let (store, scope, printing) = args.question.open(vec![args.symbol.clone()])?;
     let answers = store.high_low(&scope, time);
     let (answers, newest) = with_newest(answers, args.minute.is_relative(), &store, &scope).await?;
     let now = now();
     let rows: Vec<_> = answers.iter().map(|answer| HighLowRow::new(answer, now)).collect();
-    print(&rows, format)?;
+    print(&rows, printing)?;
     let minute = TradeTime::from_ms(time.ms() - time.ms() % MINUTE_MS).unwrap_or(time);
     say_passed_over(&store, &scope, minute, TradeTime::from_ms(minute.ms() + MINUTE_MS).ok()).await;
     say_if_clocks_disagree(newest, now);

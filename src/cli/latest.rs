@@ -21,11 +21,11 @@ pub(super) struct LatestArgs {
 }
 
 pub(super) async fn run(args: LatestArgs) -> Result<Answer, Failure> {
-    let (store, scope, format) = args.question.open(args.symbols)?;
+    let (store, scope, printing) = args.question.open(args.symbols)?;
     let trades = store.latest(&scope).await?;
     let now = now();
     let rows: Vec<_> = trades.iter().map(|trade| TradeRow::new(trade, now, None)).collect();
-    print(&rows, format)?;
+    print(&rows, printing)?;
     let times = || trades.iter().map(|stored| stored.trade.time);
     if times().min().is_none_or(|oldest| oldest.ms() < now.ms() - FRESH_MS) {
         say_passed_over(&store, &scope, times().min().unwrap_or(TradeTime::EPOCH), None).await;

@@ -131,7 +131,7 @@ pub(super) fn start_logs(default: &str) -> Result<(), Failure> {
 }
 
 /// Whether log lines are colored: as <https://no-color.org> and <https://bixense.com/clicolors> say.
-fn is_colored(when: When, is_terminal: bool, variable: impl Fn(&str) -> Option<String>) -> bool {
+pub(super) fn is_colored(when: When, is_terminal: bool, variable: impl Fn(&str) -> Option<String>) -> bool {
     let is_set = |name| variable(name).is_some_and(|value| !value.is_empty());
     match when {
         When::Always => true,

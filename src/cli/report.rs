@@ -1,15 +1,17 @@
 //! Answers in tables for people, JSON and CSV for programs.
 
+mod table;
+
 use std::io::{self, Write};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use comfy_table::{CellAlignment, Table, presets};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+pub(super) use self::table::{Column, TableRow, Zone};
 use super::Failure;
 use crate::store::{HighLow, StoredTrade};
 use crate::text::one_line;
@@ -38,13 +40,27 @@ pub(super) struct FormatArgs {
     pub(super) format: Format,
 }
 
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Printing {
+    pub(super) format: Format,
+    /// Of the times in tables; those for programs are UTC.
+    pub(super) zone: Zone,
+}
+
+/// A time for programs.
+pub(super) fn utc<S: Serializer>(time: &TradeTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(time)
+}
+
 /// A trade with the contract's keys.
 #[derive(Debug, Serialize)]
 pub(super) struct TradeRow {
     exchange: String,
     symbol: String,
     trade_id: u64,
-    time: String,
+    #[serde(serialize_with = "utc")]
+    time: TradeTime,
     price: String,
     quantity: String,
     buyer_is_maker: bool,
@@ -62,7 +78,7 @@ impl TradeRow {
             exchange: stored.exchange.to_string(),
             symbol: trade.symbol.to_string(),
             trade_id: trade.id.get(),
-            time: trade.time.to_string(),
+            time: trade.time,
             price: trade.price.to_string(),
             quantity: trade.quantity.to_string(),
             buyer_is_maker: trade.buyer_is_maker,
@@ -77,7 +93,8 @@ impl TradeRow {
 pub(super) struct HighLowRow {
     exchange: String,
     symbol: String,
-    minute: String,
+    #[serde(serialize_with = "utc")]
+    minute: TradeTime,
     trades: u64,
     missing: u64,
     open: bool,
@@ -91,7 +108,7 @@ impl HighLowRow {
         Self {
             exchange: answer.high.exchange.to_string(),
             symbol: answer.high.trade.symbol.to_string(),
-            minute: answer.minute.to_string(),
+            minute: answer.minute,
             trades: answer.trades,
             missing: answer.missing,
             open: answer.open,
@@ -101,36 +118,28 @@ impl HighLowRow {
     }
 }
 
-/// Something that can be a row of a table.
-pub(super) trait TableRow: Serialize {
-    /// The table's columns: name, and whether it holds numbers.
-    fn columns(&self) -> Vec<(&'static str, bool)>;
-    /// The values, in the order of the columns.
-    fn cells(&self) -> Vec<String>;
-}
-
 impl TableRow for TradeRow {
-    fn columns(&self) -> Vec<(&'static str, bool)> {
+    fn columns(&self) -> Vec<Column> {
         let mut columns = vec![
-            ("exchange", false),
-            ("symbol", false),
-            ("trade_id", true),
-            ("time", false),
-            ("price", true),
-            ("quantity", true),
-            ("buyer_is_maker", false),
+            Column::text("exchange", 6),
+            Column::text("symbol", 0),
+            Column::number("trade_id", 5),
+            Column::text("time", 4),
+            Column::number("price", 1),
+            Column::number("quantity", 7),
+            Column::text("buyer_is_maker", 8),
         ];
-        columns.extend(self.distance_ms.map(|_| ("distance_ms", true)));
-        columns.push(("age", true));
+        columns.extend(self.distance_ms.map(|_| Column::number("distance_ms", 2)));
+        columns.push(Column::number("age", 3));
         columns
     }
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self, zone: Zone) -> Vec<String> {
         let mut cells = vec![
             self.exchange.clone(),
             self.symbol.clone(),
             self.trade_id.to_string(),
-            self.time.clone(),
+            zone.time(self.time),
             self.price.clone(),
             self.quantity.clone(),
             self.buyer_is_maker.to_string(),
@@ -142,51 +151,56 @@ impl TableRow for TradeRow {
 }
 
 impl TableRow for HighLowRow {
-    fn columns(&self) -> Vec<(&'static str, bool)> {
+    fn columns(&self) -> Vec<Column> {
         vec![
-            ("exchange", false),
-            ("symbol", false),
-            ("minute", false),
-            ("trades", true),
-            ("missing", true),
-            ("open", false),
-            ("", false),
-            ("price", true),
-            ("quantity", true),
-            ("trade_id", true),
-            ("time", false),
-            ("age", true),
+            Column::text("exchange", 10),
+            Column::text("symbol", 0),
+            Column::text("minute", 6),
+            Column::number("trades", 5),
+            Column::number("missing", 4),
+            Column::text("open", 8),
+            Column::text("", 1),
+            Column::number("price", 2),
+            Column::number("quantity", 11),
+            Column::number("trade_id", 9),
+            Column::text("time", 3),
+            Column::number("age", 7),
         ]
     }
 
     /// Two lines in each cell: the high above the low.
-    fn cells(&self) -> Vec<String> {
-        let both = |value: fn(&TradeRow) -> String| format!("{}\n{}", value(&self.high), value(&self.low));
+    fn cells(&self, zone: Zone) -> Vec<String> {
+        let both = |value: &dyn Fn(&TradeRow) -> String| format!("{}\n{}", value(&self.high), value(&self.low));
         vec![
             self.exchange.clone(),
             self.symbol.clone(),
-            self.minute.clone(),
+            zone.time(self.minute),
             self.trades.to_string(),
             self.missing.to_string(),
             self.open.to_string(),
             "high\nlow".to_owned(),
-            both(|row| row.price.clone()),
-            both(|row| row.quantity.clone()),
-            both(|row| row.trade_id.to_string()),
-            both(|row| row.time.clone()),
-            both(|row| row.age.clone()),
+            both(&|row| row.price.clone()),
+            both(&|row| row.quantity.clone()),
+            both(&|row| row.trade_id.to_string()),
+            both(&|row| zone.time(row.time)),
+            both(&|row| row.age.clone()),
         ]
     }
 }
 
 /// Prints rows to standard output.
-pub(super) fn print<R: TableRow>(rows: &[R], format: Format) -> Result<(), Failure> {
-    write_rows(&mut io::stdout().lock(), rows, format)
+pub(super) fn print<R: TableRow>(rows: &[R], printing: Printing) -> Result<(), Failure> {
+    write_rows(&mut io::stdout().lock(), rows, printing, table::width())
 }
 
-fn write_rows<R: TableRow>(out: &mut impl Write, rows: &[R], format: Format) -> Result<(), Failure> {
-    printed(match format {
-        Format::Table => write_table(out, rows),
+fn write_rows<R: TableRow>(
+    out: &mut impl Write,
+    rows: &[R],
+    printing: Printing,
+    width: Option<u16>,
+) -> Result<(), Failure> {
+    printed(match printing.format {
+        Format::Table => table::write(out, rows, printing.zone, width),
         Format::Json => rows.iter().try_for_each(|row| write_json(out, row)),
         Format::Csv => write_csv(out, rows),
     })
@@ -213,20 +227,6 @@ fn printed(written: io::Result<()>) -> Result<(), Failure> {
         io::ErrorKind::BrokenPipe => Ok(()),
         _ => Err(Failure::Unusable(format!("cannot print: {error}"))),
     })
-}
-
-fn write_table<R: TableRow>(out: &mut impl Write, rows: &[R]) -> io::Result<()> {
-    let Some(first) = rows.first() else { return Ok(()) };
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(first.columns().iter().map(|(name, _)| *name));
-    table.add_rows(rows.iter().map(|row| row.cells().iter().map(|cell| printable(cell)).collect::<Vec<_>>()));
-    for (at, (_, is_number)) in first.columns().iter().enumerate() {
-        if let Some(column) = table.column_mut(at).filter(|_| *is_number) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    writeln!(out, "{table}")
 }
 
 fn write_json(out: &mut impl Write, row: &impl Serialize) -> io::Result<()> {
@@ -330,7 +330,7 @@ mod tests {
 
     fn printed<R: TableRow>(row: R, format: Format) -> String {
         let mut out = Vec::new();
-        write_rows(&mut out, &[row], format).unwrap();
+        write_rows(&mut out, &[row], Printing { format, zone: Zone::Utc }, None).unwrap();
         String::from_utf8(out).unwrap()
     }
 

@@ -10,7 +10,7 @@ use clap::builder::OsStringValueParser;
 
 use super::Failure;
 use super::names::{check_bucket, check_org};
-use super::report::{Format, FormatArgs};
+use super::report::{FormatArgs, Printing, Zone};
 use super::stderr::notice;
 use crate::net::Network;
 use crate::net::endpoint::{Endpoint, Service, UrlText, shown};
@@ -21,6 +21,8 @@ use crate::trade::{Exchange, Symbol, TradeTime};
 
 /// Where capture keeps what is not stored yet, and what it knows of the store.
 pub(super) const DEFAULT_OUTBOX: &str = "tickflux-outbox";
+/// The file that is meant unless a store is named.
+pub(super) const DEFAULT_SQLITE: &str = "tickflux.db";
 const DEFAULT_STORE: &str = "sqlite:tickflux.db";
 /// It is said once, however often the store is opened.
 static OVERHEARD: Once = Once::new();
@@ -56,13 +58,18 @@ pub(super) struct QuestionArgs {
     pub(super) store: StoreArgs,
     #[command(flatten)]
     pub(super) output: FormatArgs,
+    /// Print local times in tables, with their offset; JSON and CSV stay UTC
+    #[arg(long)]
+    pub(super) local: bool,
 }
 
 impl QuestionArgs {
     /// Opens the store, and says which series the question is about.
-    pub(super) fn open(self, symbols: Vec<Symbol>) -> Result<(AnyStore, Scope, Format), Failure> {
+    pub(super) fn open(self, symbols: Vec<Symbol>) -> Result<(AnyStore, Scope, Printing), Failure> {
         let store = self.store.open(Purpose::Questions)?;
-        Ok((store, Scope { symbols, exchange: self.exchange }, self.output.format))
+        let zone = if self.local { Zone::Local } else { Zone::Utc };
+        let printing = Printing { format: self.output.format, zone };
+        Ok((store, Scope { symbols, exchange: self.exchange }, printing))
     }
 }
 

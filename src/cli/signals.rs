@@ -10,7 +10,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use super::{Failure, stderr};
+use super::{Failure, drawing, stderr};
 
 /// Exit code of a program that was interrupted twice.
 const INTERRUPTED: i32 = 130;
@@ -38,6 +38,7 @@ fn listen() -> io::Result<watch::Receiver<bool>> {
         runtime.block_on(any(&mut signals));
         to_stop.send_replace(true);
         runtime.block_on(any(&mut signals));
+        drawing::clear(LINES_WAIT);
         stderr::end_within(None, LINES_WAIT);
         std::process::exit(INTERRUPTED);
     })?;

@@ -1,60 +1,72 @@
-//! The status line of a capture, on a terminal only.
-//!
-//! A thread of its own draws it: a terminal that is stopped (Ctrl-S) stops that thread alone.
+//! The status line of a capture, and a bar below it while much is fetched from the exchange's history.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
-use std::time::Duration;
+use std::io;
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
+use terminal_size::{Width, terminal_size_of};
 use tokio::sync::watch;
 
-use super::stderr;
+use super::drawing::{DRAW_EVERY, Drawing, counts, style};
+use super::settings::now;
 use crate::capture::settings::Progress;
+use crate::text::short_decimal;
+use crate::trade::TradeTime;
 
-const DRAW_EVERY: Duration = Duration::from_millis(200);
 /// Drawings over which the rate is told: three seconds.
 const DRAWINGS: usize = 16;
-/// How long the end waits for a terminal that is stopped.
-const END_WAIT: Duration = Duration::from_millis(500);
+/// What turns in front takes so many columns.
+const MARGIN: usize = 2;
+/// Between two words.
+const GAP: &str = ", ";
+/// The width of a terminal that does not tell it.
+const WIDTH: usize = 80;
+/// Fewer missing trades are fetched before anyone has read a bar.
+const BAR_MIN: u64 = 1_000;
 
-/// A status line that is being drawn; cleared when it ends.
-pub(super) struct StatusLine {
-    end: mpsc::Sender<()>,
-    ended: mpsc::Receiver<()>,
+/// Draws what `progress` says.
+pub(super) fn start(progress: watch::Receiver<Progress>) -> Drawing {
+    let (mut rate, mut fetching) = (Rate::default(), Fetching::default());
+    Drawing::start(ProgressBar::new_spinner(), move |bar| {
+        // Not while the value is borrowed: drawing may take for ever, and the capture would wait.
+        let progress = progress.borrow().clone();
+        let width = terminal_size_of(io::stderr()).map_or(WIDTH, |(Width(width), _)| width.into());
+        bar.set_message(words(&progress, rate.of(progress.trades), now(), width.saturating_sub(MARGIN)));
+        fetching.show(progress.missing, bar);
+    })
 }
 
-impl StatusLine {
-    /// Draws what `progress` says.
-    pub(super) fn start(progress: watch::Receiver<Progress>) -> Self {
-        let (end, to_end) = mpsc::channel();
-        let (has_ended, ended) = mpsc::channel();
-        let bar = ProgressBar::new_spinner();
-        if !bar.is_hidden() && !stderr::settings().quiet {
-            stderr::write_around(bar.clone());
-            // Without a thread there is no status line.
-            let _ = thread::Builder::new().name("status".to_owned()).spawn(move || {
-                let mut rate = Rate::default();
-                while to_end.recv_timeout(DRAW_EVERY) == Err(RecvTimeoutError::Timeout) {
-                    // Not while the value is borrowed: drawing may take for ever, and the capture would wait.
-                    let now = progress.borrow().clone();
-                    bar.set_message(words(&now, rate.of(now.trades)));
-                    bar.tick();
-                }
-                bar.finish_and_clear();
-                drop(has_ended);
-            });
-        }
-        Self { end, ended }
+/// How much of what was missing has been fetched.
+#[derive(Debug, Default)]
+struct Fetching {
+    /// The most that was missing since nothing was.
+    all: u64,
+    is_shown: bool,
+}
+
+impl Fetching {
+    /// Takes how many ids are missing now. Gives how many of how many are fetched, if that is worth a bar.
+    fn of(&mut self, missing: u64) -> Option<(u64, u64)> {
+        self.all = if missing == 0 { 0 } else { self.all.max(missing) };
+        (self.all >= BAR_MIN).then_some((self.all - missing, self.all))
     }
 
-    /// Clears the line; waits half a second for it at most.
-    pub(super) fn end(self) {
-        drop(self.end);
-        // Nothing is ever sent: the other side is gone once it is cleared.
-        let _ = self.ended.recv_timeout(END_WAIT);
+    fn show(&mut self, missing: u64, bar: &ProgressBar) {
+        let fetched = self.of(missing);
+        if fetched.is_some() != self.is_shown {
+            self.is_shown = fetched.is_some();
+            bar.set_style(if self.is_shown { with_bar() } else { ProgressStyle::default_spinner() });
+            bar.reset_eta();
+        }
+        if let Some((done, all)) = fetched {
+            bar.set_length(all);
+            bar.set_position(done);
+        }
     }
+}
+
+fn with_bar() -> ProgressStyle {
+    style(&format!("{{spinner}} {{msg}}\n  {{wide_bar}} {}", counts("missing trades")))
 }
 
 /// How many trades a second were stored, over the last seconds.
@@ -78,30 +90,84 @@ impl Rate {
     }
 }
 
-fn words(now: &Progress, rate: u64) -> String {
-    let Progress { trades, waiting, open_holes, connections } = now;
+/// What fits so many columns: of the prices the first one in any case, the others where there is room beside the counts.
+fn words(progress: &Progress, rate: u64, now: TradeTime, width: usize) -> String {
+    let Progress { trades, waiting, open_holes, connections, prices, newest, .. } = progress;
     let plural = |count: usize| if count == 1 { "" } else { "s" };
-    format!(
-        "{trades} trades stored, {rate}/s, {waiting} waiting, {open_holes} open hole{}, {connections} connection{}",
-        plural(*open_holes),
-        plural(*connections)
-    )
+    let age = newest.map(|newest| format!("age {:.1}s", (now.ms() - newest.ms()) as f64 / 1_000.0));
+    let holes = format!("{open_holes} open hole{}", plural(*open_holes));
+    let counts = [Some(format!("{rate}/s")), age, Some(holes), Some(format!("{waiting} waiting"))];
+    let more = [format!("{connections} connection{}", plural(*connections)), format!("{trades} stored")];
+    let mut prices = prices.iter().map(|(symbol, price)| format!("{symbol} {}", short_decimal(price.as_str())));
+    let mut left = width + GAP.len();
+    let mut fitting = |words: &mut dyn Iterator<Item = String>| {
+        let fits = |text: &String| {
+            let rest = left.checked_sub(text.len() + GAP.len());
+            left = rest.unwrap_or(left);
+            rest.is_some()
+        };
+        words.take_while(fits).collect::<Vec<_>>()
+    };
+    let first = fitting(&mut prices.by_ref().take(1));
+    let counts = fitting(&mut counts.into_iter().flatten());
+    let others = fitting(&mut prices);
+    let more = fitting(&mut more.into_iter());
+    [first, others, counts, more].concat().join(GAP)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trade::Price;
+
+    fn progress() -> Progress {
+        let price = |symbol: &str, price| (symbol.parse().unwrap(), Price::new(price).unwrap());
+        Progress {
+            trades: 7,
+            waiting: 2,
+            open_holes: 1,
+            missing: 3,
+            connections: 1,
+            prices: vec![price("BTCUSDT", "85950.41000000"), price("ETHUSDT", "2936.13000000")],
+            newest: Some(TradeTime::from_ms(1_767_268_800_000).unwrap()),
+        }
+    }
+
+    fn line(progress: &Progress, width: usize) -> String {
+        words(progress, 5, TradeTime::from_ms(1_767_268_800_150).unwrap(), width)
+    }
 
     #[test]
-    fn the_line_says_how_fast_and_counts_one_as_one() {
+    fn the_line_says_how_fast() {
         let mut rate = Rate::default();
         let drawn: Vec<_> = (0..40).map(|at| rate.of(at * 20)).collect();
         assert_eq!((drawn[0], drawn[1], drawn[39]), (0, 100, 100));
         let stopped: Vec<_> = (0..40).map(|_| rate.of(780)).collect();
         assert_eq!(stopped[39], 0);
-        let now = Progress { trades: 7, waiting: 0, open_holes: 1, connections: 1 };
-        assert_eq!(words(&now, 5), "7 trades stored, 5/s, 0 waiting, 1 open hole, 1 connection");
-        let now = Progress { trades: 7, waiting: 2, open_holes: 0, connections: 2 };
-        assert_eq!(words(&now, 5), "7 trades stored, 5/s, 2 waiting, 0 open holes, 2 connections");
+    }
+
+    #[test]
+    fn the_line_has_what_fits_and_counts_one_as_one() {
+        let whole = "BTCUSDT 85950.41, ETHUSDT 2936.13, 5/s, age 0.1s, 1 open hole, 2 waiting, 1 connection, 7 stored";
+        assert_eq!(line(&progress(), 200), whole);
+        assert_eq!(line(&progress(), whole.len()), whole);
+        assert_eq!(line(&progress(), 80), whole[..whole.len() - ", 1 connection, 7 stored".len()]);
+        assert_eq!(line(&progress(), 60), "BTCUSDT 85950.41, 5/s, age 0.1s, 1 open hole, 2 waiting");
+        assert_eq!(line(&progress(), 20), "BTCUSDT 85950.41");
+        assert_eq!(line(&progress(), 10), "5/s");
+        let begun = Progress { open_holes: 0, connections: 2, ..Progress::default() };
+        assert_eq!(line(&begun, 80), "5/s, 0 open holes, 0 waiting, 2 connections, 0 stored");
+        for width in 0..120 {
+            assert!(line(&progress(), width).len() <= width, "{width}");
+        }
+    }
+
+    #[test]
+    fn a_bar_is_shown_while_much_is_fetched() {
+        let mut fetching = Fetching::default();
+        let shown: Vec<_> = [0, 999, 0, 800, 5_000, 4_000, 1, 0, 10].map(|missing| fetching.of(missing)).to_vec();
+        let of = |done, all| Some((done, all));
+        let expected = [None, None, None, None, of(0, 5_000), of(1_000, 5_000), of(4_999, 5_000), None, None];
+        assert_eq!(shown, expected);
     }
 }

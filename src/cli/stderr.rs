@@ -47,6 +47,11 @@ pub(super) fn write_around(status: ProgressBar) {
     let _ = STATUS.set(status);
 }
 
+/// Takes the status line off the screen; waits for a terminal that is stopped.
+pub(super) fn clear_status() {
+    STATUS.get().into_iter().for_each(ProgressBar::finish_and_clear);
+}
+
 /// Warns of something beside the answer.
 pub(super) fn notice(text: impl Display) {
     say(Level::WARN, &text);

@@ -71,6 +71,8 @@ pub(super) struct Prepared {
     pub(super) symbols: Vec<Symbol>,
     pub(super) shift_minutes: i64,
     pub(super) refused: Option<Refused>,
+    /// Trades of a recording; 0 for a market.
+    pub(super) recorded: u64,
 }
 
 pub(super) fn prepare(config: &Config) -> Result<Prepared, ExchangeError> {
@@ -99,15 +101,16 @@ pub(super) fn prepare(config: &Config) -> Result<Prepared, ExchangeError> {
                 }
                 (Speed::Max, _) => return Err(ExchangeError::Endless),
             };
-            Ok(Prepared { feed, symbols, shift_minutes: 0, refused: None })
+            Ok(Prepared { feed, symbols, shift_minutes: 0, refused: None, recorded: 0 })
         }
         Source::Replay { path, speed, shift_minutes } => {
             let Session { prints, symbols, shift_minutes, refused, .. } = load(path, *shift_minutes, now, history)?;
+            let recorded = prints.len() as u64;
             let feed = match speed {
                 Speed::Times(times) => Feed::Timed { prints, times: *times },
                 Speed::Max => Feed::AtOnce { prints: Box::new(prints.into_iter().map(|(_, print)| print)), history },
             };
-            Ok(Prepared { feed, symbols: symbols.into_iter().collect(), shift_minutes, refused })
+            Ok(Prepared { feed, symbols: symbols.into_iter().collect(), shift_minutes, refused, recorded })
         }
     }
 }

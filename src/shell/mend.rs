@@ -59,7 +59,8 @@ pub struct Mended {
     pub ended: Vec<Ended>,
 }
 
-/// Fetches what is missing in `holes` and writes it into the store; ends when every hole has ended.
+/// Fetches what is missing in `holes` and writes it into the store; ends when every hole has ended. `progress` is told how
+/// many trades are stored.
 ///
 /// # Errors
 ///
@@ -68,9 +69,14 @@ pub struct Mended {
 /// # Cancel safety
 ///
 /// Safe: what was written is written.
-pub async fn mend(repair: Repair, holes: Vec<Hole>, stop: watch::Receiver<bool>) -> Result<Mended, MendError> {
+pub async fn mend(
+    repair: Repair,
+    holes: Vec<Hole>,
+    stop: watch::Receiver<bool>,
+    progress: watch::Sender<Progress>,
+) -> Result<Mended, MendError> {
     let Repair { store, exchange, rest, network, outbox, clock } = repair;
-    let (now, (progress, _)) = (Moment { at: Instant::now(), wall: clock() }, watch::channel(Progress::default()));
+    let now = Moment { at: Instant::now(), wall: clock() };
     let route = Route { is_over_disk: false, slots: store.slots(), batch_max: store.batch_max() };
     let capture = Capture::new(Settings::only_repairing(holes, route, fastrand::u64(..)), now);
     let mut shell = Shell {

@@ -13,6 +13,7 @@ pub mod proxy;
 pub mod scene;
 pub mod server;
 pub mod tls;
+pub mod tmux;
 pub mod trades;
 pub mod tunnel;
 pub mod witness;

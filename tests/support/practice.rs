@@ -45,9 +45,14 @@ pub async fn start(source: Source) -> Running {
 
 /// Starts an exchange with faults on a free port.
 pub async fn start_with(source: Source, faults: Faults) -> Running {
+    start_with_past(source, faults, 0).await
+}
+
+/// Starts one that has traded about so many trades before.
+pub async fn start_with_past(source: Source, faults: Faults, past: usize) -> Running {
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
     // Long runs are compared with all that it traded.
-    practice::start(listen, Config { faults, history: 2_000_000, ..Config::new(source, now) }).await.unwrap()
+    practice::start(listen, Config { faults, history: 2_000_000, past, ..Config::new(source, now) }).await.unwrap()
 }
 
 /// The message of a trade as Binance writes it.

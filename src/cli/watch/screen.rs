@@ -1,0 +1,141 @@
+//! The terminal: the alternate screen while something is shown, and the one that was there before at any end.
+
+use std::io::{self, BufWriter, Stdout, Write};
+use std::panic;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Duration;
+
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::cursor::{Hide, Show};
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use tokio::sync::watch;
+
+use super::model::{Key, Model, Said};
+use super::view::{self, Palette};
+use crate::trade::TradeTime;
+
+/// How often it is drawn while nobody types; only what changed is written.
+const DRAW_EVERY: Duration = Duration::from_millis(200);
+/// A frame is written at once: what is written piece by piece flickers.
+const FRAME_BYTES: usize = 64 << 10;
+
+/// Shows the model and what is heard, until somebody types `q` or `stop` says so. Blocks; to be called on a thread of its own.
+///
+/// # Errors
+///
+/// If the terminal cannot be used, or has gone.
+pub(super) fn show(
+    mut model: Model,
+    heard: &Receiver<Said>,
+    stop: &watch::Receiver<bool>,
+    clock: fn() -> TradeTime,
+    palette: Palette,
+) -> io::Result<()> {
+    let _restored = Taken::take()?;
+    let mut terminal = Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(FRAME_BYTES, io::stdout())))?;
+    loop {
+        loop {
+            match heard.try_recv() {
+                Ok(said) => model.hear(said, clock()),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return Err(io::Error::other("nobody asks any more")),
+            }
+        }
+        terminal.draw(|frame| view::draw(frame, &model, clock(), palette))?;
+        // All keys that wait: a wheel that is turned sends a hundred.
+        let mut wait = DRAW_EVERY;
+        while !*stop.borrow() && event::poll(wait)? {
+            match event::read()? {
+                Event::Key(key) if ends(&key) => return Ok(()),
+                Event::Key(key) => moves(&key).into_iter().for_each(|key| model.press(key)),
+                _ => {}
+            }
+            wait = Duration::ZERO;
+        }
+        if *stop.borrow() {
+            return Ok(());
+        }
+    }
+}
+
+fn ends(key: &KeyEvent) -> bool {
+    let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
+    key.kind == KeyEventKind::Press
+        && match key.code {
+            KeyCode::Char('q' | 'Q') | KeyCode::Esc => true,
+            KeyCode::Char('c' | 'd') => is_control,
+            _ => false,
+        }
+}
+
+fn moves(key: &KeyEvent) -> Option<Key> {
+    match key.code {
+        _ if key.kind == KeyEventKind::Release => None,
+        KeyCode::Up | KeyCode::Char('k') => Some(Key::Up),
+        KeyCode::Down | KeyCode::Char('j') => Some(Key::Down),
+        KeyCode::PageUp => Some(Key::PageUp),
+        KeyCode::PageDown | KeyCode::Char(' ') => Some(Key::PageDown),
+        KeyCode::Home => Some(Key::Home),
+        KeyCode::End => Some(Key::End),
+        _ => None,
+    }
+}
+
+/// The terminal is ours; dropped, it is as it was.
+struct Taken;
+
+impl Taken {
+    fn take() -> io::Result<Self> {
+        let before = panic::take_hook();
+        // What a panic says would be gone with the screen.
+        panic::set_hook(Box::new(move |panic| {
+            give_back();
+            before(panic);
+        }));
+        enable_raw_mode()?;
+        let taken = Self;
+        execute!(io::stdout(), EnterAlternateScreen, Hide)?;
+        Ok(taken)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+/// Gives the terminal back; it may be gone.
+pub(super) fn give_back() {
+    let _ = disable_raw_mode();
+    let mut stdout: Stdout = io::stdout();
+    let _ = execute!(stdout, LeaveAlternateScreen, Show);
+    let _ = stdout.flush();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(code: KeyCode, modifiers: KeyModifiers) -> KeyEvent {
+        KeyEvent::new(code, modifiers)
+    }
+
+    #[test]
+    fn q_escape_and_control_c_end_it() {
+        for (code, modifiers) in [
+            (KeyCode::Char('q'), KeyModifiers::NONE),
+            (KeyCode::Char('Q'), KeyModifiers::SHIFT),
+            (KeyCode::Esc, KeyModifiers::NONE),
+            (KeyCode::Char('c'), KeyModifiers::CONTROL),
+        ] {
+            assert!(ends(&key(code, modifiers)), "{code:?}");
+        }
+        assert!(!ends(&key(KeyCode::Char('c'), KeyModifiers::NONE)) && !ends(&key(KeyCode::Down, KeyModifiers::NONE)));
+        assert_eq!(moves(&key(KeyCode::PageDown, KeyModifiers::NONE)), Some(Key::PageDown));
+        assert_eq!(moves(&key(KeyCode::Char('x'), KeyModifiers::NONE)), None);
+    }
+}
