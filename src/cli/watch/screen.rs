@@ -1,7 +1,8 @@
 //! The terminal: the alternate screen while something is shown, and the one that was there before at any end.
 
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, BufWriter};
 use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ const DRAW_EVERY: Duration = Duration::from_millis(200);
 /// A frame is written at once: what is written piece by piece flickers.
 const FRAME_BYTES: usize = 64 << 10;
 
+/// Whether the terminal is ours: it is given back once.
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+
 /// Shows the model and what is heard, until somebody types `q` or `stop` says so. Blocks; to be called on a thread of its own.
 ///
 /// # Errors
@@ -37,6 +41,9 @@ pub(super) fn show(
     let _restored = Taken::take()?;
     let mut terminal = Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(FRAME_BYTES, io::stdout())))?;
     loop {
+        if !IS_TAKEN.load(Ordering::SeqCst) {
+            return Err(io::Error::other("a part of the program broke"));
+        }
         loop {
             match heard.try_recv() {
                 Ok(said) => model.hear(said, clock()),
@@ -90,12 +97,13 @@ struct Taken;
 impl Taken {
     fn take() -> io::Result<Self> {
         let before = panic::take_hook();
-        // What a panic says would be gone with the screen.
+        // What a panic says, on whatever thread, would be gone with the screen.
         panic::set_hook(Box::new(move |panic| {
             give_back();
             before(panic);
         }));
         enable_raw_mode()?;
+        IS_TAKEN.store(true, Ordering::SeqCst);
         let taken = Self;
         execute!(io::stdout(), EnterAlternateScreen, Hide)?;
         Ok(taken)
@@ -110,10 +118,11 @@ impl Drop for Taken {
 
 /// Gives the terminal back; it may be gone.
 pub(super) fn give_back() {
+    if !IS_TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
     let _ = disable_raw_mode();
-    let mut stdout: Stdout = io::stdout();
-    let _ = execute!(stdout, LeaveAlternateScreen, Show);
-    let _ = stdout.flush();
+    let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
 }
 
 #[cfg(test)]
