@@ -32,7 +32,7 @@ use tokio::task::JoinHandle;
 
 use self::faults::{Faults, RestFaults};
 use self::feed::{Prepared, prepare};
-use self::replay::{Refused, ReplayError};
+use self::replay::{Recording, ReplayError};
 use self::shared::{Restart, Shared};
 use self::tape::Tape;
 use crate::trade::{Symbol, TradeError, TradeTime};
@@ -150,9 +150,7 @@ pub enum ExchangeError {
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
-    refused: Option<Refused>,
-    /// Trades of the recording; 0 for a market.
-    recorded: u64,
+    recording: Option<Recording>,
     shared: Arc<Shared>,
     server: JoinHandle<std::io::Result<()>>,
 }
@@ -168,7 +166,7 @@ pub struct Running {
 /// Safe: nothing runs before it returns.
 pub async fn start(listen: SocketAddr, config: Config) -> Result<Running, ExchangeError> {
     let config = Config { history: config.history.max(1), ..config };
-    let Prepared { mut feed, symbols, shift_minutes, refused, recorded } = prepare(&config)?;
+    let Prepared { mut feed, symbols, shift_minutes, recording } = prepare(&config)?;
     let failed = |source| ExchangeError::Listen { address: listen, source };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
@@ -201,7 +199,7 @@ pub async fn start(listen: SocketAddr, config: Config) -> Result<Running, Exchan
     };
     let server = axum::serve(listener, router).with_graceful_shutdown(stopped).into_future();
     tokio::spawn(feed::run(feed, Arc::clone(&shared)));
-    Ok(Running { address, refused, recorded, shared, server: tokio::spawn(server) })
+    Ok(Running { address, recording, shared, server: tokio::spawn(server) })
 }
 
 impl Running {
@@ -215,14 +213,9 @@ impl Running {
         self.shared.shift_minutes
     }
 
-    /// What a recording holds that could not be replayed.
-    pub fn refused(&self) -> Option<&Refused> {
-        self.refused.as_ref()
-    }
-
-    /// How many trades a recording holds; 0 for a market.
-    pub fn recorded(&self) -> u64 {
-        self.recorded
+    /// What is replayed; none for a market.
+    pub fn recording(&self) -> Option<&Recording> {
+        self.recording.as_ref()
     }
 
     /// How many trades there were so far.

@@ -130,7 +130,7 @@ fn a_recording_with_messages_that_were_refused_can_be_replayed() {
     assert!(output.status.code() == Some(1) && dead > 100, "{dead} {}", String::from_utf8_lossy(&output.stderr));
 
     let again = runtime.block_on(practice::start(practice::replay(&folder.path().join("bad.txt.gz"))));
-    let refused = again.refused().unwrap();
+    let refused = again.recording().unwrap().refused.as_ref().unwrap();
     // An empty message and one that is JSON of something else may be no dead letter.
     assert!(refused.messages > 50 && refused.first.as_str().starts_with("line "), "{refused:?}");
     assert_clean(&capture(folder.path(), &again, "sqlite:again.db", &["--count", "2000"]), 2_000);

@@ -13,7 +13,7 @@ use super::report::say;
 use super::settings::now;
 use super::signals::stop_on_signals;
 use super::{Answer, Failure};
-use crate::practice::replay::ReplayError;
+use crate::practice::replay::{Recording, ReplayError};
 use crate::practice::{self, Config, ExchangeError, Source, Speed, TRADES_PER_SECOND_MAX};
 use crate::trade::Symbol;
 
@@ -87,7 +87,6 @@ pub(super) async fn run(args: ExchangeArgs) -> Result<Answer, Failure> {
             speed: args.speed,
         },
     };
-    let is_replay = matches!(source, Source::Replay { .. });
     let config = Config {
         history: args.history,
         past: PAST,
@@ -99,12 +98,16 @@ pub(super) async fn run(args: ExchangeArgs) -> Result<Answer, Failure> {
     let running = practice::start(args.listen, config).await.map_err(failure)?;
     let address = running.address();
     say(format!("listening on {address}: --stream-url ws://{address} --rest-url http://{address}"))?;
-    if is_replay {
+    if let Some(Recording { refused, is_cut, .. }) = running.recording() {
         say(format!("times are moved by {} minutes", running.shift_minutes()))?;
-        running.refused().map_or(Ok(()), |refused| say(format!("messages passed over: {refused}")))?;
+        refused.iter().try_for_each(|refused| say(format!("messages passed over: {refused}")))?;
+        if *is_cut {
+            say("the recording is cut off: what is whole of it is replayed")?;
+        }
     }
     let traded = running.traded();
-    let bar = is_replay.then(|| drawing::bar("trades replayed", running.recorded(), move || *traded.borrow()));
+    let trades = running.recording().map(|recording| recording.trades);
+    let bar = trades.map(|trades| drawing::bar("trades replayed", trades, move || *traded.borrow()));
     // Ends with the signal; its sender lives as long as the program.
     let _ = stop.wait_for(|stop| *stop).await;
     bar.into_iter().for_each(Drawing::end);

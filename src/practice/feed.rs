@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::endless::Endless;
 use super::market::Market;
-use super::replay::{Refused, Session, load};
+use super::replay::{Recording, Session, load};
 use super::shared::Shared;
 use super::tape::Print;
 use super::{Config, ExchangeError, FAR, SYMBOLS_MAX, Source, Speed, TRADES_MAX, TRADES_PER_SECOND_MAX};
@@ -70,9 +70,8 @@ pub(super) struct Prepared {
     pub(super) feed: Feed,
     pub(super) symbols: Vec<Symbol>,
     pub(super) shift_minutes: i64,
-    pub(super) refused: Option<Refused>,
-    /// Trades of a recording; 0 for a market.
-    pub(super) recorded: u64,
+    /// None for a market.
+    pub(super) recording: Option<Recording>,
 }
 
 pub(super) fn prepare(config: &Config) -> Result<Prepared, ExchangeError> {
@@ -101,16 +100,17 @@ pub(super) fn prepare(config: &Config) -> Result<Prepared, ExchangeError> {
                 }
                 (Speed::Max, _) => return Err(ExchangeError::Endless),
             };
-            Ok(Prepared { feed, symbols, shift_minutes: 0, refused: None, recorded: 0 })
+            Ok(Prepared { feed, symbols, shift_minutes: 0, recording: None })
         }
         Source::Replay { path, speed, shift_minutes } => {
-            let Session { prints, symbols, shift_minutes, refused, .. } = load(path, *shift_minutes, now, history)?;
-            let recorded = prints.len() as u64;
+            let session = load(path, *shift_minutes, now, history)?;
+            let Session { prints, symbols, shift_minutes, refused, is_cut, .. } = session;
+            let recording = Some(Recording { trades: prints.len() as u64, refused, is_cut });
             let feed = match speed {
                 Speed::Times(times) => Feed::Timed { prints, times: *times },
                 Speed::Max => Feed::AtOnce { prints: Box::new(prints.into_iter().map(|(_, print)| print)), history },
             };
-            Ok(Prepared { feed, symbols: symbols.into_iter().collect(), shift_minutes, refused, recorded })
+            Ok(Prepared { feed, symbols: symbols.into_iter().collect(), shift_minutes, recording })
         }
     }
 }

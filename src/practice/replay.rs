@@ -36,8 +36,8 @@ pub enum ReplayError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// The file ends in the middle of a line or of its compressed data.
-    #[error("{path} is cut off after line {lines}: record it again, or cut it at a line")]
+    /// The file ends in the middle of a line or of its compressed data, and nothing before that is a trade.
+    #[error("{path} is cut off before its first trade, after line {lines}: record it again")]
     Cut {
         /// The recording.
         path: PathBuf,
@@ -95,6 +95,17 @@ impl fmt::Display for Refused {
     }
 }
 
+/// What there is to say of a recording that is replayed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recording {
+    /// Trades in it.
+    pub trades: u64,
+    /// Messages that nobody can read as what they should be.
+    pub refused: Option<Refused>,
+    /// Whether it ends in the middle, as after a `kill -9` of its capture.
+    pub is_cut: bool,
+}
+
 /// A recorded session, checked and ready.
 #[derive(Debug, Default)]
 pub struct Session {
@@ -108,6 +119,8 @@ pub struct Session {
     pub refused: Option<Refused>,
     /// Trades that were there before: a recording of two connections has many.
     pub repeated: usize,
+    /// Whether it ends in the middle of a line or of its compressed data, as after a `kill -9` of its capture.
+    pub is_cut: bool,
     /// Minutes by which `T` and `E` were moved.
     pub shift_minutes: i64,
 }
@@ -139,7 +152,7 @@ struct Event {
 ///
 /// # Errors
 ///
-/// [`ReplayError`] if it cannot be read, is cut off, or is no recording.
+/// [`ReplayError`] if it cannot be read, or is no recording.
 pub fn load(path: &Path, shift: Option<i64>, now: TradeTime, most: usize) -> Result<Session, ReplayError> {
     let reader = open(path).map_err(|source| ReplayError::Read { path: path.to_owned(), source })?;
     read(reader, path, shift, now, most)
@@ -161,18 +174,20 @@ pub fn read(
     let (mut line, mut lines, mut first_ns) = (Vec::new(), 0, None);
     let (mut last, mut last_of_all) = (None, None);
     loop {
-        let failed = |source: std::io::Error| match source.kind() {
-            std::io::ErrorKind::UnexpectedEof => ReplayError::Cut { path: path.to_owned(), lines },
-            _ => ReplayError::Read { path: path.to_owned(), source },
-        };
         line.clear();
-        if reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line).map_err(failed)? == 0 {
-            break;
+        match reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(source) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
+                session.is_cut = true;
+                break;
+            }
+            Err(source) => return Err(ReplayError::Read { path: path.to_owned(), source }),
         }
         let is_whole = line.last() == Some(&b'\n');
         let parsed = if !is_whole && line.len() as u64 == LINE_BYTES_MAX {
             if lines > 0 || has_received_time(&line) {
-                skip_line(&mut reader).map_err(failed)?;
+                skip_line(&mut reader).map_err(|source| ReplayError::Read { path: path.to_owned(), source })?;
             }
             Err("too long".to_owned())
         } else {
@@ -198,13 +213,17 @@ pub fn read(
             }
             // A last line without its line feed is whole only if it parses.
             Err(_) if !is_whole && (line.len() as u64) < LINE_BYTES_MAX => {
-                return Err(ReplayError::Cut { path: path.to_owned(), lines });
+                session.is_cut = true;
+                break;
             }
             Err(why) => session.refuse(|| format!("line {}: {why}", lines + 1)),
         }
         lines += 1;
     }
     let Some(last) = last.or(last_of_all) else {
+        if session.is_cut {
+            return Err(ReplayError::Cut { path: path.to_owned(), lines });
+        }
         return Err(ReplayError::Empty { path: path.to_owned(), refused: session.refused });
     };
     session.put_in_order();

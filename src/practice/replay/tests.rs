@@ -64,11 +64,26 @@ fn what_two_connections_delivered_becomes_one_order() {
 }
 
 #[test]
-fn a_cut_recording_is_told_apart_from_a_foreign_one() {
-    let whole = gzip(lines().as_bytes());
-    for bytes in [&whole[..whole.len() - 9], &lines().as_bytes()[..lines().len() - 20]] {
-        assert!(matches!(loaded(bytes, None), Err(ReplayError::Cut { .. })));
-    }
+fn of_a_cut_recording_what_is_whole_is_replayed() {
+    let (text, whole) = (lines(), gzip(lines().as_bytes()));
+    let ids = |bytes: &[u8]| {
+        let session = loaded(bytes, None).unwrap();
+        assert!(session.is_cut);
+        session.prints.iter().map(|(_, print)| print.trade.id.get()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&text.as_bytes()[..text.len() - 20]), [41]);
+    assert_eq!(ids(&whole[..whole.len() - 9]), [41, 42]);
+    // A capture that is killed leaves what it has flushed.
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.flush().unwrap();
+    assert_eq!(ids(encoder.get_ref()), [41, 42]);
+    assert!(!loaded(text.as_bytes(), None).unwrap().is_cut);
+    assert!(matches!(loaded(&text.as_bytes()[..20], None), Err(ReplayError::Cut { lines: 0, .. })));
+}
+
+#[test]
+fn what_is_no_recording_is_refused() {
     for bytes in ["time,price\n1,2\n", "x\n", "1\n", " 1 {}\n"] {
         assert!(matches!(loaded(bytes.as_bytes(), None), Err(ReplayError::Foreign { .. })), "{bytes:?}");
     }
