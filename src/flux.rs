@@ -258,7 +258,7 @@ fn assigns(line: &str, name: &str) -> bool {
 
 /// A Flux string literal on one line. `${` would begin an expression, and the scanner fails on a `$` before an escape
 /// (`"$\\"`), so a `$` is always written as its code.
-fn string(text: &str) -> String {
+pub(crate) fn string(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {
