@@ -15,6 +15,7 @@ pub mod server;
 pub mod tls;
 pub mod trades;
 pub mod tunnel;
+pub mod ui;
 pub mod witness;
 
 use std::os::unix::fs::PermissionsExt;
