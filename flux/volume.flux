@@ -37,7 +37,10 @@ graph = false
 // Volume and trades are added up by the storage engine. The rest wants three fields of each trade side by side, which are
 // read into Flux: some 10 s for a million trades (docs/performance.md), so ask for hours rather than for a day.
 //
-//EXAMPLE
+//        exchange:string           symbol:string                       time:time                  volume:float                  trades:int               taker_buy:float              taker_sell:float                    vwap:float
+// ----------------------  ----------------------  ------------------------------  ----------------------------  --------------------------  ----------------------------  ----------------------------  ----------------------------
+//               practice                 BTCUSDT  2026-11-30T10:46:00.000000000Z            11.921050000000003                        1638             0.658249999999999            11.262800000000011             86993.70901339216
+//               practice                 ETHUSDT  2026-11-30T10:46:00.000000000Z             14.40835000000001                         854             7.755450000000003             6.652900000000012            2902.0574440098976
 
 // ---- What a trade is: these lines are the same in every file ----------------
 // A regular expression, because the storage engine evaluates it; contains() would read every trade into Flux.

@@ -248,11 +248,16 @@ impl Influx {
         }
         let said = read_begin(reply).await;
         Err(match serde_json::from_str::<OwnWords>(&said) {
-            Ok(_) => Refusal { status, why: self.said(status, &said) },
+            Ok(_) => Refusal { status, why: self.said(status, &on_one_line(&said)) },
             // Whatever its status means there, it is not InfluxDB that says it.
             Err(_) => Refusal { status: 0, why: self.no_influxdb(status, &quoted(&said)) },
         })
     }
+}
+
+/// JSON without the line breaks and tabs that some of InfluxDB's services put into it.
+fn on_one_line(json: &str) -> String {
+    serde_json::from_str::<serde_json::Value>(json).map_or_else(|_| json.to_owned(), |value| value.to_string())
 }
 
 /// An answer other than success; status 0 for none of InfluxDB's.
