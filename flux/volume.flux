@@ -21,7 +21,7 @@ symbols = []
 exchanges = []
 // How far back: -1h, or 2026-11-23T12:00:00Z; at most 24 h.
 since = -1h
-// How long a candle is: 1s, 5m, 1h.
+// How long a window is: 1s, 5m, 1h.
 every = 1m
 // true: _time and _value of volume, taker_buy and taker_sell, for a graph.
 graph = false

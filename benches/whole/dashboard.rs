@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use crate::capture_prints;
 use crate::feeder::{Pace, prints};
 use crate::support::influxd::{BUCKET, Influxd};
-use crate::support::now;
 use crate::support::ui::Ui;
+use crate::support::{column, now, tickflux_ok};
 
 const TRADES: usize = 10_000_000;
 const HOURS: f64 = 19.0;
@@ -17,6 +17,8 @@ const REFRESH: Duration = Duration::from_secs(5);
 const ROUNDS: u32 = 12;
 /// Each query alone, so often.
 const ASKED: u32 = 10;
+/// Some million trades.
+const MILLION: &str = "100m";
 /// What the UI asks of so long: its begin and the length of its windows.
 const RANGES: [(&str, &str, &str); 2] = [("1 h", "-1h", "10s"), ("24 h", "-24h", "4m")];
 
@@ -62,6 +64,14 @@ pub(crate) fn dashboard(influxd: &Influxd) {
         let flux = ui.check(name);
         println!("| {name} | {:.0} | |", alone(&mut || drop(ui.query(&flux))));
     }
+    let folder = tempfile::tempdir().unwrap();
+    let volume = tickflux_ok(folder.path(), &["flux", "volume", "--since", MILLION]);
+    let begin = Instant::now();
+    let mut trades = 0;
+    let used = cpu(&mut || {
+        trades = column(&ui.query(&volume), "trades").iter().map(|text| text.parse::<u64>().unwrap()).sum();
+    });
+    println!("\nvolume.flux over {trades} trades: {:.1?}, {used:.1} s of CPU", begin.elapsed());
     assert!(now().ms() < newest_ms, "it took so long that the last trades are old");
 }
 
