@@ -8,6 +8,8 @@
 mod baseline;
 #[path = "whole/ceiling.rs"]
 mod ceiling;
+#[path = "whole/dashboard.rs"]
+mod dashboard;
 #[path = "whole/feeder.rs"]
 mod feeder;
 #[path = "whole/questions.rs"]
@@ -256,5 +258,8 @@ fn main() {
     }
     if is_wanted("questions") {
         questions::questions(&influxd);
+    }
+    if is_wanted("dashboard") {
+        dashboard::dashboard(&influxd);
     }
 }

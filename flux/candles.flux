@@ -1,26 +1,6 @@
-// What did the price do? Candles for drawing: open, high, low, close and volume of each minute, or of another interval.
+// What did the price do? Open, high, low, close and volume of each minute, or of another interval, for drawing.
 //
-//     influx query --file flux/candles.flux
-//
-// runs it as it is, and so does the Data Explorer's script editor ("View Raw Data").
-//
-// Parameters:
-//   bucket      the bucket
-//   symbols     the symbols that answer; [] is every one in the bucket
-//   exchanges   the exchanges that answer; [] is every one in the bucket
-//   since       how far back, a time or a duration before now: the candle that holds it is the first
-//   every       the length of a candle, 1s to 24h; candles begin at multiples of it since 1970, UTC
-//
-// Columns: time is the candle's begin; open and close are the prices of the smallest and the largest (T, trade_id);
-// volume is the sum of the quantities; trades is their number. Floats: the exact texts are the trades'. A candle
-// without a trade is left out, and so are trades older than 24 hours: the oldest candle may be a part of one.
-//
-//        exchange:string           symbol:string                       time:time                    open:float                    high:float                     low:float                   close:float                  volume:float                  trades:int
-// ----------------------  ----------------------  ------------------------------  ----------------------------  ----------------------------  ----------------------------  ----------------------------  ----------------------------  --------------------------
-//               practice                 BTCUSDT  2026-11-25T08:20:00.000000000Z                      87000.18                      87000.18                      86996.76                      86998.06            28.137419999999956                        2442
-//               practice                 BTCUSDT  2026-11-25T08:21:00.000000000Z                      86998.06                      87000.66                      86997.09                      87000.57            1.0545599999999995                         795
-//               practice                 ETHUSDT  2026-11-25T08:20:00.000000000Z                       2899.12                       2899.21                       2893.94                       2894.42             11.56186999999992                        2441
-//               practice                 ETHUSDT  2026-11-25T08:21:00.000000000Z                        2894.4                       2896.37                       2894.13                       2896.37             1.014609999999999                         549
+// Run it as it is: influx query --file flux/candles.flux, or in the script editor with "View Raw Data", or with graph = true.
 
 import "array"
 import "date"
@@ -42,7 +22,22 @@ exchanges = []
 since = -1h
 // How long a candle is: 1s, 5m, 1h.
 every = 1m
+// true: _time and _value of open, high, low and close, for a graph.
+graph = false
 // ---- End of parameters ------------------------------------------------------
+
+// Candles begin at multiples of `every` since 1970, UTC; the one that holds `since` is the first.
+//
+// Columns: time is the candle's begin; open and close are the prices of the smallest and the largest (T, trade_id);
+// volume is the sum of the quantities; trades is their number. Floats: the exact texts are the trades'. A candle
+// without a trade is left out, and so are trades older than 24 hours: the oldest candle may be a part of one.
+//
+//        exchange:string           symbol:string                       time:time                    open:float                    high:float                     low:float                   close:float                  volume:float                  trades:int
+// ----------------------  ----------------------  ------------------------------  ----------------------------  ----------------------------  ----------------------------  ----------------------------  ----------------------------  --------------------------
+//               practice                 BTCUSDT  2026-11-25T08:20:00.000000000Z                      87000.18                      87000.18                      86996.76                      86998.06            28.137419999999956                        2442
+//               practice                 BTCUSDT  2026-11-25T08:21:00.000000000Z                      86998.06                      87000.66                      86997.09                      87000.57            1.0545599999999995                         795
+//               practice                 ETHUSDT  2026-11-25T08:20:00.000000000Z                       2899.12                       2899.21                       2893.94                       2894.42             11.56186999999992                        2441
+//               practice                 ETHUSDT  2026-11-25T08:21:00.000000000Z                        2894.4                       2896.37                       2894.13                       2896.37             1.014609999999999                         549
 
 // ---- What a trade is: these lines are the same in every file ----------------
 // A regular expression, because the storage engine evaluates it; contains() would read every trade into Flux.
@@ -322,6 +317,7 @@ byPoint = (x) =>
         |> own(columns: 12)
 // ---- End of how to read a stretch -------------------------------------------
 
+// ---- What a window adds up: these lines are the same in every file that has windows ----
 // One value of every candle, counted by the storage engine, or of the points that were read. Each call is a source of its
 // own: a source that several branches use is pushed down only so.
 read = () =>
@@ -360,6 +356,8 @@ windows = (field, fn, merge, name) => {
 
 byCandle = (tables=<-) =>
     tables |> pivot(rowKey: ["exchange", "symbol", "_time"], columnKey: ["_field"], valueColumn: "_value")
+
+// ---- End of what a window adds up -------------------------------------------
 
 // 1. Inside a millisecond the order of _time is that of the ids, except where an id crosses a multiple of 1,000,000.
 //    The few candles with such an id, as a line "exchange, symbol, start, end": their first and last point may not be
@@ -428,51 +426,62 @@ trueEdge = (line) => {
 }
 
 // 4. The candles.
-unionOf(
-    streams: array.concat(
-        arr: [
-            windows(field: "price_float", fn: first, merge: first, name: "open"),
-            windows(field: "price_float", fn: max, merge: max, name: "high"),
-            windows(field: "price_float", fn: min, merge: min, name: "low"),
-            windows(field: "price_float", fn: last, merge: last, name: "close"),
-            windows(field: "quantity_float", fn: sum, merge: sum, name: "volume"),
-            windows(field: "trade_id", fn: count, merge: sum, name: "trades"),
-        ],
-        v: array.map(arr: sidesOfCrossing, fn: (x) => trueEdge(line: x)),
-    ),
-)
-    |> byCandle()
-    // A point that is being written this moment may show only some of its fields.
-    |> filter(fn: (r) => exists r.open and exists r.high and exists r.low and exists r.close)
-    |> filter(fn: (r) => exists r.volume and exists r.trades)
-    |> group()
-    |> sort(columns: ["exchange", "symbol", "_time"])
-    // map() orders its columns by name, so the names that order them come first and the true ones after it.
-    |> map(
-        fn: (r) =>
-            ({
-                c1: r.exchange,
-                c2: r.symbol,
-                c3: if r._time == start then begin else r._time,
-                c4: if exists r.true_open then r.true_open else r.open,
-                // The newest trade may have been written between the branches.
-                c5: if r.high < r.close then r.close else r.high,
-                c6: if r.low > r.close then r.close else r.low,
-                c7: if exists r.true_close then r.true_close else r.close,
-                c8: r.volume,
-                c9: r.trades,
-            }),
+candles =
+    unionOf(
+        streams: array.concat(
+            arr: [
+                windows(field: "price_float", fn: first, merge: first, name: "open"),
+                windows(field: "price_float", fn: max, merge: max, name: "high"),
+                windows(field: "price_float", fn: min, merge: min, name: "low"),
+                windows(field: "price_float", fn: last, merge: last, name: "close"),
+                windows(field: "quantity_float", fn: sum, merge: sum, name: "volume"),
+                windows(field: "trade_id", fn: count, merge: sum, name: "trades"),
+            ],
+            v: array.map(arr: sidesOfCrossing, fn: (x) => trueEdge(line: x)),
+        ),
     )
-    |> rename(
-        columns: {
-            c1: "exchange",
-            c2: "symbol",
-            c3: "time",
-            c4: "open",
-            c5: "high",
-            c6: "low",
-            c7: "close",
-            c8: "volume",
-            c9: "trades",
-        },
-    )
+        |> byCandle()
+        // A point that is being written this moment may show only some of its fields.
+        |> filter(fn: (r) => exists r.open and exists r.high and exists r.low and exists r.close)
+        |> filter(fn: (r) => exists r.volume and exists r.trades)
+        |> group()
+        |> sort(columns: ["exchange", "symbol", "_time"])
+        // map() orders its columns by name, so the names that order them come first and the true ones after it.
+        |> map(
+            fn: (r) =>
+                ({
+                    c1: r.exchange,
+                    c2: r.symbol,
+                    c3: if r._time == start then begin else r._time,
+                    c4: if exists r.true_open then r.true_open else r.open,
+                    // The newest trade may have been written between the branches.
+                    c5: if r.high < r.close then r.close else r.high,
+                    c6: if r.low > r.close then r.close else r.low,
+                    c7: if exists r.true_close then r.true_close else r.close,
+                    c8: r.volume,
+                    c9: r.trades,
+                }),
+        )
+
+if graph then
+    candles
+        |> drop(columns: ["c8", "c9"])
+        |> rename(columns: {c1: "exchange", c2: "symbol", c3: "_time", c4: "open", c5: "high", c6: "low", c7: "close"})
+        |> group(columns: ["exchange", "symbol"])
+        |> experimental.unpivot()
+        |> rename(columns: {_value: "_value"})
+else
+    candles
+        |> rename(
+            columns: {
+                c1: "exchange",
+                c2: "symbol",
+                c3: "time",
+                c4: "open",
+                c5: "high",
+                c6: "low",
+                c7: "close",
+                c8: "volume",
+                c9: "trades",
+            },
+        )

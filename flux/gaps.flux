@@ -1,28 +1,7 @@
-// Which trades are missing: the minutes whose trade ids are not whole, or do not follow the minute before.
+// Which trades are missing? The minutes whose trade ids are not whole, or do not follow the minute before; or a row that
+// says that nothing is missing.
 //
-//     influx query --file flux/gaps.flux
-//
-// runs it as it is, and so does the Data Explorer's script editor ("View Raw Data").
-//
-// Parameters:
-//   bucket      the bucket
-//   symbols     the symbols that answer; [] is every one in the bucket
-//   exchanges   the exchanges that answer; [] is every one in the bucket
-//   since       how far back, a time or a duration before now; what began to be missing before it counts
-//   until       up to but not including there
-//   all         true: every minute, also those where nothing is missing
-//
-// A symbol's trade ids rise by one; an id more than 1,000 below the one before it begins a new count, which has rows of
-// its own (docs/data-model.md, "What is missing"). Columns: trades, their number in the minute; first_id and last_id,
-// the lowest and the highest; missing, the ids absent between these two; missing_before, those absent between the minute
-// and the trade before it; whole, whether each id is there once; id_before, the highest id of the minute before it with a
-// trade, -1 if there is none. No row: nothing is missing. While trades are being written, a minute that has just ended is
-// not judged. The ids themselves: tickflux gaps.
-//
-// Result: _result
-// Table: keys: []
-//   exchange  symbol   minute                          trades  first_id    last_id     missing  missing_before  whole  id_before
-//   practice  BTCUSDT  2026-11-23T16:41:00.000000000Z  1867    6327999840  6328001708  2        0               false  6327999839
+// Run it as it is: influx query --file flux/gaps.flux, or in the script editor with "View Raw Data".
 
 import "array"
 import "date"
@@ -47,6 +26,19 @@ until = 48h
 // true: every minute, not only those where something is missing.
 all = false
 // ---- End of parameters ------------------------------------------------------
+
+// What began to be missing before `since` counts. A symbol's trade ids rise by one; an id more than 1,000 below the one
+// before it begins a new count, which has rows of its own (docs/data-model.md, "What is missing").
+//
+// Columns: trades, their number in the minute; first_id and last_id, the lowest and the highest; missing, the ids absent
+// between these two; missing_before, those absent between the minute and the trade before it; whole, whether each id is
+// there once; id_before, the highest id of the minute before it with a trade, -1 if there is none. While trades are being
+// written, a minute that has just ended is not judged. The ids themselves: tickflux gaps.
+//
+// Result: _result
+// Table: keys: []
+//   exchange  symbol   minute                          trades  first_id    last_id     missing  missing_before  whole  id_before
+//   practice  BTCUSDT  2026-11-23T16:41:00.000000000Z  1867    6327999840  6328001708  2        0               false  6327999839
 
 // ---- What a trade is: these lines are the same in every file ----------------
 // A regular expression, because the storage engine evaluates it; contains() would read every trade into Flux.
@@ -771,53 +763,66 @@ minutes =
 youngest = if length(arr: newest) == 0 then now() else toTime(v: part(line: lastOf(lines: newest), at: 1))
 judged = if youngest < date.sub(d: 30s, from: now()) then end else date.sub(d: 5s, from: youngest)
 
-unionOf(streams: array.concat(arr: [minutes], v: before))
-    |> group(columns: ["exchange", "symbol"])
-    |> sort(columns: ["_time"])
-    |> duplicate(column: "last_id", as: "step")
-    |> difference(columns: ["step"], keepFirst: true)
-    |> filter(fn: (r) => r.trades > 0)
-    // map() orders its columns by name, so the names that order them come first and the true ones after it.
-    |> map(
-        fn: (r) => {
-            minute = date.truncate(t: r._time, unit: 1m)
-            span = r.last_id - r.first_id + 1
-            different = if exists r.different then r.different else r.trades
-            between = if exists r.step then r.step - span else 0
-            isWhole = different == r.trades and different == span
+// Where no row would be, one says so; it comes last, and is taken away if it is not alone.
+note =
+    array.from(rows: [{exchange: if total == 0 then "no trade in this time" else "nothing is missing", rank: 1, n: 1}])
+        |> filter(fn: (r) => not all)
 
-            return {
-                c1: r.exchange,
-                c2: r.symbol,
-                c3: minute,
-                c4: r.trades,
-                c5: r.first_id,
-                c6: r.last_id,
-                c7: span - different,
-                // Below zero are late ids, and a count that began again.
-                c8: if between > 0 then between else 0,
-                c9: isWhole,
-                d1: if exists r.step then r.last_id - r.step else -1,
-                isShown: all or (not isWhole or between > 0) and date.add(d: 1m, to: minute) <= judged,
-                _time: r._time,
-            }
-        },
-    )
-    |> filter(fn: (r) => r.isShown)
-    |> group()
-    |> sort(columns: ["c1", "c2", "_time"])
-    |> drop(columns: ["isShown", "_time"])
-    |> rename(
-        columns: {
-            c1: "exchange",
-            c2: "symbol",
-            c3: "minute",
-            c4: "trades",
-            c5: "first_id",
-            c6: "last_id",
-            c7: "missing",
-            c8: "missing_before",
-            c9: "whole",
-            d1: "id_before",
-        },
-    )
+shown =
+    unionOf(streams: array.concat(arr: [minutes], v: before))
+        |> group(columns: ["exchange", "symbol"])
+        |> sort(columns: ["_time"])
+        |> duplicate(column: "last_id", as: "step")
+        |> difference(columns: ["step"], keepFirst: true)
+        |> filter(fn: (r) => r.trades > 0)
+        // map() orders its columns by name, so the names that order them come first and the true ones after it.
+        |> map(
+            fn: (r) => {
+                minute = date.truncate(t: r._time, unit: 1m)
+                span = r.last_id - r.first_id + 1
+                different = if exists r.different then r.different else r.trades
+                between = if exists r.step then r.step - span else 0
+                isWhole = different == r.trades and different == span
+
+                return {
+                    c1: r.exchange,
+                    c2: r.symbol,
+                    c3: minute,
+                    c4: r.trades,
+                    c5: r.first_id,
+                    c6: r.last_id,
+                    c7: span - different,
+                    // Below zero are late ids, and a count that began again.
+                    c8: if between > 0 then between else 0,
+                    c9: isWhole,
+                    d1: if exists r.step then r.last_id - r.step else -1,
+                    isShown: all or (not isWhole or between > 0) and date.add(d: 1m, to: minute) <= judged,
+                    _time: r._time,
+                    n: 1,
+                    rank: 0,
+                }
+            },
+        )
+        |> filter(fn: (r) => r.isShown)
+        |> group()
+        |> drop(columns: ["isShown"])
+        |> rename(
+            columns: {
+                c1: "exchange",
+                c2: "symbol",
+                c3: "minute",
+                c4: "trades",
+                c5: "first_id",
+                c6: "last_id",
+                c7: "missing",
+                c8: "missing_before",
+                c9: "whole",
+                d1: "id_before",
+            },
+        )
+
+union(tables: [shown, note])
+    |> sort(columns: ["rank", "exchange", "symbol", "_time"])
+    |> cumulativeSum(columns: ["n"])
+    |> filter(fn: (r) => r.rank == 0 or r.n == 1)
+    |> drop(columns: ["rank", "n", "_time"])

@@ -1,24 +1,6 @@
 // What were the high and the low of a minute? One row for each exchange and symbol that traded in it.
 //
-//     influx query --file flux/high_low.flux
-//
-// runs it as it is, and so does the Data Explorer's script editor ("View Raw Data": strings do not plot).
-//
-// Parameters:
-//   bucket      the bucket
-//   symbols     the symbols that answer; [] is every one in the bucket
-//   exchanges   the exchanges that answer; [] is every one in the bucket
-//   minute      any instant of the minute, a time or a duration before now
-//
-// Columns: minute; trades, their number; missing, the ids absent between the last trade before the minute and the first
-// one after it (docs/data-model.md, "What is missing"); open, whether the minute is still running; the trades with the
-// highest and the lowest price, ties going to the lower id. Prices and quantities are the exchange's own text; the times
-// are the trades' T. Trades older than 24 hours do not count.
-// With --raw, because the table is wide:
-//
-// ,result,table,exchange,symbol,minute,trades,missing,open,high_trade_id,high_time,high_price,high_quantity,high_buyer_is_maker,low_trade_id,low_time,low_price,low_quantity,low_buyer_is_maker
-// ,,0,binance,BTCUSDT,2026-11-23T15:45:00Z,1824,0,false,3735693475,2026-11-23T15:45:10.871Z,61744.37000000,0.00009000,true,3735694770,2026-11-23T15:45:55.329Z,61630.88000000,0.00606000,true
-// ,,0,binance,ETHUSDT,2026-11-23T15:45:00Z,1154,0,false,1520545589,2026-11-23T15:45:20.531Z,2684.39000000,0.00010000,false,1520546176,2026-11-23T15:45:59.797Z,2679.40000000,0.00780000,true
+// Run it as it is: influx query --raw --file flux/high_low.flux, or in the script editor with "View Raw Data".
 
 import "array"
 import "date"
@@ -39,6 +21,15 @@ exchanges = []
 // Any instant of the minute: 2026-11-23T12:00:00Z, or -1m for the last whole minute.
 minute = -1m
 // ---- End of parameters ------------------------------------------------------
+
+// Columns: minute; trades, their number; missing, the ids absent between the last trade before the minute and the first
+// one after it (docs/data-model.md, "What is missing"); open, whether the minute is still running; the trades with the
+// highest and the lowest price, ties going to the lower id. Prices and quantities are the exchange's own text; the times
+// are the trades' T. Trades older than 24 hours do not count.
+//
+// ,result,table,exchange,symbol,minute,trades,missing,open,high_trade_id,high_time,high_price,high_quantity,high_buyer_is_maker,low_trade_id,low_time,low_price,low_quantity,low_buyer_is_maker
+// ,,0,binance,BTCUSDT,2026-11-23T15:45:00Z,1824,0,false,3735693475,2026-11-23T15:45:10.871Z,61744.37000000,0.00009000,true,3735694770,2026-11-23T15:45:55.329Z,61630.88000000,0.00606000,true
+// ,,0,binance,ETHUSDT,2026-11-23T15:45:00Z,1154,0,false,1520545589,2026-11-23T15:45:20.531Z,2684.39000000,0.00010000,false,1520546176,2026-11-23T15:45:59.797Z,2679.40000000,0.00780000,true
 
 // ---- What a trade is: these lines are the same in every file ----------------
 // A regular expression, because the storage engine evaluates it; contains() would read every trade into Flux.

@@ -1,21 +1,6 @@
 // What is the latest price? One row for each exchange and symbol: its newest trade of the last 24 hours.
 //
-//     influx query --file flux/latest.flux
-//
-// runs it as it is, and so does the Data Explorer's script editor ("View Raw Data": strings do not plot).
-//
-// Parameters:
-//   bucket      the bucket
-//   symbols     the symbols that answer; [] is every one in the bucket
-//   exchanges   the exchanges that answer; [] is every one in the bucket
-//
-// Columns: price and quantity are the exchange's own text; time is the trade's T, in whole milliseconds. Newest is
-// the largest (T, trade_id).
-//
-//        exchange:string           symbol:string                trade_id:int                       time:time            price:string         quantity:string  buyer_is_maker:boolean
-// ----------------------  ----------------------  --------------------------  ------------------------------  ----------------------  ----------------------  ----------------------
-//                binance                 BTCUSDT                  3735695339  2026-11-23T15:46:05.803000000Z          61583.48000000              0.00010000                    true
-//                binance                 ETHUSDT                  1520546843  2026-11-23T15:46:05.792000000Z           2676.21000000              0.01070000                   false
+// Run it as it is: influx query --file flux/latest.flux, or in the script editor with "View Raw Data", or with graph = true.
 
 import "array"
 import "date"
@@ -33,7 +18,17 @@ bucket = "ticks"
 // [] is every symbol; ["BTCUSDT", "ETHUSDT"] is these two. The same for exchanges.
 symbols = []
 exchanges = []
+// true: _time and _value, for a graph or a single stat.
+graph = false
 // ---- End of parameters ------------------------------------------------------
+
+// Columns: price and quantity are the exchange's own text; time is the trade's T, in whole milliseconds. Newest is
+// the largest (T, trade_id).
+//
+//        exchange:string           symbol:string                trade_id:int                       time:time            price:string         quantity:string  buyer_is_maker:boolean
+// ----------------------  ----------------------  --------------------------  ------------------------------  ----------------------  ----------------------  ----------------------
+//                binance                 BTCUSDT                  3735695339  2026-11-23T15:46:05.803000000Z          61583.48000000              0.00010000                    true
+//                binance                 ETHUSDT                  1520546843  2026-11-23T15:46:05.792000000Z           2676.21000000              0.01070000                   false
 
 // ---- What a trade is: these lines are the same in every file ----------------
 // A regular expression, because the storage engine evaluates it; contains() would read every trade into Flux.
@@ -387,34 +382,47 @@ isSure = (side) => {
 found = if length(arr: array.filter(arr: sides, fn: (x) => not isSure(side: x))) == 0 then quickly else carefully()
 // ---- End of the trades next to a time ---------------------------------------
 
-// array.from() wants a row. map() orders its columns by name, so the names that order them come first and the true
-// ones after it.
-array.from(rows: array.map(arr: array.concat(arr: [""], v: found), fn: (x) => ({line: x})))
-    |> filter(fn: (r) => r.line != "")
-    |> map(
-        fn: (r) => {
-            p = strings.split(v: r.line, t: "\n")
+// array.from() wants a row.
+lines = array.from(rows: array.map(arr: array.concat(arr: [""], v: found), fn: (x) => ({line: x}))) |> filter(fn: (r) => r.line != "")
 
-            return {
-                c1: p[1],
-                c2: p[2],
-                c3: int(v: p[4]),
-                c4: toTime(v: p[3]),
-                c5: p[5],
-                c6: p[6],
-                c7: p[7] == "true",
-            }
-        },
-    )
-    |> sort(columns: ["c1", "c2"])
-    |> rename(
-        columns: {
-            c1: "exchange",
-            c2: "symbol",
-            c3: "trade_id",
-            c4: "time",
-            c5: "price",
-            c6: "quantity",
-            c7: "buyer_is_maker",
-        },
-    )
+if graph then
+    lines
+        |> map(
+            fn: (r) => {
+                p = strings.split(v: r.line, t: "\n")
+
+                return {exchange: p[1], symbol: p[2], _time: toTime(v: p[3]), _field: "price", _value: float(v: p[5])}
+            },
+        )
+        |> group(columns: ["exchange", "symbol", "_field"])
+        |> rename(columns: {_value: "_value"})
+else
+    // map() orders its columns by name, so the names that order them come first and the true ones after it.
+    lines
+        |> map(
+            fn: (r) => {
+                p = strings.split(v: r.line, t: "\n")
+
+                return {
+                    c1: p[1],
+                    c2: p[2],
+                    c3: int(v: p[4]),
+                    c4: toTime(v: p[3]),
+                    c5: p[5],
+                    c6: p[6],
+                    c7: p[7] == "true",
+                }
+            },
+        )
+        |> sort(columns: ["c1", "c2"])
+        |> rename(
+            columns: {
+                c1: "exchange",
+                c2: "symbol",
+                c3: "trade_id",
+                c4: "time",
+                c5: "price",
+                c6: "quantity",
+                c7: "buyer_is_maker",
+            },
+        )

@@ -1,26 +1,6 @@
-// What was the price at a time? One row for each exchange and symbol: the trade nearest to the time, out of the last
-// 24 hours.
+// What was the price at a time? One row for each exchange and symbol: the trade nearest to it, out of the last 24 hours.
 //
-//     influx query --file flux/price_at.flux
-//
-// runs it as it is, and so does the Data Explorer's script editor ("View Raw Data": strings do not plot).
-//
-// Parameters:
-//   bucket      the bucket
-//   symbols     the symbols that answer; [] is every one in the bucket
-//   exchanges   the exchanges that answer; [] is every one in the bucket
-//   time        the time asked for, a time or a duration before now; digits below the millisecond are cut
-//   as_of       true: the last trade up to the time (its millisecond included) instead of the nearest
-//
-// Nearest is the smallest |T - time|; at equal distance the earlier trade. Of several in one millisecond it is the one
-// with the highest trade_id if they came before the time, else the one with the lowest.
-//
-// Columns: price and quantity are the exchange's own text; time is the trade's T; distance_ms is T - time.
-//
-//        exchange:string           symbol:string                trade_id:int                       time:time            price:string         quantity:string  buyer_is_maker:boolean             distance_ms:int
-// ----------------------  ----------------------  --------------------------  ------------------------------  ----------------------  ----------------------  ----------------------  --------------------------
-//                binance                 BTCUSDT                  3735694196  2026-11-23T15:45:35.796000000Z          61692.12000000              0.12379000                    true                          17
-//                binance                 ETHUSDT                  1520545833  2026-11-23T15:45:35.444000000Z           2682.16000000              0.00220000                    true                        -335
+// Run it as it is: influx query --file flux/price_at.flux, or in the script editor with "View Raw Data".
 
 import "array"
 import "date"
@@ -43,6 +23,17 @@ time = -1m
 // true: the last trade up to the time, instead of the nearest.
 as_of = false
 // ---- End of parameters ------------------------------------------------------
+
+// Nearest is the smallest |T - time|; at equal distance the earlier trade. Of several in one millisecond it is the one
+// with the highest trade_id if they came before the time, else the one with the lowest. Digits of the time below the
+// millisecond are cut; "up to the time" includes its millisecond.
+//
+// Columns: price and quantity are the exchange's own text; time is the trade's T; distance_ms is T - time.
+//
+//        exchange:string           symbol:string                trade_id:int                       time:time            price:string         quantity:string  buyer_is_maker:boolean             distance_ms:int
+// ----------------------  ----------------------  --------------------------  ------------------------------  ----------------------  ----------------------  ----------------------  --------------------------
+//                binance                 BTCUSDT                  3735694196  2026-11-23T15:45:35.796000000Z          61692.12000000              0.12379000                    true                          17
+//                binance                 ETHUSDT                  1520545833  2026-11-23T15:45:35.444000000Z           2682.16000000              0.00220000                    true                        -335
 
 // ---- What a trade is: these lines are the same in every file ----------------
 // A regular expression, because the storage engine evaluates it; contains() would read every trade into Flux.

@@ -1,6 +1,6 @@
 #!/bin/bash
 #
-# Prepares an InfluxDB 2.x for tickflux: one bucket that keeps 24 hours, and two tokens for it.
+# Prepares an InfluxDB 2.x for tickflux: one bucket that keeps 24 hours, two tokens for it, a dashboard and two checks.
 #
 # Run it as often as you like, wherever the influx CLI can reach InfluxDB with a token that may manage buckets and
 # tokens (INFLUX_HOST, INFLUX_TOKEN and INFLUX_ORG, or the CLI's active configuration); it also runs in the official
@@ -11,6 +11,7 @@
 #   TICKFLUX_TOKEN_DIR   where the token files go (default: tickflux-tokens)
 #   TICKFLUX_TOKEN_UID   who owns them when this runs as root (default: 10001, the uid in tickflux's image)
 #   TICKFLUX_FLUX_DIR    where the files of flux/ go, with this bucket's name in them (default: nowhere)
+#   TICKFLUX_DASHBOARD=0 leave out the dashboard and the checks
 #   TICKFLUX_FORCE=1     shorten the retention of a bucket that keeps more than 24 h; its older data is then deleted
 #
 # `init.sh --check` looks at the settings only, without InfluxDB.
@@ -18,6 +19,9 @@
 # Gives TICKFLUX_TOKEN_DIR/capture.token (reads and writes this bucket) and people.token (reads it), mode 0400.
 # A token file that still works stays as it is. InfluxDB 2.9 keeps only hashes of tokens, so one that is lost cannot be
 # read back: it is replaced, and the old authorization is deleted once the new one works and its file is written.
+#
+# The dashboard and the checks (template.yml) are one stack of the organization, called tickflux, and are about the bucket
+# that was prepared last. They want a token that may manage everything in it; without one a line says so, and that is all.
 #
 # What belongs to whom. The folder has a random name of its own (folder.id), which every authorization made for it
 # carries in its description. Only authorizations with that name and with rights to this very bucket are ever deleted,
@@ -33,7 +37,7 @@ readonly bucket="${INFLUX_BUCKET_NAME-${DOCKER_INFLUXDB_INIT_BUCKET-ticks}}"
 readonly token_dir="${TICKFLUX_TOKEN_DIR:-tickflux-tokens}"
 readonly token_uid="${TICKFLUX_TOKEN_UID:-10001}"
 readonly flux_dir="${TICKFLUX_FLUX_DIR:-}"
-readonly flux_from="${BASH_SOURCE[0]%/*}/../flux"
+readonly flux_from="${BASH_SOURCE[0]%/*}/../flux" template="${BASH_SOURCE[0]%/*}/template.yml" stack_name=tickflux
 readonly check_access="Check INFLUX_HOST, INFLUX_TOKEN and INFLUX_ORG (or \`influx config\`); the token must be allowed to \
 manage buckets and tokens."
 
@@ -335,6 +339,48 @@ render_flux() {
     say "Flux files in $flux_dir: ask the bucket $bucket"
 }
 
+# --- the dashboard and its checks ------------------------------------------------------------------------------
+
+# Sets stack_id to the oldest stack of that name; it is empty when there is none.
+find_stack() {
+    local list id
+    list="$(influx stacks --hide-headers --stack-name "$stack_name" 2>"$scratch/errors")" || return
+    stack_id=''
+    while IFS=$'\t' read -r id _; do
+        [ -z "$id" ] || { [ -n "$stack_id" ] && [[ $stack_id < $id ]]; } || stack_id="$id"
+    done <<<"$list"
+}
+
+# Writes the template with this bucket's name in it.
+render_template() {
+    local text rest
+    rest="$(<"$template")" && text='' || return
+    while [[ $rest == *'"ticks"'* ]]; do
+        text+="${rest%%'"ticks"'*}$(flux_string)"
+        rest="${rest#*'"ticks"'}"
+    done
+    printf '%s\n' "$text$rest" >"$scratch/template.yml"
+}
+
+# What it is about can do without it: nothing here ends the script.
+prepare_dashboard() {
+    local lock_template stack_id='' what='dashboard and checks'
+    if ! { exec {lock_template}<"$template"; } 2>/dev/null; then
+        say "$what: left out, for $template is not there"
+        return
+    fi
+    # One run at a time, from whatever folder: two that find no stack would make two.
+    if flock --wait 120 "$lock_template" 2>"$scratch/errors" && render_template 2>"$scratch/errors" && find_stack && {
+        [ -n "$stack_id" ] ||
+            { influx stacks init --stack-name "$stack_name" >/dev/null 2>"$scratch/errors" && find_stack; }
+    } && influx apply --stack-id "$stack_id" --file "$scratch/template.yml" --force yes --quiet >/dev/null 2>"$scratch/errors"; then
+        say "$what: in the UI, of the bucket $bucket"
+    else
+        say "$what: left out: $(reason). To have them, run this with an all-access token of the organization."
+    fi
+    exec {lock_template}<&-
+}
+
 check_bucket_name
 case "${1:-}" in
     '') ;;
@@ -359,3 +405,4 @@ claim_folder
 prepare_token capture --read-bucket "$bucket_id" --write-bucket "$bucket_id"
 prepare_token people --read-bucket "$bucket_id"
 [ -z "$flux_dir" ] || render_flux
+[ "${TICKFLUX_DASHBOARD:-1}" = 0 ] || prepare_dashboard

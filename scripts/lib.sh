@@ -28,15 +28,19 @@ have() {
 
 # need COMMAND PACKAGE: the command, installed from Debian's package if it is missing and that is possible.
 need() {
-    have "$1" && return
+    have "$1" || install_package "$2" "$1"
+}
+
+# install_package PACKAGE [WHAT]: Debian's package, because WHAT is missing.
+install_package() {
     if ! have apt-get || [ "$(id -u)" != 0 ]; then
-        die "$1 is missing and cannot be installed from here: install it (Debian: apt-get install $2)."
+        die "${2:-$1} is missing and cannot be installed from here: install it (Debian: apt-get install $1)."
     fi
-    say "installing $2"
+    say "installing $1"
     {
-        DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$2" ||
-            { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$2"; }
-    } >&2 || die "apt-get could not install $2: install it by hand, then run this again."
+        DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$1" ||
+            { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$1"; }
+    } >&2 || die "apt-get could not install $1: install it by hand, then run this again."
 }
 
 # lock NAME: waits until no other process builds NAME. Held until the script ends.

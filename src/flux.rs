@@ -19,6 +19,8 @@ pub enum Script {
     HighLow,
     /// Open, high, low and close of each stretch of time.
     Candles,
+    /// Volume, what takers bought and sold, and the mean price of each stretch of time.
+    Volume,
     /// The minutes whose ids are not whole.
     Gaps,
     /// The trade ids of a stretch of time.
@@ -29,8 +31,8 @@ pub enum Script {
 
 impl Script {
     /// Every bundled script.
-    pub const ALL: [Self; 7] =
-        [Self::Latest, Self::PriceAt, Self::HighLow, Self::Candles, Self::Gaps, Self::Ids, Self::Foreign];
+    pub const ALL: [Self; 8] =
+        [Self::Latest, Self::PriceAt, Self::HighLow, Self::Candles, Self::Volume, Self::Gaps, Self::Ids, Self::Foreign];
 
     /// The name of its file in `flux/`, without the suffix.
     #[must_use]
@@ -40,6 +42,7 @@ impl Script {
             Self::PriceAt => "price_at",
             Self::HighLow => "high_low",
             Self::Candles => "candles",
+            Self::Volume => "volume",
             Self::Gaps => "gaps",
             Self::Ids => "ids",
             Self::Foreign => "foreign",
@@ -60,6 +63,7 @@ impl Script {
             Self::PriceAt => include_str!("../flux/price_at.flux"),
             Self::HighLow => include_str!("../flux/high_low.flux"),
             Self::Candles => include_str!("../flux/candles.flux"),
+            Self::Volume => include_str!("../flux/volume.flux"),
             Self::Gaps => include_str!("../flux/gaps.flux"),
             Self::Ids => include_str!("../flux/ids.flux"),
             Self::Foreign => include_str!("../flux/foreign.flux"),
@@ -82,7 +86,7 @@ pub enum Value {
     Flag(bool),
 }
 
-/// What to ask. The variant names the script and carries the parameters that only it has; `None` keeps the default.
+/// What tickflux asks. The variant names the script and carries the parameters that only it has; `None` keeps the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
     /// The newest trade.
@@ -258,7 +262,7 @@ fn assigns(line: &str, name: &str) -> bool {
 
 /// A Flux string literal on one line. `${` would begin an expression, and the scanner fails on a `$` before an escape
 /// (`"$\\"`), so a `$` is always written as its code.
-fn string(text: &str) -> String {
+pub(crate) fn string(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {
@@ -305,10 +309,10 @@ mod tests {
     fn parameters(script: Script) -> Vec<(&'static str, &'static str)> {
         let mut all = vec![("bucket", "\"ticks\""), ("symbols", "[]"), ("exchanges", "[]")];
         match script {
-            Script::Latest => {}
+            Script::Latest => all.push(("graph", "false")),
             Script::PriceAt => all.extend([("time", "-1m"), ("as_of", "false")]),
             Script::HighLow => all.push(("minute", "-1m")),
-            Script::Candles => all.extend([("since", "-1h"), ("every", "1m")]),
+            Script::Candles | Script::Volume => all.extend([("since", "-1h"), ("every", "1m"), ("graph", "false")]),
             Script::Gaps => all.extend([("since", "-24h"), ("until", "48h"), ("all", "false")]),
             Script::Ids => all.extend([("from_time", "-2m"), ("until_time", "-1m")]),
             Script::Foreign => all.extend([("since", "-24h"), ("until", "48h")]),
@@ -316,17 +320,24 @@ mod tests {
         all
     }
 
-    fn question(script: Script) -> Question {
+    /// The questions, with every parameter set that they have.
+    fn questions() -> impl Iterator<Item = (Script, Question)> {
+        Script::ALL.into_iter().filter_map(|script| Some((script, question(script)?)))
+    }
+
+    fn question(script: Script) -> Option<Question> {
         let ms = Some(1_795_447_504_127);
-        match script {
+        Some(match script {
             Script::Latest => Question::Latest,
             Script::PriceAt => Question::PriceAt { time_ms: ms, as_of: true },
             Script::HighLow => Question::HighLow { minute_ms: ms },
             Script::Candles => Question::Candles { since_ms: ms, every_ms: Some(90_500) },
+            // For people alone.
+            Script::Volume => return None,
             Script::Gaps => Question::Gaps { since_ms: ms, until_ms: ms, all: true },
             Script::Ids => Question::Ids { from_ms: ms, until_ms: ms },
             Script::Foreign => Question::Foreign { since_ms: ms, until_ms: ms },
-        }
+        })
     }
 
     fn owned(items: &[&str]) -> Vec<String> {
@@ -362,6 +373,7 @@ mod tests {
             ("// ---- What a trade is", "// ---- End of what a trade is", 2),
             ("// ---- The trades next to a time", "// ---- End of the trades next to a time", 2),
             ("// ---- How to read a stretch", "// ---- End of how to read a stretch", 2),
+            ("// ---- What a window adds up", "// ---- End of what a window adds up", 2),
         ] {
             let blocks: Vec<_> = Script::ALL
                 .iter()
@@ -377,21 +389,24 @@ mod tests {
     fn rendering_replaces_every_parameter_and_nothing_else() {
         let (symbols, exchanges) = (owned(&["BTCUSDT", "币安人生USDT"]), owned(&["practice"]));
         let selection = Selection { bucket: "b", symbols: &symbols, exchanges: &exchanges };
-        for script in Script::ALL {
-            let text = render(&question(script), &selection).unwrap();
-            for (name, default) in parameters(script) {
-                assert_ne!(assigned(&text, name), default, "{name} in {}", script.name());
+        for (script, question) in questions() {
+            let text = render(&question, &selection).unwrap();
+            // A graph is for people.
+            let asked = parameters(script).into_iter().filter(|(name, _)| *name != "graph");
+            let asked: Vec<_> = asked.collect();
+            for (name, default) in &asked {
+                assert_ne!(assigned(&text, name), *default, "{name} in {}", script.name());
             }
             let changed = text.lines().zip(script.source().lines()).filter(|(new, old)| new != old).count();
-            assert_eq!(changed, parameters(script).len());
+            assert_eq!(changed, asked.len());
             assert_eq!(assigned(&text, "bucket"), "\"b\"");
             assert_eq!(assigned(&text, "symbols"), "[\"BTCUSDT\", \"币安人生USDT\"]");
             assert_eq!(assigned(&text, "exchanges"), "[\"practice\"]");
         }
-        let text = render(&question(Script::PriceAt), &selection).unwrap();
+        let text = render(&question(Script::PriceAt).unwrap(), &selection).unwrap();
         assert_eq!(assigned(&text, "time"), "2026-11-23T15:25:04.127Z");
         assert_eq!(assigned(&text, "as_of"), "true");
-        let text = render(&question(Script::Candles), &selection).unwrap();
+        let text = render(&question(Script::Candles).unwrap(), &selection).unwrap();
         assert_eq!(assigned(&text, "every"), "90500ms");
     }
 
@@ -441,8 +456,8 @@ mod tests {
     fn a_hostile_value_stays_on_its_line() {
         let hostile = owned(&["x\"]\nbucket = \"other\"\nsymbols = [\"y"]);
         let selection = Selection { bucket: "ticks\"\nas_of = true", symbols: &hostile, exchanges: &hostile };
-        for script in Script::ALL {
-            let text = render(&question(script), &selection).unwrap();
+        for (script, question) in questions() {
+            let text = render(&question, &selection).unwrap();
             assert_eq!(text.lines().count(), script.source().lines().count());
             assert_eq!(assigned(&text, "bucket"), r#""ticks\"\nas_of = true""#);
         }

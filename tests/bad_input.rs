@@ -278,5 +278,8 @@ fn provision_changes_nothing_where_the_answer_is_about_other_buckets() {
     let store = format!("http://{address}");
     assert_eq!(tickflux(folder.path(), &["provision", "--force", "--store", &store]).status.code(), Some(0));
     let asked = asked.lock().unwrap();
-    assert_eq!(asked[..], ["GET /api/v2/buckets", "GET /api/v2/orgs", "POST /api/v2/buckets"]);
+    assert_eq!(
+        asked[..],
+        ["GET /api/v2/buckets", "GET /api/v2/orgs", "POST /api/v2/buckets", "GET /api/v2/orgs", "GET /api/v2/stacks"]
+    );
 }

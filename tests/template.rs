@@ -1,120 +1,22 @@
 //! `influx/template.yml`: applied as often as one likes it leaves one of each, every cell answers, and the checks turn.
+//! `tickflux provision` applies it here; `influx/init.sh` does in `scripts/init-test`.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail so")]
 
 mod support;
 
-use reqwest::Client;
 use serde_json::{Value, json};
-use support::influxd::{Influxd, ORG, TOKEN};
+use support::influxd::{Influxd, ORG};
 use support::process::wait_until;
-use support::{column, now, runtime, trade};
-use tickflux::net::Network;
-use tickflux::store::{Attempt, Store};
-use tickflux::trade::Trade;
-use tokio::runtime::Runtime;
-
-const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/influx/template.yml");
-
-/// InfluxDB with the template applied.
-struct Ui {
-    influxd: Influxd,
-    runtime: Runtime,
-    client: Client,
-    stack: String,
-}
-
-impl Ui {
-    fn start() -> Option<Self> {
-        let influxd = Influxd::start()?;
-        let (runtime, client) = (runtime(), Network::local().unwrap().http().build().unwrap());
-        let stack = influxd.influx_ok(&["stacks", "init", "--stack-name", "tickflux", "--json"]);
-        let stack = serde_json::from_str::<Value>(&stack).unwrap()["id"].as_str().unwrap().to_owned();
-        let ui = Self { influxd, runtime, client, stack };
-        ui.apply(TEMPLATE);
-        Some(ui)
-    }
-
-    fn apply(&self, file: &str) {
-        self.influxd.influx_ok(&["apply", "--stack-id", &self.stack, "--file", file, "--force", "yes", "--quiet"]);
-    }
-
-    fn send(&self, request: reqwest::RequestBuilder) -> String {
-        self.runtime.block_on(async {
-            let answer = request.header("Authorization", format!("Token {TOKEN}")).send().await.unwrap();
-            let (status, text) = (answer.status(), answer.text().await.unwrap());
-            assert!(status.is_success(), "{status}: {text}");
-            text
-        })
-    }
-
-    fn get(&self, path: &str) -> Value {
-        serde_json::from_str(&self.send(self.client.get(format!("{}{path}", self.influxd.url)))).unwrap()
-    }
-
-    /// The answer in CSV.
-    fn query(&self, flux: &str) -> String {
-        let url = format!("{}/api/v2/query?org={ORG}", self.influxd.url);
-        let csv = self.send(self.client.post(url).json(&json!({"query": flux, "type": "flux"})));
-        assert!(!csv.contains(",error,"), "{csv}\n{flux}");
-        csv
-    }
-
-    fn names(&self, of: &str) -> Vec<String> {
-        let all = self.get(&format!("/api/v2/{of}?org={ORG}"));
-        let mut names: Vec<_> =
-            all[of].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect();
-        names.sort();
-        names
-    }
-
-    /// Every query of the dashboard, with its cell's name.
-    fn cells(&self) -> Vec<(String, String)> {
-        let dashboard = &self.get(&format!("/api/v2/dashboards?org={ORG}"))["dashboards"][0];
-        let cells = dashboard["cells"].as_array().unwrap().iter().map(|cell| {
-            let path = format!("/api/v2/dashboards/{}/cells/{}/view", text(&dashboard["id"]), text(&cell["id"]));
-            let view = self.get(&path);
-            let queries = view["properties"]["queries"].as_array().unwrap();
-            assert_eq!(queries.len(), 1, "{view}");
-            (text(&view["name"]), text(&queries[0]["text"]))
-        });
-        cells.collect()
-    }
-
-    /// A cell's answer as the UI would ask for it.
-    fn ask(&self, cell: &str, exchange: &str, symbol: &str) -> String {
-        let chosen = format!(
-            "option v = {{timeRangeStart: -1h, timeRangeStop: now(), windowPeriod: 10s, tickflux_bucket: \"ticks\", \
-             tickflux_exchange: \"{exchange}\", tickflux_symbol: \"{symbol}\"}}\n"
-        );
-        let (imports, rest): (Vec<_>, Vec<_>) = cell.lines().partition(|line| line.starts_with("import "));
-        self.query(&format!("{}\n{chosen}{}", imports.join("\n"), rest.join("\n")))
-    }
-
-    fn write(&self, exchange: &str, trades: &[Trade]) {
-        self.runtime.block_on(self.influxd.store("ticks", exchange).write(trades, Attempt::default())).unwrap();
-    }
-
-    /// The newest level of a check for BTCUSDT of an exchange.
-    fn level(&self, check: &str, exchange: &str) -> String {
-        let csv = self.query(&format!(
-            "from(bucket: \"_monitoring\") |> range(start: -1h) |> filter(fn: (r) => r._measurement == \"statuses\" and \
-             r._check_name == \"{check}\" and r.exchange == \"{exchange}\" and r._field == \"_message\") |> group() \
-             |> sort(columns: [\"_time\"]) |> last() |> keep(columns: [\"_level\"])"
-        ));
-        csv.lines().rfind(|line| !line.is_empty()).unwrap_or_default().rsplit(',').next().unwrap_or_default().to_owned()
-    }
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap().to_owned()
-}
+use support::ui::{Ui, text};
+use support::{column, now, tickflux_in, tickflux_ok, trade};
 
 #[test]
 fn applied_three_times_there_is_one_of_each_and_every_cell_answers() {
-    let Some(ui) = Ui::start() else { return };
-    ui.apply(TEMPLATE);
-    ui.apply(TEMPLATE);
+    let Some(influxd) = Influxd::start() else { return };
+    let ui = Ui::new(&influxd);
+    ui.apply();
+    ui.apply();
     assert_eq!(ui.names("dashboards"), ["tickflux"]);
     assert_eq!(ui.names("checks"), ["tickflux: ids missing", "tickflux: no trade"]);
     assert_eq!(ui.names("variables"), ["tickflux_bucket", "tickflux_exchange", "tickflux_symbol"]);
@@ -122,6 +24,22 @@ fn applied_three_times_there_is_one_of_each_and_every_cell_answers() {
     assert!(cells.len() >= 10, "{cells:?}");
     for (_, cell) in &cells {
         ui.ask(cell, "practice", "BTCUSDT");
+    }
+
+    // A day of another symbol, a trade every 10.75 s.
+    let first = now().ms() - 86_000_000;
+    let day = (0..8_000).map(|at: u32| trade("ETHUSDT", u64::from(at) + 1, first + 10_750 * i64::from(at), "2900.5"));
+    ui.write("practice", &day.collect::<Vec<_>>());
+    for (name, cell) in &cells {
+        let csv = ui.ask_since(cell, "practice", "ETHUSDT", "-24h", "10m");
+        let rows = csv.lines().filter(|line| !line.is_empty()).count() - 1;
+        let expected = match name.as_str() {
+            "Price" | "Trades a second" | "Volume" => 143..=145,
+            "High and low of the last ten minutes" => 10..=11,
+            name if name.contains("minute") && !name.ends_with("last minute") => 1_400..=4_500,
+            _ => 1..=1,
+        };
+        assert!(expected.contains(&rows), "{name}: {rows} rows");
     }
 
     // Two exchanges with a symbol of the same name; of one the id 3 is missing.
@@ -151,17 +69,15 @@ fn applied_three_times_there_is_one_of_each_and_every_cell_answers() {
     assert!((4.0..200.0).contains(&of("Its age", "practice")));
 
     // What the check for holes would find, of the last five minutes.
-    let checks = ui.get(&format!("/api/v2/checks?org={ORG}"));
-    let missing = checks["checks"].as_array().unwrap().iter().find(|check| check["name"] == "tickflux: ids missing");
-    let flux = text(&ui.get(&format!("/api/v2/checks/{}/query", text(&missing.unwrap()["id"])))["flux"]);
-    ui.query(&flux);
+    ui.query(&ui.check("tickflux: ids missing"));
     let level = |exchange| ui.level("tickflux: ids missing", exchange);
     assert_eq!([level("practice"), level("other")], ["warn", "ok"]);
 }
 
 #[test]
 fn the_deadman_turns_crit_when_no_trade_comes_and_ok_again() {
-    let Some(ui) = Ui::start() else { return };
+    let Some(influxd) = Influxd::start() else { return };
+    let ui = Ui::new(&influxd);
     let level = || ui.level("tickflux: no trade", "practice");
     ui.write("practice", &[trade("BTCUSDT", 1, now().ms(), "87000.50")]);
     wait_until("no trade for 30 s is critical", || level() == "crit");
@@ -171,4 +87,38 @@ fn the_deadman_turns_crit_when_no_trade_comes_and_ok_again() {
         ui.write("practice", &[trade("BTCUSDT", id, now().ms(), "87000.50")]);
         level() == "ok"
     });
+}
+
+#[test]
+fn it_follows_the_bucket_and_is_left_out_where_the_token_may_not() {
+    const BUCKET: &str = "other ${x} \\ 'b'";
+    let Some(influxd) = Influxd::start() else { return };
+    let ui = Ui::new(&influxd);
+    let folder = tempfile::tempdir().unwrap();
+    let store = ["provision", "--store", &influxd.url, "--bucket"];
+    tickflux_ok(folder.path(), &[&store[..], &[BUCKET]].concat());
+    let variables = ui.get(&format!("/api/v2/variables?org={ORG}"));
+    let bucket = variables["variables"].as_array().unwrap().iter().find(|it| it["name"] == "tickflux_bucket").unwrap();
+    assert_eq!(bucket["arguments"]["values"], json!([BUCKET]));
+    let checks = ui.get(&format!("/api/v2/checks?org={ORG}"));
+    for check in checks["checks"].as_array().unwrap() {
+        ui.query(&text(&check["query"]["text"]));
+        assert!(text(&check["query"]["text"]).contains(r#"from(bucket: "other \x24{x} \\ 'b'")"#), "{check}");
+    }
+    assert_eq!((ui.names("dashboards").len(), checks["checks"].as_array().unwrap().len()), (1, 2));
+
+    // It may make a bucket, and nothing else.
+    let rights = ["--read-buckets", "--write-buckets", "--read-orgs", "--json"];
+    let made = influxd.influx_ok(&[&["auth", "create", "--org", ORG], &rights[..]].concat());
+    let token = text(&serde_json::from_str::<Value>(&made).unwrap()["token"]);
+    let poor = |args: &[&str]| {
+        let output = tickflux_in(folder.path(), &[("INFLUX_TOKEN", &token)], &[&store[..], args].concat());
+        let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.code(), stdout, stderr)
+    };
+    let (code, stdout, stderr) = poor(&["new"]);
+    assert_eq!((code, stdout.as_str()), (Some(0), "made bucket new: it keeps 24h in groups of 1h\n"), "{stderr}");
+    assert!(stderr.starts_with("tickflux: dashboard and checks left out: ") && stderr.lines().count() == 1, "{stderr}");
+    let said = "bucket new keeps 24h in groups of 1h already\n".to_owned();
+    assert_eq!(poor(&["new", "--no-dashboard"]), (Some(0), said, String::new()));
 }

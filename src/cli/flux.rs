@@ -37,15 +37,18 @@ pub(super) struct FluxArgs {
     /// price-at: the last trade at or before the time, instead of the nearest
     #[arg(long)]
     as_of: bool,
-    /// candles, gaps: how far back, 1h or a time
+    /// candles, volume, gaps: how far back, 1h or a time
     #[arg(long, value_name = "TIME", value_parser = TimeArg::parse, allow_hyphen_values = true)]
     since: Option<TimeArg>,
-    /// candles: how long one is, 1s to 24h
+    /// candles, volume: how long one is, 1s to 24h
     #[arg(long, value_name = "TIME", value_parser = interval)]
     every: Option<Interval>,
     /// gaps: every minute, not only those where something is missing
     #[arg(long)]
     all: bool,
+    /// latest, candles, volume: as _time and _value, for a graph in the UI
+    #[arg(long)]
+    graph: bool,
 }
 
 /// The files that are for people.
@@ -61,6 +64,8 @@ enum Name {
     HighLow,
     /// Open, high, low, close and volume of each interval
     Candles,
+    /// Volume, trades, what takers bought and sold, and the volume-weighted price of each interval
+    Volume,
     /// The minutes in which ids are missing
     Gaps,
 }
@@ -72,6 +77,7 @@ pub(super) fn run(args: FluxArgs) -> Result<Answer, Failure> {
         Name::PriceAt => (Script::PriceAt, "time"),
         Name::HighLow => (Script::HighLow, "minute"),
         Name::Candles => (Script::Candles, "time"),
+        Name::Volume => (Script::Volume, "time"),
         Name::Gaps => (Script::Gaps, "time"),
     };
     let time = |time: Option<TimeArg>| time.map(|time| time.for_flux(now()));
@@ -85,6 +91,7 @@ pub(super) fn run(args: FluxArgs) -> Result<Answer, Failure> {
         ("since", time(args.since)),
         ("every", args.every.map(|every| Value::DurationMs(every.ms()))),
         ("all", args.all.then_some(Value::Flag(true))),
+        ("graph", args.graph.then_some(Value::Flag(true))),
     ];
     let values: Vec<_> = values.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     let text =

@@ -1,9 +1,10 @@
-//! `tickflux provision`: the bucket on an InfluxDB that already runs.
+//! `tickflux provision`: the bucket on an InfluxDB that already runs, and the dashboard in its UI.
 
 use clap::Args;
 
 use super::report::say;
 use super::settings::{StoreArgs, default_exchange};
+use super::stderr::notice;
 use super::{Answer, Failure};
 use crate::store::influx::Provisioned;
 
@@ -13,6 +14,9 @@ pub(super) struct ProvisionArgs {
     /// Change the retention of a bucket that exists; trades past 24 h are then deleted
     #[arg(long)]
     force: bool,
+    /// Leave out the dashboard "tickflux" and its checks in the InfluxDB UI
+    #[arg(long)]
+    no_dashboard: bool,
     #[command(flatten)]
     store: StoreArgs,
 }
@@ -25,6 +29,15 @@ pub(super) async fn run(args: ProvisionArgs) -> Result<Answer, Failure> {
         Provisioned::Unchanged => say(format!("bucket {bucket} keeps 24h in groups of 1h already"))?,
         Provisioned::Changed(before) => {
             say(format!("bucket {bucket} keeps 24h in groups of 1h now; before: {before}"))?
+        }
+    }
+    if !args.no_dashboard {
+        // The bucket is what captures need; a token that may make it may not make all of this.
+        match influx.provision_dashboard().await {
+            Ok(()) => say(format!("dashboard tickflux and its checks are in the UI, of bucket {bucket}"))?,
+            Err(error) => notice(format!(
+                "dashboard and checks left out: {error}. To have them, run this with an all-access token"
+            )),
         }
     }
     Ok(Answer::Done)

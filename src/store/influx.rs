@@ -1,6 +1,7 @@
 //! InfluxDB 2.x: line protocol in, Flux out, over one HTTP client.
 
 mod control;
+mod dashboard;
 pub mod examine;
 pub mod flux_csv;
 mod gaps;

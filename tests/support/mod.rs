@@ -16,6 +16,7 @@ pub mod tls;
 pub mod tmux;
 pub mod trades;
 pub mod tunnel;
+pub mod ui;
 pub mod witness;
 
 use std::os::unix::fs::PermissionsExt;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use reqwest::header::AUTHORIZATION;
-use reqwest::{Method, Response};
+use reqwest::{Method, RequestBuilder, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -174,7 +174,7 @@ impl Influx {
     }
 
     /// The id of the organization.
-    async fn find_org(&self) -> Result<String, StoreError> {
+    pub(super) async fn find_org(&self) -> Result<String, StoreError> {
         let found = match self.get::<Orgs>("orgs", &[("org", &self.org)]).await {
             Ok(found) => found.orgs.into_iter().find(|org| org.name == self.org),
             Err(Refusal { status: 404, .. }) => None,
@@ -200,9 +200,17 @@ impl Influx {
     }
 
     async fn get<T: serde::de::DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, Refusal> {
-        let reply = self.control(Method::GET, path, query, None).await?;
+        self.read(self.control(Method::GET, path, query, None).await?, REPLY_BYTES_MAX).await
+    }
+
+    /// What an answer of at most so many bytes says.
+    pub(super) async fn read<T: serde::de::DeserializeOwned>(
+        &self,
+        reply: Response,
+        bytes_max: usize,
+    ) -> Result<T, Refusal> {
         let status = reply.status().as_u16();
-        let body = read_whole(reply, REPLY_BYTES_MAX).await;
+        let body = read_whole(reply, bytes_max).await;
         let said = body
             .map_err(|error| error.to_string())
             .and_then(|body| serde_json::from_slice(&body).map_err(|_| quoted(&String::from_utf8_lossy(&body))));
@@ -216,15 +224,24 @@ impl Influx {
         query: &[(&str, &str)],
         body: Option<serde_json::Value>,
     ) -> Result<Response, Refusal> {
-        let mut request = self
-            .http
+        let request = self.control_request(method, path, query);
+        self.answered(match body {
+            Some(body) => request.json(&body),
+            None => request,
+        })
+        .await
+    }
+
+    pub(super) fn control_request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> RequestBuilder {
+        self.http
             .request(method, format!("{}/api/v2/{path}", self.base))
             .query(query)
             .timeout(CONTROL_TIMEOUT)
-            .header(AUTHORIZATION, self.credentials.header());
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
+            .header(AUTHORIZATION, self.credentials.header())
+    }
+
+    /// The answer, if it is success.
+    pub(super) async fn answered(&self, request: RequestBuilder) -> Result<Response, Refusal> {
         let reply = request.send().await.map_err(|error| Refusal { status: 0, why: self.silent(&error) })?;
         let status = reply.status().as_u16();
         if reply.status().is_success() {
@@ -232,15 +249,20 @@ impl Influx {
         }
         let said = read_begin(reply).await;
         Err(match serde_json::from_str::<OwnWords>(&said) {
-            Ok(_) => Refusal { status, why: self.said(status, &said) },
+            Ok(_) => Refusal { status, why: self.said(status, &on_one_line(&said)) },
             // Whatever its status means there, it is not InfluxDB that says it.
             Err(_) => Refusal { status: 0, why: self.no_influxdb(status, &quoted(&said)) },
         })
     }
 }
 
+/// JSON without the line breaks and tabs that some of InfluxDB's services put into it.
+fn on_one_line(json: &str) -> String {
+    serde_json::from_str::<serde_json::Value>(json).map_or_else(|_| json.to_owned(), |value| value.to_string())
+}
+
 /// An answer other than success; status 0 for none of InfluxDB's.
-struct Refusal {
+pub(super) struct Refusal {
     status: u16,
     why: String,
 }
