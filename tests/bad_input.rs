@@ -140,11 +140,11 @@ fn recordings_that_cannot_be_replayed() {
     let folder = tempfile::tempdir().unwrap();
     let run = |path: &str| tickflux(folder.path(), &["exchange", "--listen", "127.0.0.1:0", "--replay", path]);
     let line = format!("1 {}\n", practice::message(&trade("BTCUSDT", 1, minute_ago(9), "5")));
-    fs::write(folder.path().join("cut.txt"), line.repeat(3) + &line[..40]).unwrap();
+    fs::write(folder.path().join("cut.txt"), &line[..40]).unwrap();
     fs::write(folder.path().join("other.csv"), "time,price\n1,2\n").unwrap();
     fs::write(folder.path().join("empty.txt"), "").unwrap();
     assert_fails(&run("absent.txt"), 3, &["absent.txt"]);
-    assert_fails(&run("cut.txt"), 3, &["cut.txt", "cut off after line 3"]);
+    assert_fails(&run("cut.txt"), 3, &["cut.txt", "cut off before its first trade"]);
     assert_fails(&run("other.csv"), 3, &["other.csv", "line 1", "recv_ns message"]);
     assert_fails(&run("empty.txt"), 3, &["empty.txt", "no trade"]);
 }

@@ -222,7 +222,7 @@ mod tests {
             ("zzz = 1", "FILE: there is no setting zzz: docs"),
             ("config = \"other\"", "FILE: there is no setting config"),
             ("seed = 4", "FILE: there is no setting seed"),
-            ("[capture]\nsymbols = \"A\"", "FILE: there is no setting capture"),
+            ("[capture]\nsymbols = \"A\"", "FILE: capture is neither a text"),
             ("symbols = [[\"A\"]]", "FILE: symbols is neither"),
             ("connections = 99", "FILE: invalid value '99' for '--connections <CONNECTIONS>': 99 is not in 1..=8"),
             ("no-repair = \"perhaps\"", "FILE: unexpected value 'perhaps' for '--no-repair'"),
