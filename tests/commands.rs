@@ -148,7 +148,7 @@ fn a_closed_terminal_ends_a_capture_as_sigterm_does_unless_it_is_to_be_ignored()
     let (stream, rest) = (format!("ws://{}", exchange.address()), format!("http://{}", exchange.address()));
     let args = |store| ["--store", store, "--stream-url", &stream, "--rest-url", &rest];
     let store = |name: &str| folder.path().join(name);
-    let capture = Capture::start(folder.path(), &args("sqlite:one.db"));
+    let capture = Capture::start_in_a_terminal(folder.path(), &args("sqlite:one.db"));
     wait_for_a_trade(&store("one.db"));
     capture.signal(Signal::SIGHUP);
     assert_eq!(capture.wait().status.code(), Some(0));

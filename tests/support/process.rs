@@ -49,6 +49,13 @@ impl Capture {
         Self::spawn(shell, folder, args, &[], File::create(folder.join("stderr")).unwrap().into())
     }
 
+    /// Starts one that is to heed SIGHUP, whatever is said of it here.
+    pub fn start_in_a_terminal(folder: &Path, args: &[&str]) -> Self {
+        let mut env = Command::new("env");
+        env.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_tickflux")]);
+        Self::spawn(env, folder, args, &[], File::create(folder.join("stderr")).unwrap().into())
+    }
+
     /// Starts one that is to ignore SIGHUP.
     pub fn start_as_nohup_does(folder: &Path, args: &[&str]) -> Self {
         let mut shell = Command::new("sh");
