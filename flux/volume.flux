@@ -35,7 +35,7 @@ graph = false
 // older than 24 hours: the oldest window may be a part of one.
 //
 // Volume and trades are added up by the storage engine. The rest wants three fields of each trade side by side, which are
-// read into Flux: some 10 s for a million trades (docs/performance.md), so ask for hours rather than for a day.
+// read into Flux: some 12 s for a million trades (docs/performance.md), so ask for hours rather than for a day.
 //
 //        exchange:string           symbol:string                       time:time                  volume:float                  trades:int               taker_buy:float              taker_sell:float                    vwap:float
 // ----------------------  ----------------------  ------------------------------  ----------------------------  --------------------------  ----------------------------  ----------------------------  ----------------------------
