@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use reqwest::StatusCode;
+use reqwest::{Client, StatusCode};
 use thiserror::Error;
 
 use super::health::Part;
@@ -56,8 +56,21 @@ pub fn health_url(address: SocketAddr) -> String {
 ///
 /// Safe: it only asks.
 pub async fn ask(address: SocketAddr) -> Result<Heard, AskError> {
-    let client = Network::local()?.http().timeout(TIMEOUT).build()?;
-    let reply = client.get(health_url(address)).send().await?;
+    let client = Network::local()?.http().build()?;
+    Ok(ask_through(&client, address, TIMEOUT).await?)
+}
+
+/// The same with a client for this machine, which waits so long at most.
+///
+/// # Errors
+///
+/// If nothing answers, or not over HTTP.
+///
+/// # Cancel safety
+///
+/// Safe: it only asks.
+pub async fn ask_through(client: &Client, address: SocketAddr, wait: Duration) -> Result<Heard, reqwest::Error> {
+    let reply = client.get(health_url(address)).timeout(wait).send().await?;
     let status = reply.status();
     let text = body::read_begin(reply).await;
     let lines: Vec<_> = text.trim().lines().take(LINES_MAX).map(|line| one_line(line, LINE_BYTES_MAX)).collect();

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use reqwest::{Client, StatusCode};
+use reqwest::Client;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::history::{STEP, STEPS_MAX};
@@ -13,7 +13,7 @@ use super::metrics::Metrics;
 use super::model::Said;
 use crate::net::body;
 use crate::store::{AnyStore, Interval, Scope, StoreError};
-use crate::telemetry::ask::reachable;
+use crate::telemetry::ask::{Heard, ask_through, reachable};
 use crate::text::Excerpt;
 use crate::trade::TradeTime;
 
@@ -31,8 +31,6 @@ const MISSING_SINCE_MS: i64 = 3_600_000;
 const CHANGING_STEPS: i64 = 2;
 /// Bytes of a capture's metrics, at most: ten times what it says of every symbol that Binance lists.
 const METRICS_BYTES_MAX: usize = 4 << 20;
-/// Reasons that are taken, at most.
-const REASONS_MAX: usize = 20;
 
 /// Asks a store, about once a second, until nobody listens.
 ///
@@ -106,16 +104,15 @@ pub(super) async fn ask_capture(client: Client, address: SocketAddr, tell: Sende
 
 async fn capture_says(client: &Client, address: SocketAddr) -> Result<Said, Excerpt> {
     let failed = |error: reqwest::Error| Excerpt::line(&last_cause(&error));
-    let get = |path: &str| client.get(format!("http://{}{path}", reachable(address))).timeout(ANSWER_TIMEOUT).send();
-    let health = get("/healthz").await.map_err(failed)?;
-    let status = health.status();
-    let reasons = body::read_begin(health).await;
-    let reasons = match status {
-        StatusCode::OK => Vec::new(),
-        StatusCode::SERVICE_UNAVAILABLE => reasons.trim().lines().take(REASONS_MAX).map(Excerpt::of).collect(),
-        other => return Err(Excerpt::of(&format!("what answers is no capture ({})", other.as_u16()))),
+    let reasons = match ask_through(client, address, ANSWER_TIMEOUT).await.map_err(failed)? {
+        Heard::Well(_) => Vec::new(),
+        Heard::Unwell(reasons) => reasons.iter().map(|why| Excerpt::of(why)).collect(),
+        Heard::Stranger { status, .. } => {
+            return Err(Excerpt::of(&format!("what answers is no capture ({status})")));
+        }
     };
-    let metrics = get("/metrics").await.map_err(failed)?;
+    let metrics = client.get(format!("http://{}/metrics", reachable(address))).timeout(ANSWER_TIMEOUT).send();
+    let metrics = metrics.await.map_err(failed)?;
     let metrics = body::read_whole(metrics, METRICS_BYTES_MAX).await;
     let metrics = metrics.map_err(|error| Excerpt::line(&crate::error_chain(&error)))?;
     let metrics = Metrics::parse(&String::from_utf8_lossy(&metrics));
