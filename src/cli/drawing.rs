@@ -15,6 +15,7 @@ use std::time::Duration;
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use self::term::Stderr;
+pub(super) use self::term::width;
 use super::stderr;
 
 /// How often it is drawn.

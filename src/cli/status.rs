@@ -1,13 +1,11 @@
 //! The status line of a capture, and a bar below it while much is fetched from the exchange's history.
 
 use std::collections::VecDeque;
-use std::io;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use terminal_size::{Width, terminal_size_of};
 use tokio::sync::watch;
 
-use super::drawing::{DRAW_EVERY, Drawing, counts, style};
+use super::drawing::{self, DRAW_EVERY, Drawing, counts, style};
 use super::settings::now;
 use crate::capture::settings::Progress;
 use crate::text::short_decimal;
@@ -19,8 +17,6 @@ const DRAWINGS: usize = 16;
 const MARGIN: usize = 2;
 /// Between two words.
 const GAP: &str = ", ";
-/// The width of a terminal that does not tell it.
-const WIDTH: usize = 80;
 /// Fewer missing trades are fetched before anyone has read a bar.
 const BAR_MIN: u64 = 1_000;
 
@@ -30,7 +26,7 @@ pub(super) fn start(progress: watch::Receiver<Progress>) -> Drawing {
     Drawing::start(ProgressBar::new_spinner(), move |bar| {
         // Not while the value is borrowed: drawing may take for ever, and the capture would wait.
         let progress = progress.borrow().clone();
-        let width = terminal_size_of(io::stderr()).map_or(WIDTH, |(Width(width), _)| width.into());
+        let width = usize::from(drawing::width());
         bar.set_message(words(&progress, rate.of(progress.trades), now(), width.saturating_sub(MARGIN)));
         fetching.show(progress.missing, bar);
     })

@@ -10,6 +10,11 @@ use terminal_size::{Height, Width, terminal_size_of};
 /// The size of a terminal that does not tell it.
 const SIZE: (u16, u16) = (80, 24);
 
+/// Columns of standard error's terminal.
+pub(in crate::cli) fn width() -> u16 {
+    terminal_size_of(io::stderr()).map_or(SIZE.0, |(Width(width), _)| width)
+}
+
 /// Standard error. What is drawn is written at once, and leaves the cursor at the begin of its line: behind its end, where
 /// indicatif leaves it, a terminal's `^C` would begin another line, and the one above would never be cleared.
 #[derive(Debug, Default)]
@@ -28,7 +33,7 @@ impl Stderr {
 
 impl TermLike for Stderr {
     fn width(&self) -> u16 {
-        terminal_size_of(io::stderr()).map_or(SIZE.0, |(Width(width), _)| width)
+        width()
     }
 
     fn height(&self) -> u16 {
