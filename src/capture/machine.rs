@@ -229,11 +229,12 @@ impl Capture {
 
     /// How far it is.
     pub fn progress(&self) -> Progress {
+        let open = self.sequencer.open();
         Progress {
             trades: self.journal.tally().trades,
             waiting: self.backlog.weight().trades as u64,
-            open_holes: self.sequencer.open_holes(),
-            missing: self.sequencer.open_ids(),
+            open_holes: open.len(),
+            missing: open.iter().map(|(_, range)| range.count()).sum(),
             connections: self.connections.open_count(),
             prices: self.prices(),
             newest: self.sequencer.newest_time(),

@@ -263,11 +263,6 @@ impl Sequencer {
         self.symbols.values().map(|ids| ids.open().len()).sum()
     }
 
-    /// How many ids these have.
-    pub fn open_ids(&self) -> u64 {
-        self.symbols.values().flat_map(Ids::open).map(IdRange::count).sum()
-    }
-
     /// The price of a symbol's newest trade that a stream brought in this run.
     pub fn newest_price(&self, symbol: &Symbol) -> Option<Price> {
         self.symbols.get(symbol)?.newest_price
@@ -278,7 +273,7 @@ impl Sequencer {
         self.symbols.values().filter(|ids| ids.newest_price.is_some()).map(|ids| ids.newest_time).max()
     }
 
-    /// How many runs of them lie between the first and the newest trade of this run.
+    /// How many of the open runs lie between the first and the newest trade of this run.
     pub fn open_holes_in_run(&self) -> usize {
         let of = |ids: &Ids| {
             let first = ids.seen.span().map(|span| span.first);
