@@ -63,7 +63,7 @@ pub enum OutboxError {
         owner: String,
     },
     /// Made by another version.
-    #[error("the outbox {} has schema {schema}, which this tickflux does not know: use the tickflux that made it", path.display())]
+    #[error("the outbox {} has schema {schema}, which this tickflux does not know: use the tickflux that made it, or another folder with --outbox", path.display())]
     Schema {
         /// The file.
         path: PathBuf,

@@ -9,7 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
 
 use super::body;
 use super::contents::{self, Known, Left};
-use super::target::{APPLICATION_ID, SCHEMA_VERSION, Target, owner};
+use super::target::{APPLICATION_ID, SCHEMA_VERSION, Target, Whose, whose};
 use super::{Changes, OutboxError, Rows, ledger};
 use crate::files;
 use crate::trade::{Trade, TradeIds, TradeTime};
@@ -269,19 +269,15 @@ pub(super) fn prepare(path: &Path, target: &Target) -> Result<Connection, Outbox
         // A sync may take long: it is done where nobody waits for it.
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-        let (application, schema) = (number("application_id")?, number("user_version")?);
-        let owner = owner(&connection)?;
-        Ok((connection, application, schema, owner))
+        let (schema, whose) = (number("user_version")?, whose(&connection)?);
+        Ok((connection, schema, whose))
     };
-    let (connection, application, schema, owner) = connect().map_err(failed)?;
+    let (connection, schema, whose) = connect().map_err(failed)?;
     let other = |owner: String| OutboxError::OtherTarget { path: path.to_owned(), owner };
-    if application != APPLICATION_ID {
-        return Err(other("another program".to_owned()));
-    }
-    let owner = match owner {
-        Some(owner) => owner,
-        None if schema == SCHEMA_VERSION => return Err(other(String::new())),
-        None => return Err(OutboxError::Schema { path: path.to_owned(), schema }),
+    let owner = match whose {
+        Whose::Owned(owner) => owner,
+        Whose::Unknown(schema) => return Err(OutboxError::Schema { path: path.to_owned(), schema }),
+        Whose::NoOutbox => return Err(other("another program".to_owned())),
     };
     if !target.is_of(&owner) {
         return Err(other(owner.to_string()));

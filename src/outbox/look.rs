@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::contents::trades_left;
-use super::target::{Target, owner};
+use super::target::{Target, Whose, whose};
 use crate::files;
 use crate::store::sqlite::look;
 
@@ -47,7 +47,11 @@ pub fn look_in(folder: &Path, target: &Target) -> io::Result<Vec<Seen>> {
 fn look_into(path: PathBuf, target: &Target) -> Option<Seen> {
     files::look_beside_sqlite(&path).ok()?;
     let connection = look::open_once(&path).ok()?;
-    let owner = owner(&connection).ok()??;
+    let (is_ours, owner) = match whose(&connection).ok()? {
+        Whose::Owned(owner) => (target.is_of(&owner), owner.to_string()),
+        Whose::Unknown(schema) => (false, format!("a tickflux that knows schema {schema}")),
+        Whose::NoOutbox => return None,
+    };
     let (is_used, trades) = (files::is_locked(&path.with_extension("lock")), trades_left(&connection).ok());
-    Some(Seen { path, is_ours: target.is_of(&owner), owner: owner.to_string(), is_used, trades })
+    Some(Seen { path, is_ours, owner, is_used, trades })
 }

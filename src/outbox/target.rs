@@ -87,6 +87,25 @@ impl fmt::Display for Owner {
     }
 }
 
+/// What a file is to us.
+#[derive(Debug)]
+pub(super) enum Whose {
+    /// An outbox of this store and exchange.
+    Owned(Owner),
+    /// An outbox of a schema that only another version knows.
+    Unknown(i64),
+    /// Something else.
+    NoOutbox,
+}
+
+/// The outboxes of a folder, by path.
+#[derive(Debug, Default)]
+struct Outboxes {
+    owners: Vec<(PathBuf, Owner)>,
+    /// Those of a schema that is not known, with it.
+    unknown: Vec<(PathBuf, i64)>,
+}
+
 /// How surely a file is the one that is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Match {
@@ -153,11 +172,15 @@ pub fn open(folder: &Path, target: &Target, trades_max: usize) -> Result<Opened,
     files::make_folder(folder).map_err(failed)?;
     // SQLite follows no link below; the folder itself may be one, whoever named it.
     let folder = &folder.canonicalize().map_err(failed)?;
-    let owners = owners(folder).map_err(failed)?;
+    let Outboxes { owners, unknown } = outboxes(folder).map_err(failed)?;
     let ours = owners
         .iter()
         .filter_map(|(path, owner)| Some((target.matches(owner)?, path, owner)))
         .max_by_key(|(how, ..)| *how);
+    if let (None, Some((path, schema))) = (&ours, unknown.into_iter().next()) {
+        // It may be the one that is looked for, with trades in it.
+        return Err(OutboxError::Schema { path, schema });
+    }
     let path = ours.map_or_else(|| target.new_path(folder, &owners), |(_, path, _)| path.clone());
     let lock = file::lock(&path)?;
     let changed = ours.and_then(|(_, _, owner)| changed(owner, target));
@@ -202,7 +225,7 @@ fn look_at<T>(
     target: &Target,
     read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> Result<Option<T>, OutboxError> {
-    let found = folder.canonicalize().and_then(|folder| owners(&folder)).unwrap_or_default();
+    let found = folder.canonicalize().and_then(|folder| outboxes(&folder)).unwrap_or_default().owners;
     let ours =
         found.into_iter().filter_map(|(path, owner)| Some((target.matches(&owner)?, path))).max_by_key(|(how, _)| *how);
     let Some((_, path)) = ours else { return Ok(None) };
@@ -210,21 +233,26 @@ fn look_at<T>(
     found.map(Some).map_err(|source| OutboxError::Sqlite { doing: "read", path: path.clone(), source })
 }
 
-/// Every outbox in a folder, and whose it is; what cannot be read is none.
-fn owners(folder: &Path) -> std::io::Result<Vec<(PathBuf, Owner)>> {
-    let mut found = Vec::new();
+/// Every outbox in a folder; what cannot be read is none.
+fn outboxes(folder: &Path) -> std::io::Result<Outboxes> {
+    let mut found = Outboxes::default();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let is_file = path.extension().is_some_and(|extension| extension == "db") && path.symlink_metadata()?.is_file();
         // To look into a file SQLite writes beside it.
         if is_file
             && files::look_beside_sqlite(&path).is_ok()
-            && let Ok(Some(owner)) = look_into(&path).and_then(|connection| owner(&connection))
+            && let Ok(whose) = look_into(&path).and_then(|connection| whose(&connection))
         {
-            found.push((path, owner));
+            match whose {
+                Whose::Owned(owner) => found.owners.push((path, owner)),
+                Whose::Unknown(schema) => found.unknown.push((path, schema)),
+                Whose::NoOutbox => {}
+            }
         }
     }
-    found.sort_by(|one, other| one.0.cmp(&other.0));
+    found.owners.sort_by(|one, other| one.0.cmp(&other.0));
+    found.unknown.sort();
     Ok(found)
 }
 
@@ -237,24 +265,25 @@ fn look_into(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Whose an outbox is; `None` if it is no outbox, or one of a version that is not known.
-pub(super) fn owner(connection: &Connection) -> rusqlite::Result<Option<Owner>> {
+/// Whose a file is; an outbox without its row about that is none.
+pub(super) fn whose(connection: &Connection) -> rusqlite::Result<Whose> {
     let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     if number("application_id")? != APPLICATION_ID {
-        return Ok(None);
+        return Ok(Whose::NoOutbox);
     }
-    match number("user_version")? {
+    let owner = match number("user_version")? {
         1 => {
             let described = connection.query_row("SELECT description FROM target", [], |row| row.get(0)).optional()?;
-            Ok(described.map(|location| Owner { location, store_id: None, exchange: String::new() }))
+            described.map(|location| Owner { location, store_id: None, exchange: String::new() })
         }
         SCHEMA_VERSION => connection
             .query_row("SELECT location, store_id, exchange FROM target", [], |row| {
                 Ok(Owner { location: row.get(0)?, store_id: row.get(1)?, exchange: row.get(2)? })
             })
-            .optional(),
-        _ => Ok(None),
-    }
+            .optional()?,
+        schema => return Ok(Whose::Unknown(schema)),
+    };
+    Ok(owner.map_or(Whose::NoOutbox, Whose::Owned))
 }
 
 /// How the store differs from the one that the file knows.
