@@ -25,8 +25,7 @@ minute = -1m
 // Columns: the trade with the highest price of the minute (extreme is high) or the lowest (low), ties going to the lower
 // id; price and quantity are the exchange's own text, time is the trade's T. In both rows: trades, their number in the
 // minute; missing, the ids absent between the last trade before the minute and the first one after it
-// (docs/data-model.md, "What is missing"); open, whether the minute is still running. Trades older than 24 hours do not
-// count.
+// (docs/data-model.md, "What is missing"). Trades older than 24 hours do not count.
 //
 // SAMPLE
 
@@ -793,7 +792,6 @@ array.from(rows: array.map(arr: array.concat(arr: [""], v: array.map(arr: trades
                 c08: p[7] == "true",
                 c09: int(v: p[8]),
                 c10: int(v: p[9]),
-                c11: now() < date.add(d: 1m, to: begin),
             }
         },
     )
@@ -810,6 +808,5 @@ array.from(rows: array.map(arr: array.concat(arr: [""], v: array.map(arr: trades
             c08: "buyer_is_maker",
             c09: "trades",
             c10: "missing",
-            c11: "open",
         },
     )

@@ -90,6 +90,23 @@ fn a_terminal_that_is_made_narrower_keeps_no_pieces_of_the_status_line() {
 }
 
 #[test]
+fn a_capture_that_is_interrupted_twice_leaves_no_mark() {
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let exchange = runtime.block_on(practice::start(live_market(82, 500.0)));
+    // A store that never answers keeps the capture from its end.
+    let url = format!("--stream-url ws://{0} --rest-url http://{0} --store http://127.0.0.1:9", exchange.address());
+    let Some(terminal) = Terminal::start(folder.path(), 100, 24, &[("INFLUX_TOKEN", "x")]) else { return };
+    terminal.run(&format!("clear; {TICKFLUX} capture {url} 2>&1; echo code $?"));
+    terminal.wait_for("the status is drawn", |screen| last(screen).contains("/s, age "));
+    terminal.press("C-c");
+    wait_until("the exchange sees it leave", || exchange.subscribers() == 0);
+    terminal.press("C-c");
+    let after = terminal.wait_for_prompt();
+    assert_eq!(after[after.len() - 2], "code 130", "{after:#?}");
+    assert!(!after.iter().any(|line| line.contains("/s, age ")), "{after:#?}");
+}
+
+#[test]
 fn bars_say_how_far_a_backfill_a_repair_and_a_replay_are() {
     let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
     // Every answer of the history takes its time, so that a bar is seen.

@@ -46,7 +46,8 @@ impl Influx {
     pub(super) async fn ask_high_low(&self, scope: &Scope, time: TradeTime) -> Result<Vec<HighLow>, StoreError> {
         let rows = self.ask(Question::HighLow { minute_ms: Some(time.ms()) }, scope, extreme).await?;
         let minute = TradeTime::from_ms(time.ms() - time.ms() % MINUTE_MS).unwrap_or(time);
-        Ok(minutes(minute, rows))
+        let open = (self.clock)().ms() < minute.ms() + MINUTE_MS;
+        Ok(minutes(minute, open, rows))
     }
 
     pub(super) async fn ask_candles(
@@ -243,7 +244,6 @@ struct Extreme {
     trade: StoredTrade,
     trades: u64,
     missing: u64,
-    open: bool,
 }
 
 fn extreme(row: &Row) -> Result<Extreme, FluxCsvError> {
@@ -257,19 +257,18 @@ fn extreme(row: &Row) -> Result<Extreme, FluxCsvError> {
         trade: stored_trade(row)?,
         trades: row.value("trades", |text| text.parse().ok())?,
         missing: row.value("missing", |text| text.parse().ok())?,
-        open: row.value("open", |text| text.parse().ok())?,
     })
 }
 
 /// Puts the two rows of each series together, which come one after the other, the high first. One whose other was passed
 /// over is, too.
-fn minutes(minute: TradeTime, rows: Vec<Extreme>) -> Vec<HighLow> {
+fn minutes(minute: TradeTime, open: bool, rows: Vec<Extreme>) -> Vec<HighLow> {
     let series = |extreme: &Extreme| (extreme.trade.exchange.clone(), extreme.trade.trade.symbol.clone());
     let mut minutes = Vec::new();
     let mut before: Option<Extreme> = None;
     for row in rows {
         match before.take().filter(|high| !row.is_high && series(high) == series(&row)) {
-            Some(Extreme { trade: high, trades, missing, open, .. }) => {
+            Some(Extreme { trade: high, trades, missing, .. }) => {
                 minutes.push(HighLow { minute, trades, missing, open, high, low: row.trade });
             }
             None => before = row.is_high.then_some(row),
@@ -309,7 +308,6 @@ mod tests {
             trade: StoredTrade { exchange: exchange.parse().unwrap(), trade: trade(id, 0) },
             trades: 2,
             missing: 0,
-            open: false,
         };
         let rows = vec![
             row("a", true, 1),
@@ -320,6 +318,6 @@ mod tests {
             row("d", false, 5),
         ];
         let ids = |minute: &HighLow| [&minute.high, &minute.low].map(|trade| trade.trade.id.get());
-        assert_eq!(minutes(TradeTime::EPOCH, rows).iter().map(ids).collect::<Vec<_>>(), [[1, 2], [5, 5]]);
+        assert_eq!(minutes(TradeTime::EPOCH, false, rows).iter().map(ids).collect::<Vec<_>>(), [[1, 2], [5, 5]]);
     }
 }
