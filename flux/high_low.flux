@@ -1,4 +1,4 @@
-// What were the high and the low of a minute? One row for each exchange and symbol that traded in it.
+// What were the high and the low of a minute? Two rows for each exchange and symbol that traded in it.
 //
 // Run it as it is: influx query --raw --file flux/high_low.flux, or in the script editor with "View Raw Data".
 
@@ -22,14 +22,12 @@ exchanges = []
 minute = -1m
 // ---- End of parameters ------------------------------------------------------
 
-// Columns: minute; trades, their number; missing, the ids absent between the last trade before the minute and the first
-// one after it (docs/data-model.md, "What is missing"); open, whether the minute is still running; the trades with the
-// highest and the lowest price, ties going to the lower id. Prices and quantities are the exchange's own text; the times
-// are the trades' T. Trades older than 24 hours do not count.
+// Columns: the trade with the highest price of the minute (extreme is high) or the lowest (low), ties going to the lower
+// id; price and quantity are the exchange's own text, time is the trade's T. In both rows: trades, their number in the
+// minute; missing, the ids absent between the last trade before the minute and the first one after it
+// (docs/data-model.md, "What is missing"). Trades older than 24 hours do not count.
 //
-// ,result,table,exchange,symbol,minute,trades,missing,open,high_trade_id,high_time,high_price,high_quantity,high_buyer_is_maker,low_trade_id,low_time,low_price,low_quantity,low_buyer_is_maker
-// ,,0,binance,BTCUSDT,2026-11-23T15:45:00Z,1824,0,false,3735693475,2026-11-23T15:45:10.871Z,61744.37000000,0.00009000,true,3735694770,2026-11-23T15:45:55.329Z,61630.88000000,0.00606000,true
-// ,,0,binance,ETHUSDT,2026-11-23T15:45:00Z,1154,0,false,1520545589,2026-11-23T15:45:20.531Z,2684.39000000,0.00010000,false,1520546176,2026-11-23T15:45:59.797Z,2679.40000000,0.00780000,true
+// SAMPLE
 
 // ---- What a trade is: these lines are the same in every file ----------------
 // A regular expression, because the storage engine evaluates it; contains() would read every trade into Flux.
@@ -762,28 +760,21 @@ plainly = array.map(arr: summary, fn: (x) => toLine(parts: [part(line: x, at: 0)
 isUnknown = (line) => part(line: line, at: 2) == "-1"
 recounted = if length(arr: array.filter(arr: plainly, fn: (x) => isUnknown(line: x))) == 0 then [] else counted_()
 
-// 4. The rows.
+// 4. The rows: one of each extreme, with what its minute has.
 fieldOf = (lines, line, at) => {
     of = array.filter(arr: lines, fn: (x) => part(line: x, at: 0) == part(line: line, at: 0))
     own = array.filter(arr: of, fn: (x) => part(line: x, at: 1) == part(line: line, at: 1))
 
     return if length(arr: own) == 0 then "" else part(line: own[0], at: at)
 }
-sideOf = (line, name) => {
-    of = array.filter(arr: trades, fn: (x) => part(line: x, at: 2) == name)
-    here = array.filter(arr: of, fn: (x) => part(line: x, at: 0) == part(line: line, at: 0))
-    own = array.filter(arr: here, fn: (x) => part(line: x, at: 1) == part(line: line, at: 1))
-
-    return if length(arr: own) == 0 then "" else own[0]
-}
 rowOf = (line) => {
     plain = fieldOf(lines: plainly, line: line, at: 2)
     missing = if plain == "-1" then fieldOf(lines: recounted, line: line, at: 2) else plain
 
-    return toLine(parts: [sideOf(line: line, name: "high"), sideOf(line: line, name: "low"), part(line: line, at: 2), missing])
+    return toLine(parts: [line, fieldOf(lines: summary, line: line, at: 2), missing])
 }
 
-array.from(rows: array.map(arr: array.concat(arr: [""], v: array.map(arr: summary, fn: (x) => rowOf(line: x))), fn: (x) => ({line: x})))
+array.from(rows: array.map(arr: array.concat(arr: [""], v: array.map(arr: trades, fn: (x) => rowOf(line: x))), fn: (x) => ({line: x})))
     |> filter(fn: (r) => r.line != "")
     // map() orders its columns by name, so the names that order them come first and the true ones after it.
     |> map(
@@ -793,41 +784,29 @@ array.from(rows: array.map(arr: array.concat(arr: [""], v: array.map(arr: summar
             return {
                 c01: p[0],
                 c02: p[1],
-                c03: begin,
-                c04: int(v: p[16]),
-                c05: int(v: p[17]),
-                c06: now() < date.add(d: 1m, to: begin),
-                c07: int(v: p[3]),
-                c08: toTime(v: p[4]),
-                c09: p[5],
-                c10: p[6],
-                c11: p[7] == "true",
-                c12: int(v: p[11]),
-                c13: toTime(v: p[12]),
-                c14: p[13],
-                c15: p[14],
-                c16: p[15] == "true",
+                c03: p[2],
+                c04: p[5],
+                c05: p[6],
+                c06: int(v: p[3]),
+                c07: toTime(v: p[4]),
+                c08: p[7] == "true",
+                c09: int(v: p[8]),
+                c10: int(v: p[9]),
             }
         },
     )
-    |> sort(columns: ["c01", "c02"])
+    |> sort(columns: ["c01", "c02", "c03"])
     |> rename(
         columns: {
             c01: "exchange",
             c02: "symbol",
-            c03: "minute",
-            c04: "trades",
-            c05: "missing",
-            c06: "open",
-            c07: "high_trade_id",
-            c08: "high_time",
-            c09: "high_price",
-            c10: "high_quantity",
-            c11: "high_buyer_is_maker",
-            c12: "low_trade_id",
-            c13: "low_time",
-            c14: "low_price",
-            c15: "low_quantity",
-            c16: "low_buyer_is_maker",
+            c03: "extreme",
+            c04: "price",
+            c05: "quantity",
+            c06: "trade_id",
+            c07: "time",
+            c08: "buyer_is_maker",
+            c09: "trades",
+            c10: "missing",
         },
     )

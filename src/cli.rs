@@ -101,7 +101,7 @@ enum Command {
     Exchange(exchange::ExchangeArgs),
     /// Show it all offline: practice exchange, capture, the three questions
     Demo(demo::DemoArgs),
-    /// Make or correct the bucket on an InfluxDB that already runs
+    /// Make or correct the bucket, and the dashboard, on an InfluxDB that already runs
     Provision(provision::ProvisionArgs),
     /// Ask a running capture whether it is well: exit 0 or 3
     Health(health::HealthArgs),
@@ -109,7 +109,7 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Print a bundled Flux file with its parameters set, for the influx CLI and the InfluxDB UI
     Flux(flux::FluxArgs),
-    /// Print a manual page: tickflux man | man -l -
+    /// Print a manual page, to be read with man -l -
     Man(man::ManArgs),
     /// Print completions for a shell
     Completions(completions::CompletionsArgs),

@@ -81,8 +81,8 @@ fn the_influx_cli_runs_what_it_prints() {
     assert_eq!(ask(&["price-at", "--symbol", "BTCUSDT", "--time", &time], &["trade_id"]), ["9"]);
     assert_eq!(ask(&["price-at", "--symbol", "BTCUSDT", "--time", &time, "--as-of"], &["trade_id"]), ["8"]);
     assert_eq!(ask(&["price-at", "--symbol", "BTCUSDT", "--time", "-23h"], &["trade_id"]), ["7"]);
-    let high_low = ask(&["high-low", "--symbol", "BTCUSDT", "--time", &time], &["high_price", "low_price"]);
-    assert_eq!(high_low, ["87000.90", "87000.10"]);
+    let high_low = ask(&["high-low", "--symbol", "BTCUSDT", "--time", &time], &["extreme", "price"]);
+    assert_eq!(high_low, ["high low", "87000.90 87000.10"]);
     let candles = ask(&["candles", "--symbol", "BTCUSDT", "--since", "1h", "--every", "1m"], &["trades", "high"]);
     assert_eq!(candles, ["2 1", "87000.9 87000.5"]);
     let minutes = ask(&["gaps", "--symbol", "BTCUSDT", "--since", "1h", "--all"], &["missing"]);

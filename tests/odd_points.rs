@@ -83,9 +83,13 @@ fn high_low(influxd: &Influxd, bucket: &str, symbol: &str, ms: i64) -> Option<(u
         (number(&row["trades"]), number(&row["missing"]), id("high"), id("low"))
     });
     let parameters = [("bucket", &*format!("{bucket:?}")), ("symbols", &*format!("[{symbol:?}]")), ("minute", &*time)];
-    let of_file = file(influxd, "high_low", &parameters).first().map(|row| {
-        let number = |column| row.text(column).unwrap().parse().unwrap();
-        (number("trades"), number("missing"), number("high_trade_id"), number("low_trade_id"))
+    let rows = file(influxd, "high_low", &parameters);
+    let of_file = rows.first().map(|high| {
+        let [_, low] = &rows[..] else { panic!("{symbol} {time}: {} rows", rows.len()) };
+        assert_eq!([high, low].map(|row| row.text("extreme").unwrap()), ["high", "low"]);
+        let number = |row: &flux_csv::Row, column| row.text(column).unwrap().parse().unwrap();
+        assert_eq!(["trades", "missing"].map(|it| number(high, it)), ["trades", "missing"].map(|it| number(low, it)));
+        (number(high, "trades"), number(high, "missing"), number(high, "trade_id"), number(low, "trade_id"))
     });
     assert_eq!(of_command, of_file, "{symbol} {time}");
     of_command

@@ -57,6 +57,38 @@ fn the_status_line_has_the_prices_that_fit_and_leaves_no_mark() {
     }
 }
 
+/// A terminal breaks what was drawn into more lines when it is made narrower.
+#[test]
+fn a_terminal_that_is_made_narrower_keeps_no_pieces_of_the_status_line() {
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    // The history takes its time, so that there is a bar below the line.
+    let faults = Faults { rest_delay: std::time::Duration::from_secs(1), ..Faults::default() };
+    let exchange = runtime.block_on(practice::start_with_past(live_market(84, 200.0), faults, 60_000));
+    let url = format!("--stream-url ws://{0} --rest-url http://{0}", exchange.address());
+    let Some(terminal) = Terminal::start(folder.path(), 200, 24, &[("RUST_LOG", "off")]) else { return };
+    // The drawing is at the end of a full screen, as it is mostly.
+    terminal.run(&format!("seq 40; {TICKFLUX} capture {url} --exchange practice --backfill 2m"));
+    let pieces = ["█", "░", "/s, ", " hole", " connection", " stored", " left"];
+    let has_piece = |line: &String| pieces.iter().any(|piece| line.contains(piece));
+    let is_whole = |screen: &[String], width: u16| {
+        let Some(at) = screen.iter().position(|line| line.contains("/s, age ")) else { return false };
+        let Some(bar) = screen.get(at + 1).filter(|bar| bar.ends_with(" left")) else { return false };
+        bar.chars().count() == usize::from(width)
+            && !screen[..at].iter().any(has_piece)
+            && screen[at + 2..].iter().all(String::is_empty)
+    };
+    terminal.wait_for("line and bar are drawn", |screen| is_whole(screen, 200));
+    for width in [100, 60, 130, 60] {
+        terminal.resize(width, 24);
+        terminal.wait_for("there are line and bar and no pieces", |screen| is_whole(screen, width));
+    }
+    terminal.press("C-c");
+    terminal.wait_for_prompt();
+    let all = terminal.tmux(&["capture-pane", "-p", "-S", "-"]);
+    let drawn: Vec<_> = all.lines().filter(|line| line.contains('█') || line.contains("/s, ")).collect();
+    assert!(drawn.is_empty() && all.contains(" trades in "), "{drawn:#?} {all}");
+}
+
 #[test]
 fn a_capture_that_is_interrupted_twice_leaves_no_mark() {
     let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());

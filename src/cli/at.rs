@@ -12,7 +12,13 @@ use crate::trade::{Symbol, TradeTime};
 const EXAMPLES: &str = "\
 Examples:
   tickflux at BTCUSDT -5m
-  tickflux at BTCUSDT 12:00:05 --as-of --format json";
+  tickflux at BTCUSDT 12:00:05 --as-of --format json
+
+Exit codes:
+  0  the trade was found
+  1  there is no such trade
+  2  wrong usage or settings
+  3  the store cannot be used";
 
 /// Which symbol, when, in which store.
 #[derive(Debug, Args)]
@@ -20,7 +26,7 @@ Examples:
 pub(super) struct AtArgs {
     /// A symbol such as BTCUSDT
     symbol: Symbol,
-    /// 2026-01-31T12:00:00Z (RFC 3339), 12:00:05 (UTC, the last one), or -5m for five minutes ago; to the millisecond
+    /// 2026-01-31T12:00:00Z (RFC 3339), 12:00:05 for the last time that it was so late in UTC, or -5m for five minutes ago; milliseconds count
     #[arg(value_parser = TimeArg::parse, allow_hyphen_values = true)]
     time: TimeArg,
     /// The last trade at or before the time, instead of the nearest

@@ -13,7 +13,15 @@ use crate::trade::{Symbol, TradeTime};
 
 const EXAMPLES: &str = "\
 Examples:
-  tickflux candles BTCUSDT --since 6h --every 5m --format csv";
+  tickflux candles BTCUSDT --since 6h --every 5m --format csv
+
+Prices and volumes are floats, to draw; an interval without a trade is left out, and the last one is still running.
+
+Exit codes:
+  0  there is a candle
+  1  there is none
+  2  wrong usage or settings
+  3  the store cannot be used";
 
 /// Which symbol, how far back, how long a candle is, in which store.
 #[derive(Debug, Args)]
@@ -22,10 +30,10 @@ pub(super) struct CandlesArgs {
     /// A symbol such as BTCUSDT
     symbol: Symbol,
     /// How far back, 1s to 24h; the candle of that moment is the first
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = since, allow_hyphen_values = true)]
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = since, allow_hyphen_values = true)]
     since: Interval,
     /// How long a candle is, 1s to 24h; candles begin at multiples of it since 1970, UTC
-    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = interval)]
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = interval)]
     every: Interval,
     #[command(flatten)]
     question: QuestionArgs,

@@ -35,7 +35,14 @@ const EXAMPLES: &str = "\
 Examples:
   tickflux capture
   tickflux capture --store http://127.0.0.1:8086 --token-file tickflux-tokens/capture.token
-  tickflux capture --symbols BTCUSDT,SOLUSDT --connections 2 --metrics-listen 127.0.0.1:9184";
+  tickflux capture --symbols BTCUSDT,SOLUSDT --connections 2 --metrics-listen 127.0.0.1:9184
+
+Exit codes:
+  0    every trade of the time is stored
+  1    not every one: the last line says how many are missing, refused, expired or dropped
+  2    wrong usage or settings, an unknown symbol, or what the exchange or the store refuses at the start
+  3    the exchange or the store cannot be used, no trade came, fewer than --count, or not all that was read is stored
+  130  interrupted twice";
 
 /// What to capture, from where, into what.
 #[derive(Debug, Args)]
@@ -43,11 +50,11 @@ Examples:
 pub(super) struct CaptureArgs {
     #[command(flatten)]
     setup: SetupArgs,
-    /// Stream connections to keep open for each symbol; a second one hides every cut
+    /// Stream connections to keep open for each symbol, 1 to 8; a second one hides every cut
     #[arg(long, env = "TICKFLUX_CONNECTIONS", hide_env_values = true, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
     connections: u8,
-    /// Replace a connection that had no trade at all for so long
-    #[arg(long, env = "TICKFLUX_IDLE_TIMEOUT", hide_env_values = true, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    /// Replace a connection that brought no trade at all for so long
+    #[arg(long, env = "TICKFLUX_IDLE_TIMEOUT", hide_env_values = true, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     idle_timeout: Duration,
     /// Follow the capture that has the outbox without a hole: read beside it, have it end, and go on with its outbox
     #[arg(long, env = "TICKFLUX_TAKE_OVER", hide_env_values = true)]
@@ -56,10 +63,10 @@ pub(super) struct CaptureArgs {
     #[arg(long, env = "TICKFLUX_COUNT", hide_env_values = true, value_name = "N")]
     count: Option<u64>,
     /// Stop after so long, such as 30s
-    #[arg(long, env = "TICKFLUX_DURATION", hide_env_values = true, value_name = "TIME", value_parser = duration)]
+    #[arg(long, env = "TICKFLUX_DURATION", hide_env_values = true, value_name = "DURATION", value_parser = duration)]
     duration: Option<Duration>,
-    /// Fetch what happened in so long before the start, too, such as 6h
-    #[arg(long, env = "TICKFLUX_BACKFILL", hide_env_values = true, value_name = "TIME", conflicts_with = "no_repair", value_parser = duration)]
+    /// Fetch what was traded in so long before the start, too, such as 6h
+    #[arg(long, env = "TICKFLUX_BACKFILL", hide_env_values = true, value_name = "DURATION", conflicts_with = "no_repair", value_parser = duration)]
     backfill: Option<Duration>,
     /// Report holes without repairing them from the exchange's history
     #[arg(long, env = "TICKFLUX_NO_REPAIR", hide_env_values = true)]

@@ -6,8 +6,14 @@ use clap_complete::Shell;
 use super::report::say_raw;
 use super::{Answer, Cli, Failure};
 
+const EXAMPLES: &str = "\
+Examples:
+  source <(tickflux completions bash)
+  tickflux completions fish > ~/.config/fish/completions/tickflux.fish";
+
 /// Which shell.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct CompletionsArgs {
     /// The shell
     shell: Shell,

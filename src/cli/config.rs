@@ -228,7 +228,7 @@ mod tests {
             ("no-repair = \"perhaps\"", "FILE: unexpected value 'perhaps' for '--no-repair'"),
             (
                 "no-repair = true\nbackfill = \"6h\"",
-                "FILE: the argument '--backfill <TIME>' cannot be used with '--no-repair'",
+                "FILE: the argument '--backfill <DURATION>' cannot be used with '--no-repair'",
             ),
             ("connections = 1\n\nsymbols =", "FILE is not TOML: "),
         ] {

@@ -31,8 +31,14 @@ const TRADES_PER_SECOND: f64 = 100.0;
 const DURATION_MAX: Duration = Duration::from_secs(25);
 const MINUTE_MS: i64 = 60_000;
 
+/// Said below its help.
+const WHAT: &str = "\
+It captures 20,000 trades of the practice exchange into a SQLite file, asks the three questions, compares the answers with
+the exchange's own list, and leaves nothing behind. It needs no network.";
+
 /// What to show.
 #[derive(Debug, Args)]
+#[command(after_help = WHAT)]
 pub(super) struct DemoArgs {
     /// The same seed gives the same market
     #[arg(long, default_value_t = 1)]

@@ -36,7 +36,7 @@ pub(super) struct DoctorArgs {
     #[command(flatten)]
     setup: SetupArgs,
     /// Wait so long for one trade of each symbol
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     wait: Duration,
     #[command(flatten)]
     output: FormatArgs,

@@ -20,8 +20,18 @@ use crate::trade::Symbol;
 /// Trades of the time before the start that REST has, so that a capture can repair what it missed of a restart.
 const PAST: usize = 200_000;
 
+const EXAMPLES: &str = "\
+Examples:
+  tickflux exchange
+  tickflux exchange --rate 2000 --drop 5% --cut-every 10s
+  tickflux exchange --replay session.gz --speed max
+  tickflux capture --exchange practice --stream-url ws://127.0.0.1:9100 --rest-url http://127.0.0.1:9100
+
+A SHARE is 5% or 0.05, a DURATION 500ms or 1h30m. Nothing that goes wrong changes what was traded: REST has it.";
+
 /// What to trade, or what to replay.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct ExchangeArgs {
     /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9100")]
@@ -32,16 +42,16 @@ pub(super) struct ExchangeArgs {
     /// The same seed gives the same market
     #[arg(long, default_value_t = 1, conflicts_with = "replay")]
     seed: u64,
-    /// Trades a second in the mean, over all symbols
+    /// Trades a second on average, over all symbols
     #[arg(long, default_value = "100", value_parser = rate, conflicts_with = "replay")]
     rate: f64,
-    /// Begin now and stop after so many; otherwise the market was always there, and goes on after a restart
+    /// Begin now and stop after so many; without it the market was always there, and goes on after a restart
     #[arg(long, value_name = "N", conflicts_with = "replay")]
     trades: Option<u64>,
     /// Replay a recorded session: lines of `recv_ns message`, compressed or not
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
-    /// How many times as fast as it happened, or max
+    /// How many times as fast as it would happen, or max
     #[arg(long, value_name = "N|max", default_value = "1")]
     speed: Speed,
     /// Move a recording's times by so many minutes, instead of as close to now as whole minutes allow

@@ -31,7 +31,7 @@ pub(super) struct FaultArgs {
     #[arg(long, value_name = "N")]
     fault_seed: Option<u64>,
     /// Nothing goes wrong any more after so long
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     #[serde(deserialize_with = "time")]
     faults_for: Option<Duration>,
     /// Share of trades that streams drop
@@ -51,30 +51,30 @@ pub(super) struct FaultArgs {
     #[serde(deserialize_with = "read_share")]
     malformed: Option<f64>,
     /// A connection breaks after so long
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     #[serde(deserialize_with = "time")]
     cut_every: Option<Duration>,
     /// A connection falls silent every so often, without closing
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     #[serde(deserialize_with = "time")]
     silence_every: Option<Duration>,
     /// How long it is silent [default: 5s]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     #[serde(deserialize_with = "time")]
     silence: Option<Duration>,
     /// A connection announces its end after so long (serverShutdown), and closes 5 s later
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     #[serde(deserialize_with = "time")]
     shutdown_every: Option<Duration>,
     /// Every symbol's ids begin again at 1 after so many trades
     #[arg(long, value_name = "N")]
     reset_after: Option<u64>,
     /// REST answers take so long
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     #[serde(deserialize_with = "time")]
     rest_delay: Option<Duration>,
     /// REST has trades only after so long
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     #[serde(deserialize_with = "time")]
     rest_lag: Option<Duration>,
     /// Share of REST pages that hold fewer trades than there are

@@ -14,7 +14,8 @@ use crate::trade::{Exchange, Symbol};
 const EXAMPLES: &str = "\
 Examples:
   tickflux flux latest --symbol BTCUSDT
-  tickflux flux price-at --time -5m --bucket other > price.flux";
+  tickflux flux price-at --time -5m --bucket other > price.flux
+  tickflux flux volume --symbol BTCUSDT --since 10m | influx query -";
 
 /// Which file, and what its parameters are set to; what is not given keeps the file's default.
 #[derive(Debug, Args)]
@@ -41,7 +42,7 @@ pub(super) struct FluxArgs {
     #[arg(long, value_name = "TIME", value_parser = TimeArg::parse, allow_hyphen_values = true)]
     since: Option<TimeArg>,
     /// candles, volume: how long one is, 1s to 24h
-    #[arg(long, value_name = "TIME", value_parser = interval)]
+    #[arg(long, value_name = "DURATION", value_parser = interval)]
     every: Option<Interval>,
     /// gaps: every minute, not only those where something is missing
     #[arg(long)]

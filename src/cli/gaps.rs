@@ -35,7 +35,13 @@ const HOLES_SHOWN: usize = 20;
 const EXAMPLES: &str = "\
 Examples:
   tickflux gaps
-  tickflux gaps BTCUSDT --since 1h --repair";
+  tickflux gaps BTCUSDT --since 1h --repair
+
+Exit codes:
+  0  no id is missing, or only such as stay so for a reason that is known
+  1  an id is missing, or there is no trade of a symbol
+  2  wrong usage or settings
+  3  the store, or with --repair the exchange, cannot be used";
 
 /// Which symbols, since when, in which store.
 #[derive(Debug, Args)]
@@ -43,10 +49,10 @@ Examples:
 pub(super) struct GapsArgs {
     /// Symbols such as BTCUSDT; every stored one if none is given
     symbols: Vec<Symbol>,
-    /// How far back, 1s to 24h; what began to be missing before counts
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = since, allow_hyphen_values = true)]
+    /// How far back, 1s to 24h; a hole that began before that counts, too
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = since, allow_hyphen_values = true)]
     since: Interval,
-    /// Fetch what is missing from the exchange's history first (of --exchange, or of binance)
+    /// Fetch what is missing from the exchange's history first; without --exchange of binance alone
     #[arg(long)]
     repair: bool,
     /// Base of the REST URL to repair from

@@ -8,10 +8,21 @@ use super::report::say;
 use super::{Answer, Failure};
 use crate::telemetry::ask::{Heard, ask, health_url};
 
+const EXAMPLES: &str = "\
+Examples:
+  tickflux health
+  tickflux health --metrics-listen 127.0.0.1:9185
+
+Exit codes:
+  0  it is well
+  2  wrong usage or settings
+  3  it is not, and the line says why, or no capture answers";
+
 /// Which capture.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct HealthArgs {
-    /// The address that the capture was given
+    /// The address that the capture was given by its --metrics-listen
     #[arg(
         long,
         env = "TICKFLUX_METRICS_LISTEN",

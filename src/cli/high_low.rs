@@ -14,7 +14,13 @@ const MINUTE_MS: i64 = 60_000;
 const EXAMPLES: &str = "\
 Examples:
   tickflux high-low BTCUSDT 12:00
-  tickflux high-low BTCUSDT -1m --format csv";
+  tickflux high-low BTCUSDT -1m --format csv
+
+Exit codes:
+  0  the minute has a trade
+  1  it has none
+  2  wrong usage or settings
+  3  the store cannot be used";
 
 /// Which symbol, which minute, in which store.
 #[derive(Debug, Args)]
@@ -22,7 +28,7 @@ Examples:
 pub(super) struct HighLowArgs {
     /// A symbol such as BTCUSDT
     symbol: Symbol,
-    /// Any time in the minute: 2026-01-31T12:00:00Z (RFC 3339), 12:00 (UTC, the last one), or -5m for five minutes ago
+    /// Any time in the minute: 2026-01-31T12:00:00Z (RFC 3339), 12:00 for the last time that it was so late in UTC, or -5m for five minutes ago
     #[arg(value_parser = TimeArg::parse, allow_hyphen_values = true)]
     minute: TimeArg,
     #[command(flatten)]

@@ -11,8 +11,20 @@ use crate::trade::{Symbol, TradeTime};
 /// In front of an answer so fresh there are only writes on their way.
 const FRESH_MS: i64 = 500;
 
+const EXAMPLES: &str = "\
+Examples:
+  tickflux latest
+  tickflux latest BTCUSDT --format json
+
+Exit codes:
+  0  every symbol that is named has a trade
+  1  one of them has none within 24 h, or there is no trade at all
+  2  wrong usage or settings
+  3  the store cannot be used";
+
 /// Which symbols, in which store.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct LatestArgs {
     /// Symbols such as BTCUSDT; every stored one if none is given
     symbols: Vec<Symbol>,

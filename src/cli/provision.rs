@@ -8,8 +8,22 @@ use super::stderr::notice;
 use super::{Answer, Failure};
 use crate::store::influx::Provisioned;
 
+const EXAMPLES: &str = "\
+Examples:
+  INFLUX_TOKEN=... tickflux provision --store http://127.0.0.1:8086
+  tickflux provision --store http://127.0.0.1:8086 --token-file admin.token --bucket other
+
+It takes a token that may make buckets; one that may manage the whole organization for the dashboard, too. Run again it
+changes nothing that is as it should be.
+
+Exit codes:
+  0  the bucket is as it should be, the dashboard perhaps left out, as a line says
+  2  wrong usage or settings, the token may not, or the bucket keeps trades for another time than 24 h
+  3  InfluxDB cannot be used";
+
 /// Which InfluxDB, and whether to change what is there.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct ProvisionArgs {
     /// Change the retention of a bucket that exists; trades past 24 h are then deleted
     #[arg(long)]

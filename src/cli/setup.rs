@@ -15,7 +15,7 @@ use crate::trade::{Exchange, Symbol};
 /// What to capture, from where, into what.
 #[derive(Debug, Args)]
 pub(super) struct SetupArgs {
-    /// Symbols, with commas between them
+    /// Symbols such as BTCUSDT, with commas between them
     #[arg(
         long,
         env = "TICKFLUX_SYMBOLS",
@@ -24,13 +24,13 @@ pub(super) struct SetupArgs {
         default_value = "BTCUSDT,ETHUSDT"
     )]
     symbols: Vec<Symbol>,
-    /// Value of the exchange tag
+    /// Name of the exchange, which every trade is stored with
     #[arg(long, env = "TICKFLUX_EXCHANGE", hide_env_values = true, default_value = DEFAULT_EXCHANGE)]
     pub(super) exchange: Exchange,
-    /// Base of the stream's URL
+    /// Base of the stream's URL: scheme, host, port, perhaps a path
     #[arg(long, env = "TICKFLUX_STREAM_URL", hide_env_values = true, value_name = "URL", default_value = DEFAULT_STREAM_URL)]
     stream_url: UrlText,
-    /// Base of the REST URL
+    /// Base of the REST URL: the same
     #[arg(long, env = "TICKFLUX_REST_URL", hide_env_values = true, value_name = "URL", default_value = DEFAULT_REST_URL)]
     rest_url: UrlText,
     /// Folder for what is not stored yet, with the ledger of what is, and for dead letters
@@ -39,7 +39,7 @@ pub(super) struct SetupArgs {
     /// Bytes of batches that the outbox may hold, such as 512MB; past it trades are dropped and become holes
     #[arg(long, env = "TICKFLUX_OUTBOX_LIMIT", hide_env_values = true, value_name = "BYTES", default_value = "2GB", value_parser = bytes)]
     pub(super) outbox_limit: u64,
-    /// Serve /healthz and /metrics here
+    /// Address of /healthz and /metrics, such as 127.0.0.1:9184; without it there are none
     #[arg(long, env = "TICKFLUX_METRICS_LISTEN", hide_env_values = true, value_name = "ADDR")]
     pub(super) metrics_listen: Option<SocketAddr>,
     #[command(flatten)]

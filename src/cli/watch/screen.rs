@@ -127,7 +127,23 @@ pub(super) fn give_back() {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail so")]
+
+    use std::env;
+    use std::fs::File;
+    use std::io::{Read, Write};
+    use std::process::{Command, Stdio};
+    use std::sync::mpsc;
+    use std::thread;
+
+    use nix::pty::{OpenptyResult, Winsize, openpty};
+    use nix::sys::termios::{LocalFlags, tcgetattr};
+
     use super::*;
+    use crate::cli::settings::now;
+
+    /// Names the thread that is to break, in the process that a test starts on a terminal of its own.
+    const BREAKS: &str = "TICKFLUX_TEST_BREAKS";
 
     fn key(code: KeyCode, modifiers: KeyModifiers) -> KeyEvent {
         KeyEvent::new(code, modifiers)
@@ -146,5 +162,64 @@ mod tests {
         assert!(!ends(&key(KeyCode::Char('c'), KeyModifiers::NONE)) && !ends(&key(KeyCode::Down, KeyModifiers::NONE)));
         assert_eq!(moves(&key(KeyCode::PageDown, KeyModifiers::NONE)), Some(Key::PageDown));
         assert_eq!(moves(&key(KeyCode::Char('x'), KeyModifiers::NONE)), None);
+    }
+
+    fn show_until(clock: fn() -> TradeTime) -> io::Result<()> {
+        let (_tell, heard) = mpsc::channel();
+        let (_stop, stopped) = watch::channel(false);
+        show(Model::default(), &heard, &stopped, clock, Palette::new(false))
+    }
+
+    /// Runs on the terminal; does nothing otherwise.
+    #[test]
+    fn what_breaks() {
+        let Ok(breaks) = env::var(BREAKS) else { return };
+        if breaks == "the drawing" {
+            let _ = show_until(|| {
+                let settings = tcgetattr(io::stdin()).unwrap();
+                let _ = write!(io::stdout(), "raw: {}", !settings.local_flags.contains(LocalFlags::ICANON));
+                panic!("the drawing broke")
+            });
+        } else {
+            let shown = thread::spawn(|| show_until(now));
+            while !IS_TAKEN.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+            assert!(thread::spawn(|| panic!("another thread broke")).join().is_err());
+            assert!(shown.join().unwrap().is_err());
+        }
+    }
+
+    #[test]
+    fn a_panic_gives_the_terminal_back_before_it_is_told() {
+        for breaks in ["the drawing", "another thread"] {
+            let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+            let OpenptyResult { master, slave } = openpty(&size, None).unwrap();
+            let before = tcgetattr(&slave).unwrap();
+            let end = || Stdio::from(slave.try_clone().unwrap());
+            let child = Command::new(env::current_exe().unwrap())
+                .args(["--exact", "cli::watch::screen::tests::what_breaks", "--nocapture"])
+                .env(BREAKS, breaks)
+                .stdin(end())
+                .stdout(end())
+                .stderr(end())
+                .spawn();
+            // Read as it comes, or the child would wait; the end of a terminal is an error.
+            let read = thread::spawn(move || {
+                let mut written = Vec::new();
+                let _ = File::from(master).read_to_end(&mut written);
+                String::from_utf8(written).unwrap()
+            });
+            child.unwrap().wait().unwrap();
+            assert_eq!(tcgetattr(&slave).unwrap(), before, "{breaks}");
+            drop(slave);
+            let written = read.join().unwrap();
+            let at = |text: &str| written.find(text).unwrap_or_else(|| panic!("{breaks}: no {text:?} in {written:?}"));
+            let (taken, given, told) = (at("\u{1b}[?1049h"), at("\u{1b}[?1049l"), at(&format!("{breaks} broke")));
+            assert!(taken < given && given < told, "{written:?}");
+            assert!(at("\u{1b}[?25l") < at("\u{1b}[?25h"), "the cursor is shown again: {written:?}");
+            assert!(breaks == "another thread" || at("raw: true") > 0, "{written:?}");
+            assert_eq!(written.matches("\u{1b}[?1049l").count(), 1, "{written:?}");
+        }
     }
 }

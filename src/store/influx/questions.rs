@@ -22,15 +22,15 @@ const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
 const FOREIGN_PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(300), Duration::from_millis(1_200)];
 /// What is older is not being written.
 const IN_FLIGHT_MS: i64 = 60_000;
+const MINUTE_MS: i64 = 60_000;
 /// Columns that hold what others may have written.
-const FOREIGN_TEXTS: [&str; 8] =
-    ["exchange", "symbol", "price", "quantity", "high_price", "high_quantity", "low_price", "low_quantity"];
+const FOREIGN_TEXTS: [&str; 4] = ["exchange", "symbol", "price", "quantity"];
 /// Rows of an answer that is kept whole; a day of candles of a second has 86,400.
 const LIST_ROWS_MAX: usize = 200_000;
 
 impl Influx {
     pub(super) async fn ask_latest(&self, scope: &Scope) -> Result<Vec<StoredTrade>, StoreError> {
-        self.ask(Question::Latest, scope, |row| stored_trade(row, &TRADE)).await
+        self.ask(Question::Latest, scope, stored_trade).await
     }
 
     pub(super) async fn ask_price_at(
@@ -40,11 +40,14 @@ impl Influx {
         as_of: bool,
     ) -> Result<Vec<StoredTrade>, StoreError> {
         let question = Question::PriceAt { time_ms: Some(time.ms()), as_of };
-        self.ask(question, scope, |row| stored_trade(row, &TRADE)).await
+        self.ask(question, scope, stored_trade).await
     }
 
     pub(super) async fn ask_high_low(&self, scope: &Scope, time: TradeTime) -> Result<Vec<HighLow>, StoreError> {
-        self.ask(Question::HighLow { minute_ms: Some(time.ms()) }, scope, high_low).await
+        let rows = self.ask(Question::HighLow { minute_ms: Some(time.ms()) }, scope, extreme).await?;
+        let minute = TradeTime::from_ms(time.ms() - time.ms() % MINUTE_MS).unwrap_or(time);
+        let open = (self.clock)().ms() < minute.ms() + MINUTE_MS;
+        Ok(minutes(minute, open, rows))
     }
 
     pub(super) async fn ask_candles(
@@ -223,60 +226,55 @@ async fn read_answer(
     if decoder.has_begun() || is_influxdb { Ok(()) } else { Err(AnswerError::Empty) }
 }
 
-/// Names of the columns that hold a trade.
-struct Columns {
-    trade_id: &'static str,
-    time: &'static str,
-    price: &'static str,
-    quantity: &'static str,
-    buyer_is_maker: &'static str,
-}
-
-const TRADE: Columns = Columns {
-    trade_id: "trade_id",
-    time: "time",
-    price: "price",
-    quantity: "quantity",
-    buyer_is_maker: "buyer_is_maker",
-};
-
-const HIGH: Columns = Columns {
-    trade_id: "high_trade_id",
-    time: "high_time",
-    price: "high_price",
-    quantity: "high_quantity",
-    buyer_is_maker: "high_buyer_is_maker",
-};
-
-const LOW: Columns = Columns {
-    trade_id: "low_trade_id",
-    time: "low_time",
-    price: "low_price",
-    quantity: "low_quantity",
-    buyer_is_maker: "low_buyer_is_maker",
-};
-
-fn stored_trade(row: &Row, columns: &Columns) -> Result<StoredTrade, FluxCsvError> {
+fn stored_trade(row: &Row) -> Result<StoredTrade, FluxCsvError> {
     let trade = Trade {
         symbol: row.value("symbol", |text| text.parse().ok())?,
-        id: row.value(columns.trade_id, |text| TradeId::new(text.parse().ok()?).ok())?,
-        time: row.value(columns.time, time)?,
-        price: row.value(columns.price, |text| Price::new(text).ok())?,
-        quantity: row.value(columns.quantity, |text| Quantity::new(text).ok())?,
-        buyer_is_maker: row.value(columns.buyer_is_maker, |text| text.parse().ok())?,
+        id: row.value("trade_id", |text| TradeId::new(text.parse().ok()?).ok())?,
+        time: row.value("time", time)?,
+        price: row.value("price", |text| Price::new(text).ok())?,
+        quantity: row.value("quantity", |text| Quantity::new(text).ok())?,
+        buyer_is_maker: row.value("buyer_is_maker", |text| text.parse().ok())?,
     };
     Ok(StoredTrade { exchange: row.value("exchange", |text| text.parse().ok())?, trade })
 }
 
-fn high_low(row: &Row) -> Result<HighLow, FluxCsvError> {
-    Ok(HighLow {
-        minute: row.value("minute", time)?,
+/// A row of `high_low.flux`: the trade with the highest or the lowest price of a minute, and what it has of the minute.
+struct Extreme {
+    is_high: bool,
+    trade: StoredTrade,
+    trades: u64,
+    missing: u64,
+}
+
+fn extreme(row: &Row) -> Result<Extreme, FluxCsvError> {
+    let is_high = |text: &str| match text {
+        "high" => Some(true),
+        "low" => Some(false),
+        _ => None,
+    };
+    Ok(Extreme {
+        is_high: row.value("extreme", is_high)?,
+        trade: stored_trade(row)?,
         trades: row.value("trades", |text| text.parse().ok())?,
         missing: row.value("missing", |text| text.parse().ok())?,
-        open: row.value("open", |text| text.parse().ok())?,
-        high: stored_trade(row, &HIGH)?,
-        low: stored_trade(row, &LOW)?,
     })
+}
+
+/// Puts the two rows of each series together, which come one after the other, the high first. One whose other was passed
+/// over is, too.
+fn minutes(minute: TradeTime, open: bool, rows: Vec<Extreme>) -> Vec<HighLow> {
+    let series = |extreme: &Extreme| (extreme.trade.exchange.clone(), extreme.trade.trade.symbol.clone());
+    let mut minutes = Vec::new();
+    let mut before: Option<Extreme> = None;
+    for row in rows {
+        match before.take().filter(|high| !row.is_high && series(high) == series(&row)) {
+            Some(Extreme { trade: high, trades, missing, .. }) => {
+                minutes.push(HighLow { minute, trades, missing, open, high, low: row.trade });
+            }
+            None => before = row.is_high.then_some(row),
+        }
+    }
+    minutes
 }
 
 fn candle(row: &Row) -> Result<Candle, FluxCsvError> {
@@ -296,4 +294,30 @@ fn candle(row: &Row) -> Result<Candle, FluxCsvError> {
 
 pub(super) fn time(text: &str) -> Option<TradeTime> {
     TradeTime::from_ms(DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trade::example::trade;
+
+    #[test]
+    fn a_minute_has_both_extremes_or_is_passed_over() {
+        let row = |exchange: &str, is_high, id| Extreme {
+            is_high,
+            trade: StoredTrade { exchange: exchange.parse().unwrap(), trade: trade(id, 0) },
+            trades: 2,
+            missing: 0,
+        };
+        let rows = vec![
+            row("a", true, 1),
+            row("a", false, 2),
+            row("b", true, 3),
+            row("c", false, 4),
+            row("d", true, 5),
+            row("d", false, 5),
+        ];
+        let ids = |minute: &HighLow| [&minute.high, &minute.low].map(|trade| trade.trade.id.get());
+        assert_eq!(minutes(TradeTime::EPOCH, false, rows).iter().map(ids).collect::<Vec<_>>(), [[1, 2], [5, 5]]);
+    }
 }
