@@ -31,6 +31,7 @@ mod sizes;
 mod status;
 mod stderr;
 mod time;
+mod trades;
 mod watch;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -93,6 +94,8 @@ enum Command {
     HighLow(high_low::HighLowArgs),
     /// Print open, high, low, close and volume of each minute, or of another interval
     Candles(candles::CandlesArgs),
+    /// Print the trades themselves, or write them into a file, as Parquet too
+    Trades(trades::TradesArgs),
     /// Watch a store, and a running capture, live on a terminal
     Watch(watch::WatchArgs),
     /// Say which trades are missing in the store
@@ -217,6 +220,7 @@ async fn run(command: Command) -> Result<Answer, Failure> {
         Command::At(args) => at::run(args).await,
         Command::HighLow(args) => high_low::run(args).await,
         Command::Candles(args) => candles::run(args).await,
+        Command::Trades(args) => trades::run(args).await,
         Command::Watch(args) => watch::run(args).await,
         Command::Gaps(args) => gaps::run(args).await,
         Command::Exchange(args) => exchange::run(args).await,

@@ -3,6 +3,10 @@
 //! A folder is made with mode 0700 and a file with 0600. What stands in a file's place is never followed, truncated or
 //! waited for: a symbolic link, a file with a second name, a FIFO or a device is refused, for it may lead to what
 //! belongs to someone else.
+//!
+//! [`whole`] is for files that are given to others.
+
+pub mod whole;
 
 use std::fs::{DirBuilder, File, FileType, Metadata, OpenOptions};
 use std::io;

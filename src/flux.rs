@@ -25,14 +25,25 @@ pub enum Script {
     Gaps,
     /// The trade ids of a stretch of time.
     Ids,
+    /// The trades of a stretch of time.
+    Trades,
     /// The points that are no trades.
     Foreign,
 }
 
 impl Script {
     /// Every bundled script.
-    pub const ALL: [Self; 8] =
-        [Self::Latest, Self::PriceAt, Self::HighLow, Self::Candles, Self::Volume, Self::Gaps, Self::Ids, Self::Foreign];
+    pub const ALL: [Self; 9] = [
+        Self::Latest,
+        Self::PriceAt,
+        Self::HighLow,
+        Self::Candles,
+        Self::Volume,
+        Self::Gaps,
+        Self::Ids,
+        Self::Trades,
+        Self::Foreign,
+    ];
 
     /// The name of its file in `flux/`, without the suffix.
     #[must_use]
@@ -45,6 +56,7 @@ impl Script {
             Self::Volume => "volume",
             Self::Gaps => "gaps",
             Self::Ids => "ids",
+            Self::Trades => "trades",
             Self::Foreign => "foreign",
         }
     }
@@ -66,6 +78,7 @@ impl Script {
             Self::Volume => include_str!("../flux/volume.flux"),
             Self::Gaps => include_str!("../flux/gaps.flux"),
             Self::Ids => include_str!("../flux/ids.flux"),
+            Self::Trades => include_str!("../flux/trades.flux"),
             Self::Foreign => include_str!("../flux/foreign.flux"),
         }
     }
@@ -126,6 +139,15 @@ pub enum Question {
         /// Up to but not including there. Default: one minute ago.
         until_ms: Option<i64>,
     },
+    /// The trades of a stretch of time, in milliseconds since the epoch.
+    Trades {
+        /// From here. Default: two minutes ago.
+        from_ms: Option<i64>,
+        /// Up to but not including there. Default: one minute ago.
+        until_ms: Option<i64>,
+        /// A row a field instead of one a trade.
+        by_field: bool,
+    },
     /// The points of a stretch of time that are no trades, in milliseconds since the epoch.
     Foreign {
         /// From here. Default: 24 h ago.
@@ -146,6 +168,7 @@ impl Question {
             Self::Candles { .. } => Script::Candles,
             Self::Gaps { .. } => Script::Gaps,
             Self::Ids { .. } => Script::Ids,
+            Self::Trades { .. } => Script::Trades,
             Self::Foreign { .. } => Script::Foreign,
         }
     }
@@ -223,6 +246,10 @@ pub fn render(question: &Question, selection: &Selection<'_>) -> Result<String, 
             vec![("since", since_ms), ("until", until_ms)]
         }
         Question::Ids { from_ms, until_ms } => vec![("from_time", from_ms), ("until_time", until_ms)],
+        Question::Trades { from_ms, until_ms, by_field } => {
+            values.push(("by_field", Value::Flag(by_field)));
+            vec![("from_time", from_ms), ("until_time", until_ms)]
+        }
         Question::Foreign { since_ms, until_ms } => vec![("since", since_ms), ("until", until_ms)],
     };
     values.extend(times.into_iter().filter_map(|(name, ms)| Some((name, Value::TimeMs(ms?)))));
@@ -315,6 +342,7 @@ mod tests {
             Script::Candles | Script::Volume => all.extend([("since", "-1h"), ("every", "1m"), ("graph", "false")]),
             Script::Gaps => all.extend([("since", "-24h"), ("until", "48h"), ("all", "false")]),
             Script::Ids => all.extend([("from_time", "-2m"), ("until_time", "-1m")]),
+            Script::Trades => all.extend([("from_time", "-2m"), ("until_time", "-1m"), ("by_field", "false")]),
             Script::Foreign => all.extend([("since", "-24h"), ("until", "48h")]),
         }
         all
@@ -336,6 +364,7 @@ mod tests {
             Script::Volume => return None,
             Script::Gaps => Question::Gaps { since_ms: ms, until_ms: ms, all: true },
             Script::Ids => Question::Ids { from_ms: ms, until_ms: ms },
+            Script::Trades => Question::Trades { from_ms: ms, until_ms: ms, by_field: true },
             Script::Foreign => Question::Foreign { since_ms: ms, until_ms: ms },
         })
     }

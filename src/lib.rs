@@ -7,8 +7,11 @@
 //! Beside it: [`net`] is the one way out to the network, [`telemetry`] says what happened, [`files`] and [`mod@text`] are careful with
 //! what strangers may have put there; [`practice`] is an exchange to try it all against; [`doctor`] looks at what a capture will find; [`cli`] is the command line.
 //!
+//! [`archive`] has trades as files for others to read.
+//!
 //! Dependencies point one way: cli → shell → capture → {binance, outbox → store} → trade.
 
+pub mod archive;
 pub mod binance;
 pub mod capture;
 pub mod cli;

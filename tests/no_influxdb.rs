@@ -15,8 +15,14 @@ use support::server::serving;
 /// Bytes of memory that a process may take.
 const MEMORY_MAX: u64 = 100 << 20;
 
-const QUESTIONS: [&[&str]; 5] =
-    [&["latest"], &["at", "BTCUSDT", "-1m"], &["high-low", "BTCUSDT", "-1m"], &["candles", "BTCUSDT"], &["gaps"]];
+const QUESTIONS: [&[&str]; 6] = [
+    &["latest"],
+    &["at", "BTCUSDT", "-1m"],
+    &["high-low", "BTCUSDT", "-1m"],
+    &["candles", "BTCUSDT"],
+    &["gaps"],
+    &["trades", "BTCUSDT"],
+];
 
 fn answering(answer: impl Fn(&TcpStream) -> std::io::Result<()> + Send + Sync + 'static) -> String {
     format!("http://{}", serving(move |socket, _| answer(socket)))

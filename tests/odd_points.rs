@@ -122,6 +122,22 @@ fn candles(influxd: &Influxd, bucket: &str, symbol: &str, every: &str) -> Vec<(S
     of_command
 }
 
+/// The ids of a symbol's trades, both ways, which must agree.
+fn trades(influxd: &Influxd, bucket: &str, symbol: &str) -> Vec<u64> {
+    let rows = command(influxd, bucket, &["trades", symbol, "--since", "24h"]);
+    let of_command: Vec<_> = rows.iter().map(|row| row["trade_id"].as_u64().unwrap()).collect();
+    let parameters = [
+        ("bucket", &*format!("{bucket:?}")),
+        ("symbols", &*format!("[{symbol:?}]")),
+        ("from_time", "-24h"),
+        ("until_time", "48h"),
+    ];
+    let rows = file(influxd, "trades", &parameters);
+    let of_file: Vec<u64> = rows.iter().map(|row| row.text("trade_id").unwrap().parse().unwrap()).collect();
+    assert_eq!(of_command, of_file, "{symbol}");
+    of_command
+}
+
 /// First and last id, trades, duplicates and holes of each count, as the command gives them; the bundled file must find
 /// as many ids missing.
 fn gaps(influxd: &Influxd, bucket: &str, symbol: &str) -> Vec<support::oracle::CountGaps> {
@@ -168,6 +184,10 @@ fn assert_answers(influxd: &Influxd, bucket: &str, all: &[(&str, Vec<Trade>)], c
             assert_eq!(candles(influxd, bucket, symbol, every), expected, "{context}: {symbol} {every}");
         }
         assert_eq!(gaps(influxd, bucket, symbol), oracle::gaps(trades, 0, i64::MAX), "{context}: {symbol}");
+        let mut sorted: Vec<_> = trades.iter().map(|trade| (trade.time, trade.id.get())).collect();
+        sorted.sort_unstable();
+        let ids: Vec<_> = sorted.into_iter().map(|(_, id)| id).collect();
+        assert_eq!(self::trades(influxd, bucket, symbol), ids, "{context}: {symbol}");
     }
 }
 

@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-pub(super) use self::table::{Column, TableRow, Zone};
+pub(super) use self::table::{Column, LongTable, TableRow, Zone};
 use super::Failure;
 use crate::store::{HighLow, StoredTrade};
 use crate::text::one_line;

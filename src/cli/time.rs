@@ -83,6 +83,12 @@ impl TimeArg {
         !matches!(self, Self::At(_))
     }
 
+    /// The time as seen at `now`, whenever it is.
+    pub(super) fn as_trade_time(self, now: TradeTime) -> Result<TradeTime, Failure> {
+        let ms = self.ms(now);
+        TradeTime::from_ms(ms).map_err(|_| Failure::Usage(format!("{} is not between 1970 and 2262", words(ms))))
+    }
+
     /// The time, if trades of then can be stored at `now`.
     pub(super) fn within_retention(self, now: TradeTime) -> Result<TradeTime, Failure> {
         let ms = self.ms(now);

@@ -3,6 +3,7 @@
 mod control;
 mod dashboard;
 pub mod examine;
+mod fields;
 pub mod flux_csv;
 mod gaps;
 pub mod line;
@@ -12,6 +13,7 @@ pub mod refusals;
 mod retention;
 pub mod rules;
 mod token;
+mod trades;
 mod write;
 pub mod writing;
 
@@ -27,8 +29,8 @@ use self::refusals::Refusals;
 pub use self::token::{Credentials, Token};
 use self::writing::BodyLimit;
 use super::{
-    Attempt, Candle, Checked, Gaps, HighLow, Interval, LineStore, Lines, Scope, Store, StoreError, StoredTrade,
-    WriteError, Written,
+    Attempt, Candle, Checked, Gaps, HighLow, Interval, LineStore, Lines, OnTrade, Scope, Store, StoreError,
+    StoredTrade, WriteError, Written,
 };
 use crate::net::Network;
 use crate::net::endpoint::{Endpoint, is_loopback};
@@ -229,6 +231,16 @@ impl Store for Influx {
         every: Interval,
     ) -> BoxFuture<'a, Result<Vec<Candle>, StoreError>> {
         self.ask_candles(scope, since, every).boxed()
+    }
+
+    fn trades<'a>(
+        &'a self,
+        scope: &'a Scope,
+        since: TradeTime,
+        until: Option<TradeTime>,
+        on_trade: OnTrade<'a>,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.ask_trades(scope, since, until, on_trade).boxed()
     }
 }
 

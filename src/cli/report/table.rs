@@ -4,9 +4,9 @@ use std::env;
 use std::io::{self, Write};
 
 use chrono::{DateTime, Local, SecondsFormat, TimeZone};
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde::Serialize;
-use terminal_size::{Width, terminal_size_of};
+use terminal_size::terminal_size_of;
 
 use super::printable;
 use crate::trade::TradeTime;
@@ -14,6 +14,8 @@ use crate::trade::TradeTime;
 /// What a column takes beside its content, and a table beside its columns.
 const COLUMN_BORDER: usize = 3;
 const TABLE_BORDER: usize = 1;
+/// Rows of a long table that are laid out together.
+const ROWS_AT_ONCE: usize = 1_000;
 /// The exchange, which is most often the same in all rows.
 const EXCHANGE: &str = "exchange";
 
@@ -73,30 +75,91 @@ fn in_zone<Z: TimeZone<Offset: std::fmt::Display>>(time: TradeTime, zone: &Z) ->
 /// Columns that a table may take: those of the terminal, or those that `watch` and the like say; `None` for a file or a pipe.
 pub(super) fn width() -> Option<u16> {
     let asked = || env::var("COLUMNS").ok()?.trim().parse().ok().filter(|width| *width > 0);
-    terminal_size_of(io::stdout()).map(|(Width(width), _)| width).or_else(asked)
+    terminal_size_of(io::stdout()).map(|(width, _)| width.0).or_else(asked)
 }
 
 /// Writes a table; where it is wider than `width`, the columns that matter least are left out.
 pub(super) fn write<R: TableRow>(out: &mut impl Write, rows: &[R], zone: Zone, width: Option<u16>) -> io::Result<()> {
-    let Some(first) = rows.first() else { return Ok(()) };
+    write_part(out, rows, zone, width, None).map(drop)
+}
+
+/// Writes a table, or more rows of one that looks so; gives how it looks.
+fn write_part<R: TableRow>(
+    out: &mut impl Write,
+    rows: &[R],
+    zone: Zone,
+    width: Option<u16>,
+    before: Option<Layout>,
+) -> io::Result<Option<Layout>> {
+    let Some(first) = rows.first() else { return Ok(before) };
     let columns = first.columns();
     let cells: Vec<Vec<_>> =
         rows.iter().map(|row| row.cells(zone).iter().map(|cell| printable(cell)).collect()).collect();
-    let shown = width.map_or_else(|| (0..columns.len()).collect(), |width| fitting(&columns, &cells, width.into()));
+    let shown = match &before {
+        Some(layout) => layout.shown.clone(),
+        None => width.map_or_else(|| (0..columns.len()).collect(), |width| fitting(&columns, &cells, width.into())),
+    };
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(shown.iter().map(|at| columns[*at].name));
+    if before.is_none() {
+        table.set_header(shown.iter().map(|at| columns[*at].name));
+    }
     table.add_rows(cells.iter().map(|row| shown.iter().map(|at| row[*at].as_str()).collect::<Vec<_>>()));
     for (place, at) in shown.iter().enumerate() {
-        if let Some(column) = table.column_mut(place).filter(|_| columns[*at].is_number) {
+        let Some(column) = table.column_mut(place) else { continue };
+        if columns[*at].is_number {
             column.set_cell_alignment(CellAlignment::Right);
+        }
+        if let Some(before) = before.as_ref().and_then(|layout| layout.widths.get(place)) {
+            let padding = column.padding_width();
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(before + padding)));
         }
     }
     if let Some(width) = width {
         // Where what matters most is too wide by itself, its cells are folded.
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     }
-    writeln!(out, "{table}")
+    writeln!(out, "{table}")?;
+    let wide = table.column_max_content_widths();
+    let before = before.map(|layout| layout.widths).unwrap_or_else(|| vec![0; wide.len()]);
+    Ok(Some(Layout { shown, widths: wide.into_iter().zip(before).map(|(now, before)| now.max(before)).collect() }))
+}
+
+/// A table of any length. Its columns are as wide as the first rows want them, and wider where later ones do.
+#[derive(Debug)]
+pub(in crate::cli) struct LongTable<R> {
+    zone: Zone,
+    width: Option<u16>,
+    rows: Vec<R>,
+    layout: Option<Layout>,
+}
+
+/// How the first rows of a table look.
+#[derive(Debug)]
+struct Layout {
+    shown: Vec<usize>,
+    widths: Vec<u16>,
+}
+
+impl<R: TableRow> LongTable<R> {
+    /// One into a file, or on standard output.
+    pub(in crate::cli) fn new(zone: Zone, is_file: bool) -> Self {
+        Self { zone, width: if is_file { None } else { width() }, rows: Vec::new(), layout: None }
+    }
+
+    /// Adds a row.
+    pub(in crate::cli) fn add(&mut self, row: R, out: &mut impl Write) -> io::Result<()> {
+        self.rows.push(row);
+        if self.rows.len() == ROWS_AT_ONCE { self.finish(out) } else { Ok(()) }
+    }
+
+    /// Writes the rows that are held.
+    pub(in crate::cli) fn finish(&mut self, out: &mut impl Write) -> io::Result<()> {
+        let layout = write_part(out, &self.rows, self.zone, self.width, self.layout.take())?;
+        self.layout = layout;
+        self.rows.clear();
+        Ok(())
+    }
 }
 
 /// The columns for which there is room, the one that matters most in any case.

@@ -32,11 +32,11 @@ pub(super) enum QuestionError {
     File(#[from] FileError),
 }
 
-type Series = (Exchange, Symbol);
-type Answer<T> = Result<T, QuestionError>;
+pub(super) type Series = (Exchange, Symbol);
+pub(super) type Answer<T> = Result<T, QuestionError>;
 
 /// Columns that [`Look::stored_trade`] reads, in its order.
-const COLUMNS: &str = "time, trade_id, price, quantity, buyer_is_maker";
+pub(super) const COLUMNS: &str = "time, trade_id, price, quantity, buyer_is_maker";
 
 /// One look into the file.
 #[derive(Debug)]
@@ -167,7 +167,7 @@ impl Look<'_> {
         Ok(candles)
     }
 
-    fn each_series<T>(&self, mut answer: impl FnMut(&Series) -> Answer<Option<T>>) -> Answer<Vec<T>> {
+    pub(super) fn each_series<T>(&self, mut answer: impl FnMut(&Series) -> Answer<Option<T>>) -> Answer<Vec<T>> {
         let mut answers = Vec::new();
         for key in series(self.connection, self.scope)? {
             match named(&key) {
@@ -223,7 +223,11 @@ impl Look<'_> {
     }
 
     /// The trade in a row, if it is one.
-    fn stored_trade(&self, row: &Row<'_>, (exchange, symbol): &Series) -> rusqlite::Result<Option<StoredTrade>> {
+    pub(super) fn stored_trade(
+        &self,
+        row: &Row<'_>,
+        (exchange, symbol): &Series,
+    ) -> rusqlite::Result<Option<StoredTrade>> {
         let texts = (std::str::from_utf8(text(row, 2)?).ok(), std::str::from_utf8(text(row, 3)?).ok());
         let (Some(price), Some(quantity)) = texts else { return Ok(None) };
         let parts = (id(row)?, TradeTime::from_ms(row.get(0)?), Price::new(price), Quantity::new(quantity));
@@ -232,7 +236,7 @@ impl Look<'_> {
         Ok(Some(StoredTrade { exchange: exchange.clone(), trade }))
     }
 
-    fn pass_over(&self, rows: u64) {
+    pub(super) fn pass_over(&self, rows: u64) {
         self.passed_over.set(self.passed_over.get() + rows);
     }
 }

@@ -1,0 +1,3 @@
+//! Trades as files that other programs read.
+
+pub mod parquet;

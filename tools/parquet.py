@@ -1,0 +1,56 @@
+"""Reads Parquet files of trades with DuckDB and with pandas, and compares both with the recording that they come from.
+
+python parquet.py RECORDING MINUTES FILE…   MINUTES: by how much a replay moved the recording's times
+"""
+
+import gzip
+import json
+import os
+import sys
+
+import duckdb
+import pandas as pd
+
+recording, minutes, files = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+
+expected = {}
+with (gzip.open if recording.endswith(".gz") else open)(recording, "rt") as lines:
+    for line in lines:
+        message = json.loads(line.split(" ", 1)[1])
+        trade = message.get("data", message)
+        if trade.get("e") == "trade":
+            time = trade["T"] + minutes * 60_000
+            expected[trade["s"], trade["t"]] = (time, trade["p"], trade["q"], trade["m"])
+in_order = sorted((symbol, time, id, *rest) for (symbol, id), (time, *rest) in expected.items())
+
+columns = "symbol, epoch_ms(time), trade_id, price, quantity, buyer_is_maker"
+by_duckdb = duckdb.sql(f"SELECT {columns}, price_float, quantity_float FROM read_parquet({files!r})").fetchall()
+types = {name: kind for name, kind, *_ in duckdb.sql(f"DESCRIBE SELECT * FROM read_parquet({files!r})").fetchall()}
+by_pandas = pd.concat(pd.read_parquet(file) for file in files)
+
+assert types == {
+    "exchange": "VARCHAR",
+    "symbol": "VARCHAR",
+    "trade_id": "BIGINT",
+    "time": "TIMESTAMP WITH TIME ZONE",
+    "price": "VARCHAR",
+    "quantity": "VARCHAR",
+    "buyer_is_maker": "BOOLEAN",
+    "price_float": "DOUBLE",
+    "quantity_float": "DOUBLE",
+}, types
+assert str(by_pandas["time"].dtype) == "datetime64[ms, UTC]", by_pandas.dtypes
+assert set(by_pandas["exchange"]) == {"practice"}
+
+# In the order of the files and of their rows, which is that of (symbol, T, id).
+assert [row[:6] for row in by_duckdb] == in_order, "DuckDB reads something else than the recording says"
+assert all(float(row[3]) == row[6] and float(row[4]) == row[7] for row in by_duckdb)
+by_pandas["ms"] = by_pandas["time"].astype("int64")
+rows = by_pandas[["symbol", "ms", "trade_id", "price", "quantity", "buyer_is_maker"]].itertuples(index=False, name=None)
+assert list(rows) == in_order, "pandas reads something else than the recording says"
+assert (by_pandas["price"].astype(float) == by_pandas["price_float"]).all()
+assert (by_pandas["quantity"].astype(float) == by_pandas["quantity_float"]).all()
+
+size = sum(os.path.getsize(file) for file in files)
+print(f"DuckDB {duckdb.__version__} and pandas {pd.__version__} read the {len(in_order)} trades of the recording, each text")
+print(f"byte for byte; {size / len(in_order):.1f} bytes a trade on disk")
