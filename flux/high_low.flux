@@ -1,6 +1,6 @@
 // What were the high and the low of a minute? Two rows for each exchange and symbol that traded in it.
 //
-// Run it as it is: influx query --raw --file flux/high_low.flux, or in the script editor with "View Raw Data".
+// Run it as it is: influx query --file flux/high_low.flux, or in the script editor with "View Raw Data".
 
 import "array"
 import "date"
@@ -27,7 +27,12 @@ minute = -1m
 // minute; missing, the ids absent between the last trade before the minute and the first one after it
 // (docs/data-model.md, "What is missing"). Trades older than 24 hours do not count.
 //
-// SAMPLE
+//       exchange:string           symbol:string          extreme:string            price:string         quantity:string                trade_id:int                       time:time  buyer_is_maker:boolean                  trades:int                 missing:int
+// ----------------------  ----------------------  ----------------------  ----------------------  ----------------------  --------------------------  ------------------------------  ----------------------  --------------------------  --------------------------
+//               practice                 BTCUSDT                    high          85685.03000000              0.00015000                 59748427086  2026-11-30T14:20:04.561000000Z                   false                        1848                           0
+//               practice                 BTCUSDT                     low          85682.31000000              0.00053000                 59748427394  2026-11-30T14:20:06.437000000Z                    true                        1848                           0
+//               practice                 ETHUSDT                    high           2864.49000000              0.00021000                 57657444178  2026-11-30T14:20:27.594000000Z                   false                        1479                           0
+//               practice                 ETHUSDT                     low           2861.01000000              0.00035000                 57657444943  2026-11-30T14:20:57.065000000Z                    true                        1479                           0
 
 // ---- What a trade is: these lines are the same in every file ----------------
 // A regular expression, because the storage engine evaluates it; contains() would read every trade into Flux.

@@ -104,7 +104,10 @@ fn a_store_is_watched_empty_live_stalled_gone_and_back_at_every_width() {
         terminal.wait_for("it fits", |screen| {
             screen.iter().any(|line| line.starts_with("symbol") && line.contains("high-low") == has_spread)
                 && screen.last().unwrap().starts_with("q ends")
-                && screen.iter().filter(|line| line.starts_with("tickflux watch")).count() == 1
+                // Nothing of the size before is left.
+                && ["tickflux watch", "symbol ", "BTCUSDT ", "q ends"]
+                    .iter()
+                    .all(|begin| screen.iter().filter(|line| line.starts_with(begin)).count() == 1)
         })
     };
     for (width, height, has_spread) in [(60, 10, false), (200, 40, true), (20, 5, false), (80, 24, true)] {

@@ -15,7 +15,7 @@ const EXAMPLES: &str = "\
 Examples:
   tickflux candles BTCUSDT --since 6h --every 5m --format csv
 
-Prices and volumes are floats, to draw; an interval without a trade is left out, and the last one is still running.
+Prices and volumes are floats, to draw. An interval without a trade is left out; the last one is still running.
 
 Exit codes:
   0  there is a candle

@@ -40,8 +40,8 @@ Examples:
 Exit codes:
   0    every trade of the time is stored
   1    not every one: the last line says how many are missing, refused, expired or dropped
-  2    wrong usage or settings, an unknown symbol, or what the exchange or the store refuses at the start
-  3    the exchange or the store cannot be used, no trade came, fewer than --count, or not all that was read is stored
+  2    wrong usage or settings, an unknown symbol, or the store refuses at the start
+  3    exchange or store cannot be used, too few trades came, or what was read is not all stored
   130  interrupted twice";
 
 /// What to capture, from where, into what.

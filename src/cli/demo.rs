@@ -33,8 +33,8 @@ const MINUTE_MS: i64 = 60_000;
 
 /// Said below its help.
 const WHAT: &str = "\
-It captures 20,000 trades of the practice exchange into a SQLite file, asks the three questions, compares the answers with
-the exchange's own list, and leaves nothing behind. It needs no network.";
+It captures 20,000 trades of the practice exchange into a SQLite file, asks the three questions, compares the answers \
+with the exchange's own list, and leaves nothing behind. It needs no network.";
 
 /// What to show.
 #[derive(Debug, Args)]

@@ -25,9 +25,10 @@ Examples:
   tickflux exchange
   tickflux exchange --rate 2000 --drop 5% --cut-every 10s
   tickflux exchange --replay session.gz --speed max
-  tickflux capture --exchange practice --stream-url ws://127.0.0.1:9100 --rest-url http://127.0.0.1:9100
 
-A SHARE is 5% or 0.05, a DURATION 500ms or 1h30m. Nothing that goes wrong changes what was traded: REST has it.";
+A capture from it: --exchange practice --stream-url ws://127.0.0.1:9100 --rest-url http://127.0.0.1:9100
+
+A SHARE is 5% or 0.05, a DURATION 500ms or 1h30m. Faults change what is delivered, never what was traded.";
 
 /// What to trade, or what to replay.
 #[derive(Debug, Args)]

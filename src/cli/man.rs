@@ -41,7 +41,7 @@ pub(super) fn run(args: &ManArgs) -> Result<Answer, Failure> {
     Ok(Answer::Done)
 }
 
-/// A page; what stands below the help is in sections of the usual names, with its lines as they are.
+/// A page; what stands below the help is in sections of the usual names, lists with their lines as they are.
 fn page(command: &Command, title: String) -> io::Result<Vec<u8>> {
     let mut roff = Vec::new();
     let below = command.get_after_help().map(ToString::to_string).unwrap_or_default();
@@ -53,11 +53,17 @@ fn page(command: &Command, title: String) -> io::Result<Vec<u8>> {
             Some(("Exit codes", lines)) => ("EXIT STATUS", lines),
             _ => ("NOTES", block),
         };
-        sections.control("SH", [name]).control("nf", []);
+        let is_list = name != "NOTES";
+        sections.control("SH", [name]);
+        if is_list {
+            sections.control("nf", []);
+        }
         for line in lines.lines() {
             sections.text([roman(line.trim_start())]);
         }
-        sections.control("fi", []);
+        if is_list {
+            sections.control("fi", []);
+        }
     }
     sections.to_writer(&mut roff)?;
     Ok(roff)

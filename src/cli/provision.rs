@@ -13,12 +13,12 @@ Examples:
   INFLUX_TOKEN=... tickflux provision --store http://127.0.0.1:8086
   tickflux provision --store http://127.0.0.1:8086 --token-file admin.token --bucket other
 
-It takes a token that may make buckets; one that may manage the whole organization for the dashboard, too. Run again it
-changes nothing that is as it should be.
+It wants a token that may make buckets, and for the dashboard one that may manage the whole organization. \
+What is as it should be stays so.
 
 Exit codes:
-  0  the bucket is as it should be, the dashboard perhaps left out, as a line says
-  2  wrong usage or settings, the token may not, or the bucket keeps trades for another time than 24 h
+  0  the bucket is as it should be; a line says if the dashboard was left out
+  2  wrong usage or settings, the token may not, or the bucket does not keep 24 h: see --force
   3  InfluxDB cannot be used";
 
 /// Which InfluxDB, and whether to change what is there.

@@ -316,8 +316,11 @@ mod tests {
             row("c", false, 4),
             row("d", true, 5),
             row("d", false, 5),
+            row("e", true, 6),
+            row("e", true, 7),
+            row("e", false, 8),
         ];
         let ids = |minute: &HighLow| [&minute.high, &minute.low].map(|trade| trade.trade.id.get());
-        assert_eq!(minutes(TradeTime::EPOCH, false, rows).iter().map(ids).collect::<Vec<_>>(), [[1, 2], [5, 5]]);
+        assert_eq!(minutes(TradeTime::EPOCH, false, rows).iter().map(ids).collect::<Vec<_>>(), [[1, 2], [5, 5], [7, 8]]);
     }
 }
