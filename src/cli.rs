@@ -31,6 +31,7 @@ mod sizes;
 mod status;
 mod stderr;
 mod time;
+mod verify;
 mod watch;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -97,6 +98,8 @@ enum Command {
     Watch(watch::WatchArgs),
     /// Say which trades are missing in the store
     Gaps(gaps::GapsArgs),
+    /// Hold every minute of a store against the exchange's own candle
+    Verify(verify::VerifyArgs),
     /// Run the practice exchange: WebSocket and REST as Binance's
     Exchange(exchange::ExchangeArgs),
     /// Show it all offline: practice exchange, capture, the three questions
@@ -219,6 +222,7 @@ async fn run(command: Command) -> Result<Answer, Failure> {
         Command::Candles(args) => candles::run(args).await,
         Command::Watch(args) => watch::run(args).await,
         Command::Gaps(args) => gaps::run(args).await,
+        Command::Verify(args) => verify::run(args).await,
         Command::Exchange(args) => exchange::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Provision(args) => provision::run(args).await,

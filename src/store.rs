@@ -7,6 +7,7 @@ pub mod candles;
 pub mod gaps;
 pub mod influx;
 pub mod lines;
+pub mod minutes;
 pub mod sqlite;
 
 use std::fmt;
@@ -20,6 +21,7 @@ use thiserror::Error;
 pub use self::candles::{Candle, Interval};
 pub use self::gaps::Gaps;
 pub use self::lines::{LineStore, Lines};
+pub use self::minutes::Minute;
 use crate::text::Excerpt;
 use crate::trade::{Exchange, Symbol, Trade, TradeId, TradeIds, TradeTime};
 
@@ -274,6 +276,19 @@ pub trait Store: Send + Sync + fmt::Debug {
         since: TradeTime,
         every: Interval,
     ) -> BoxFuture<'a, Result<Vec<Candle>, StoreError>>;
+
+    /// What the trades of each minute from `since` up to `until` add up to, within the retention, in the order of time in
+    /// each series; none without a trade. Both times are begins of minutes.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store does not answer.
+    fn minutes<'a>(
+        &'a self,
+        scope: &'a Scope,
+        since: TradeTime,
+        until: TradeTime,
+    ) -> BoxFuture<'a, Result<Vec<Minute>, StoreError>>;
 }
 
 /// A store, whichever it is.

@@ -6,6 +6,7 @@ pub mod examine;
 pub mod flux_csv;
 mod gaps;
 pub mod line;
+mod minutes;
 mod places;
 mod questions;
 pub mod refusals;
@@ -27,7 +28,7 @@ use self::refusals::Refusals;
 pub use self::token::{Credentials, Token};
 use self::writing::BodyLimit;
 use super::{
-    Attempt, Candle, Checked, Gaps, HighLow, Interval, LineStore, Lines, Scope, Store, StoreError, StoredTrade,
+    Attempt, Candle, Checked, Gaps, HighLow, Interval, LineStore, Lines, Minute, Scope, Store, StoreError, StoredTrade,
     WriteError, Written,
 };
 use crate::net::Network;
@@ -229,6 +230,15 @@ impl Store for Influx {
         every: Interval,
     ) -> BoxFuture<'a, Result<Vec<Candle>, StoreError>> {
         self.ask_candles(scope, since, every).boxed()
+    }
+
+    fn minutes<'a>(
+        &'a self,
+        scope: &'a Scope,
+        since: TradeTime,
+        until: TradeTime,
+    ) -> BoxFuture<'a, Result<Vec<Minute>, StoreError>> {
+        self.ask_minutes(scope, since, until).boxed()
     }
 }
 

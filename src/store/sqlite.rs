@@ -6,6 +6,7 @@
 
 mod file;
 pub(crate) mod look;
+mod minutes;
 mod questions;
 
 use std::cell::Cell;
@@ -20,8 +21,8 @@ use rusqlite::params;
 use self::file::{File, FileError};
 use self::questions::{Look, QuestionError};
 use super::{
-    Attempt, Bounds, Candle, Checked, Gaps, HighLow, Interval, RETENTION_MS, Scope, Store, StoreError, StoredTrade,
-    WriteError, Written,
+    Attempt, Bounds, Candle, Checked, Gaps, HighLow, Interval, Minute, RETENTION_MS, Scope, Store, StoreError,
+    StoredTrade, WriteError, Written,
 };
 use crate::trade::{Exchange, Trade, TradeTime};
 
@@ -263,5 +264,13 @@ impl Store for Sqlite {
         every: Interval,
     ) -> BoxFuture<'a, Result<Vec<Candle>, StoreError>> {
         self.ask(scope, move |look| look.candles(since, every))
+    }
+    fn minutes<'a>(
+        &'a self,
+        scope: &'a Scope,
+        since: TradeTime,
+        until: TradeTime,
+    ) -> BoxFuture<'a, Result<Vec<Minute>, StoreError>> {
+        self.ask(scope, move |look| look.minutes(since, until))
     }
 }

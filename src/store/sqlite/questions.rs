@@ -32,11 +32,11 @@ pub(super) enum QuestionError {
     File(#[from] FileError),
 }
 
-type Series = (Exchange, Symbol);
-type Answer<T> = Result<T, QuestionError>;
+pub(super) type Series = (Exchange, Symbol);
+pub(super) type Answer<T> = Result<T, QuestionError>;
 
 /// Columns that [`Look::stored_trade`] reads, in its order.
-const COLUMNS: &str = "time, trade_id, price, quantity, buyer_is_maker";
+pub(super) const COLUMNS: &str = "time, trade_id, price, quantity, buyer_is_maker";
 
 /// One look into the file.
 #[derive(Debug)]
@@ -167,7 +167,7 @@ impl Look<'_> {
         Ok(candles)
     }
 
-    fn each_series<T>(&self, mut answer: impl FnMut(&Series) -> Answer<Option<T>>) -> Answer<Vec<T>> {
+    pub(super) fn each_series<T>(&self, mut answer: impl FnMut(&Series) -> Answer<Option<T>>) -> Answer<Vec<T>> {
         let mut answers = Vec::new();
         for key in series(self.connection, self.scope)? {
             match named(&key) {
@@ -232,7 +232,7 @@ impl Look<'_> {
         Ok(Some(StoredTrade { exchange: exchange.clone(), trade }))
     }
 
-    fn pass_over(&self, rows: u64) {
+    pub(super) fn pass_over(&self, rows: u64) {
         self.passed_over.set(self.passed_over.get() + rows);
     }
 }
@@ -245,7 +245,7 @@ fn named((exchange, symbol): &Key) -> Option<Series> {
     (series.1.as_str() == symbol).then_some(series)
 }
 
-fn text<'r>(row: &'r Row<'_>, column: usize) -> rusqlite::Result<&'r [u8]> {
+pub(super) fn text<'r>(row: &'r Row<'_>, column: usize) -> rusqlite::Result<&'r [u8]> {
     row.get_ref(column)?.as_bytes().map_err(Into::into)
 }
 
@@ -253,7 +253,7 @@ fn float(text: &[u8]) -> Option<f64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-fn id(row: &Row<'_>) -> rusqlite::Result<Option<TradeId>> {
+pub(super) fn id(row: &Row<'_>) -> rusqlite::Result<Option<TradeId>> {
     Ok(TradeId::new(row.get::<_, i64>(1)?.cast_unsigned()).ok())
 }
 
