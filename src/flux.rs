@@ -27,13 +27,15 @@ pub enum Script {
     Gaps,
     /// The trade ids of a stretch of time.
     Ids,
+    /// The trades of a stretch of time.
+    Trades,
     /// The points that are no trades.
     Foreign,
 }
 
 impl Script {
     /// Every bundled script.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Latest,
         Self::PriceAt,
         Self::HighLow,
@@ -42,6 +44,7 @@ impl Script {
         Self::Minutes,
         Self::Gaps,
         Self::Ids,
+        Self::Trades,
         Self::Foreign,
     ];
 
@@ -57,6 +60,7 @@ impl Script {
             Self::Minutes => "minutes",
             Self::Gaps => "gaps",
             Self::Ids => "ids",
+            Self::Trades => "trades",
             Self::Foreign => "foreign",
         }
     }
@@ -79,6 +83,7 @@ impl Script {
             Self::Minutes => include_str!("../flux/minutes.flux"),
             Self::Gaps => include_str!("../flux/gaps.flux"),
             Self::Ids => include_str!("../flux/ids.flux"),
+            Self::Trades => include_str!("../flux/trades.flux"),
             Self::Foreign => include_str!("../flux/foreign.flux"),
         }
     }
@@ -146,6 +151,13 @@ pub enum Question {
         /// Up to but not including there. Default: one minute ago.
         until_ms: Option<i64>,
     },
+    /// The trades of a stretch of time, in milliseconds since the epoch.
+    Trades {
+        /// From here. Default: two minutes ago.
+        from_ms: Option<i64>,
+        /// Up to but not including there. Default: one minute ago.
+        until_ms: Option<i64>,
+    },
     /// The points of a stretch of time that are no trades, in milliseconds since the epoch.
     Foreign {
         /// From here. Default: 24 h ago.
@@ -167,6 +179,7 @@ impl Question {
             Self::Minutes { .. } => Script::Minutes,
             Self::Gaps { .. } => Script::Gaps,
             Self::Ids { .. } => Script::Ids,
+            Self::Trades { .. } => Script::Trades,
             Self::Foreign { .. } => Script::Foreign,
         }
     }
@@ -243,7 +256,9 @@ pub fn render(question: &Question, selection: &Selection<'_>) -> Result<String, 
             values.push(("all", Value::Flag(all)));
             vec![("since", since_ms), ("until", until_ms)]
         }
-        Question::Ids { from_ms, until_ms } => vec![("from_time", from_ms), ("until_time", until_ms)],
+        Question::Ids { from_ms, until_ms } | Question::Trades { from_ms, until_ms } => {
+            vec![("from_time", from_ms), ("until_time", until_ms)]
+        }
         Question::Minutes { since_ms, until_ms } | Question::Foreign { since_ms, until_ms } => {
             vec![("since", since_ms), ("until", until_ms)]
         }
@@ -338,7 +353,7 @@ mod tests {
             Script::Candles | Script::Volume => all.extend([("since", "-1h"), ("every", "1m"), ("graph", "false")]),
             Script::Minutes => all.extend([("since", "-1h"), ("until", "48h")]),
             Script::Gaps => all.extend([("since", "-24h"), ("until", "48h"), ("all", "false")]),
-            Script::Ids => all.extend([("from_time", "-2m"), ("until_time", "-1m")]),
+            Script::Ids | Script::Trades => all.extend([("from_time", "-2m"), ("until_time", "-1m")]),
             Script::Foreign => all.extend([("since", "-24h"), ("until", "48h")]),
         }
         all
@@ -361,6 +376,7 @@ mod tests {
             Script::Minutes => Question::Minutes { since_ms: ms, until_ms: ms },
             Script::Gaps => Question::Gaps { since_ms: ms, until_ms: ms, all: true },
             Script::Ids => Question::Ids { from_ms: ms, until_ms: ms },
+            Script::Trades => Question::Trades { from_ms: ms, until_ms: ms },
             Script::Foreign => Question::Foreign { since_ms: ms, until_ms: ms },
         })
     }

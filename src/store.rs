@@ -11,6 +11,7 @@ pub mod minutes;
 pub mod sqlite;
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -289,7 +290,31 @@ pub trait Store: Send + Sync + fmt::Debug {
         since: TradeTime,
         until: TradeTime,
     ) -> BoxFuture<'a, Result<Vec<Minute>, StoreError>>;
+
+    /// Hands over each trade with `since <= T < until`, within the retention, series after series by (exchange, symbol), in
+    /// a series by (T, id), until `on_trade` breaks.
+    ///
+    /// It is read in parts, and nothing is held in the store while `on_trade` has them, which may block. What is written
+    /// meanwhile may be among them or not.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store does not answer; trades may have been handed over before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is changed.
+    fn trades<'a>(
+        &'a self,
+        scope: &'a Scope,
+        since: TradeTime,
+        until: Option<TradeTime>,
+        on_trade: OnTrade<'a>,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
 }
+
+/// What takes trades one by one, and says whether it wants more.
+pub type OnTrade<'a> = &'a mut (dyn FnMut(StoredTrade) -> ControlFlow<()> + Send);
 
 /// A store, whichever it is.
 pub type AnyStore = Arc<dyn Store>;

@@ -29,6 +29,7 @@ fn without_parameters_it_is_the_file_itself() {
         ("candles", "candles"),
         ("volume", "volume"),
         ("gaps", "gaps"),
+        ("trades", "trades"),
     ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("flux").join(file).with_extension("flux");
         assert_eq!(printed(folder.path(), &[name]), std::fs::read_to_string(path).unwrap(), "{name}");
@@ -42,6 +43,8 @@ fn what_a_file_does_not_have_is_wrong_usage() {
         (&["latest", "--time", "-5m"][..], "latest.flux has no parameter time"),
         (&["high-low", "--as-of"], "high_low.flux has no parameter as_of"),
         (&["price-at", "--every", "1m"], "price_at.flux has no parameter every"),
+        (&["candles", "--until", "1m"], "candles.flux has no parameter until"),
+        (&["trades", "--time", "1m"], "trades.flux has no parameter time"),
         (&["latest", "--bucket", "_monitoring"], "--bucket"),
         (&["latest", "--symbol", "BTC/USDT"], "is not a name"),
         (&["nosuch"], "nosuch"),
@@ -85,6 +88,10 @@ fn the_influx_cli_runs_what_it_prints() {
     assert_eq!(high_low, ["87000.90", "87000.10"]);
     let candles = ask(&["candles", "--symbol", "BTCUSDT", "--since", "1h", "--every", "1m"], &["trades", "high"]);
     assert_eq!(candles, ["2 1", "87000.9 87000.5"]);
+    let until = at(minute + 60_000);
+    let ids = ask(&["trades", "--symbol", "BTCUSDT", "--since", "1h", "--until", &until], &["trade_id", "price"]);
+    assert_eq!(ids, ["7 8", "87000.10 87000.90"]);
+    assert_eq!(ask(&["trades", "--since", &until, "--until", "0s"], &["trade_id"]), ["9"]);
     let minutes = ask(&["gaps", "--symbol", "BTCUSDT", "--since", "1h", "--all"], &["missing"]);
     assert!(!minutes[0].is_empty() && minutes[0].split(' ').all(|missing| missing == "0"), "{minutes:?}");
 }

@@ -37,9 +37,12 @@ pub(super) struct FluxArgs {
     /// price-at: the last trade at or before the time, instead of the nearest
     #[arg(long)]
     as_of: bool,
-    /// candles, volume, gaps: how far back, 1h or a time
+    /// candles, volume, gaps, trades: how far back, 1h or a time
     #[arg(long, value_name = "TIME", value_parser = TimeArg::parse, allow_hyphen_values = true)]
     since: Option<TimeArg>,
+    /// gaps, trades: up to but not including this time
+    #[arg(long, value_name = "TIME", value_parser = TimeArg::parse, allow_hyphen_values = true)]
+    until: Option<TimeArg>,
     /// candles, volume: how long one is, 1s to 24h
     #[arg(long, value_name = "TIME", value_parser = interval)]
     every: Option<Interval>,
@@ -68,6 +71,8 @@ enum Name {
     Volume,
     /// The minutes in which ids are missing
     Gaps,
+    /// The trades of a stretch of time themselves
+    Trades,
 }
 
 pub(super) fn run(args: FluxArgs) -> Result<Answer, Failure> {
@@ -79,7 +84,10 @@ pub(super) fn run(args: FluxArgs) -> Result<Answer, Failure> {
         Name::Candles => (Script::Candles, "time"),
         Name::Volume => (Script::Volume, "time"),
         Name::Gaps => (Script::Gaps, "time"),
+        Name::Trades => (Script::Trades, "time"),
     };
+    let (since_name, until_name) =
+        if args.name == Name::Trades { ("from_time", "until_time") } else { ("since", "until") };
     let time = |time: Option<TimeArg>| time.map(|time| time.for_flux(now()));
     let texts = |names: Vec<String>| (!names.is_empty()).then_some(Value::Texts(names));
     let values = [
@@ -88,7 +96,8 @@ pub(super) fn run(args: FluxArgs) -> Result<Answer, Failure> {
         ("exchanges", texts(args.exchange.iter().map(ToString::to_string).collect())),
         (time_name, time(args.time)),
         ("as_of", args.as_of.then_some(Value::Flag(true))),
-        ("since", time(args.since)),
+        (since_name, time(args.since)),
+        (until_name, time(args.until)),
         ("every", args.every.map(|every| Value::DurationMs(every.ms()))),
         ("all", args.all.then_some(Value::Flag(true))),
         ("graph", args.graph.then_some(Value::Flag(true))),

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use clap::Args;
 
 use self::candles::Candles;
-use self::reading::Reading;
 use self::rows::{MinuteRow, Summary};
 use super::caution::say_passed_over;
 use super::report::{Format, print, print_one};
@@ -185,11 +184,7 @@ impl Verifying {
         };
         let told = self.candles.of(symbol, begin, last.min(minute_of(newest))).await?;
         let mut edges = Edges { first, last, before, newest };
-        let doubtful: Vec<_> = {
-            let judged = judge(edges, &minutes, &told);
-            let reading = Reading::of(&judged, self.is_exact);
-            judged.iter().filter(|judged| reading.wants(judged)).map(|judged| judged.start).collect()
-        };
+        let doubtful = reading::wanted(&judge(edges, &minutes, &told), self.is_exact);
         reading::read(&self.store, &scope, &doubtful, &mut minutes).await?;
         // What has left the retention meanwhile is no longer compared.
         let oldest = now().earlier_by(RETENTION_MS);

@@ -13,6 +13,7 @@ pub mod refusals;
 mod retention;
 pub mod rules;
 mod token;
+mod trades;
 mod write;
 pub mod writing;
 
@@ -28,8 +29,8 @@ use self::refusals::Refusals;
 pub use self::token::{Credentials, Token};
 use self::writing::BodyLimit;
 use super::{
-    Attempt, Candle, Checked, Gaps, HighLow, Interval, LineStore, Lines, Minute, Scope, Store, StoreError, StoredTrade,
-    WriteError, Written,
+    Attempt, Candle, Checked, Gaps, HighLow, Interval, LineStore, Lines, Minute, OnTrade, Scope, Store, StoreError,
+    StoredTrade, WriteError, Written,
 };
 use crate::net::Network;
 use crate::net::endpoint::{Endpoint, is_loopback};
@@ -239,6 +240,16 @@ impl Store for Influx {
         until: TradeTime,
     ) -> BoxFuture<'a, Result<Vec<Minute>, StoreError>> {
         self.ask_minutes(scope, since, until).boxed()
+    }
+
+    fn trades<'a>(
+        &'a self,
+        scope: &'a Scope,
+        since: TradeTime,
+        until: Option<TradeTime>,
+        on_trade: OnTrade<'a>,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.ask_trades(scope, since, until, on_trade).boxed()
     }
 }
 

@@ -8,6 +8,7 @@ mod file;
 pub(crate) mod look;
 mod minutes;
 mod questions;
+mod trades;
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use rusqlite::params;
 use self::file::{File, FileError};
 use self::questions::{Look, QuestionError};
 use super::{
-    Attempt, Bounds, Candle, Checked, Gaps, HighLow, Interval, Minute, RETENTION_MS, Scope, Store, StoreError,
+    Attempt, Bounds, Candle, Checked, Gaps, HighLow, Interval, Minute, OnTrade, RETENTION_MS, Scope, Store, StoreError,
     StoredTrade, WriteError, Written,
 };
 use crate::trade::{Exchange, Trade, TradeTime};
@@ -154,16 +155,25 @@ impl Sqlite {
         question: impl Fn(&Look<'_>) -> Result<T, QuestionError> + Send + 'a,
     ) -> BoxFuture<'a, Result<T, StoreError>> {
         let bounds = Bounds::at((self.clock)());
-        let asked = move || {
-            let mut file = self.file();
-            let (answer, passed_over) = file.ask(|connection| {
+        async move { tokio::task::block_in_place(|| self.look(scope, bounds, question)) }.boxed()
+    }
+
+    /// One look into the file, which is let go before the answer is used.
+    fn look<T>(
+        &self,
+        scope: &Scope,
+        bounds: Bounds,
+        question: impl Fn(&Look<'_>) -> Result<T, QuestionError>,
+    ) -> Result<T, StoreError> {
+        let look = || {
+            let (answer, passed_over) = self.file().ask(|connection| {
                 let look = Look { connection, scope, bounds, passed_over: Cell::new(0) };
                 (question(&look), look.passed_over.get())
             })?;
             self.passed_over.fetch_add(passed_over, Ordering::Relaxed);
             answer
         };
-        async move { tokio::task::block_in_place(asked).map_err(|error| self.unusable("read", &error)) }.boxed()
+        look().map_err(|error| self.unusable("read", &error))
     }
 
     fn unusable(&self, doing: &str, error: &dyn std::error::Error) -> StoreError {
@@ -265,6 +275,7 @@ impl Store for Sqlite {
     ) -> BoxFuture<'a, Result<Vec<Candle>, StoreError>> {
         self.ask(scope, move |look| look.candles(since, every))
     }
+
     fn minutes<'a>(
         &'a self,
         scope: &'a Scope,
@@ -272,5 +283,15 @@ impl Store for Sqlite {
         until: TradeTime,
     ) -> BoxFuture<'a, Result<Vec<Minute>, StoreError>> {
         self.ask(scope, move |look| look.minutes(since, until))
+    }
+
+    fn trades<'a>(
+        &'a self,
+        scope: &'a Scope,
+        since: TradeTime,
+        until: Option<TradeTime>,
+        on_trade: OnTrade<'a>,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.read_trades(scope, since, until, on_trade).boxed()
     }
 }

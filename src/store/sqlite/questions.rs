@@ -223,7 +223,11 @@ impl Look<'_> {
     }
 
     /// The trade in a row, if it is one.
-    fn stored_trade(&self, row: &Row<'_>, (exchange, symbol): &Series) -> rusqlite::Result<Option<StoredTrade>> {
+    pub(super) fn stored_trade(
+        &self,
+        row: &Row<'_>,
+        (exchange, symbol): &Series,
+    ) -> rusqlite::Result<Option<StoredTrade>> {
         let texts = (std::str::from_utf8(text(row, 2)?).ok(), std::str::from_utf8(text(row, 3)?).ok());
         let (Some(price), Some(quantity)) = texts else { return Ok(None) };
         let parts = (id(row)?, TradeTime::from_ms(row.get(0)?), Price::new(price), Quantity::new(quantity));
