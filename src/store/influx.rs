@@ -5,6 +5,7 @@ mod dashboard;
 pub mod examine;
 pub mod flux_csv;
 mod gaps;
+mod influxql;
 pub mod line;
 mod minutes;
 mod places;

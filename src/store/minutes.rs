@@ -73,6 +73,10 @@ pub struct SumsAccount {
     pub close: Option<Price>,
     /// The sum of the floats beside the quantities.
     pub volume: f64,
+    /// The sum of the products of the floats, if the engine adds up such.
+    pub quote_volume: Option<f64>,
+    /// The sum of the floats beside the quantities of those trades whose taker bought, if the engine adds up such.
+    pub taker_buy_volume: Option<f64>,
 }
 
 /// Adds up the trades of one minute, in the order of (T, id).

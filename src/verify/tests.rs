@@ -169,7 +169,15 @@ fn sums(quantities: &[u64], order: &mut fastrand::Rng) -> (Minute, Decimal) {
     order.shuffle(&mut floats);
     let whole = minute(0, 1..=quantities.len() as u64);
     let price = Some(Price::new("5").unwrap());
-    let account = SumsAccount { open: price, high: 5.0, low: 5.0, close: price, volume: floats.iter().sum() };
+    let account = SumsAccount {
+        open: price,
+        high: 5.0,
+        low: 5.0,
+        close: price,
+        volume: floats.iter().sum(),
+        quote_volume: None,
+        taker_buy_volume: None,
+    };
     let volume = quantities.iter().map(|eighths| decimal(*eighths)).sum();
     (Minute { account: Account::Sums(account), ..whole }, volume)
 }

@@ -123,15 +123,16 @@ fn sums_are_unsure_of_whatever_they_see_changed() {
             };
             assert_eq!(compare(&minute, &other), expected, "{name}: {field:?}");
         }
-        // These the engine does not add up.
-        let mut other = candle.clone();
-        other.quote_volume += step;
-        other.taker_buy_volume += step;
-        let expected = match minute.account {
-            Account::Exact(_) => Comparison::Different(vec![Field::QuoteVolume, Field::TakerBuyVolume]),
-            Account::Sums(_) => Comparison::Same,
-        };
-        assert_eq!(compare(&minute, &other), expected, "{name}");
+        // These InfluxQL adds up; of the first it sees no more than what the rounding of floats leaves.
+        for (field, step) in [(Field::QuoteVolume, Decimal::new(1, 7)), (Field::TakerBuyVolume, step)] {
+            let mut other = candle.clone();
+            *(if field == Field::QuoteVolume { &mut other.quote_volume } else { &mut other.taker_buy_volume }) += step;
+            let expected = match minute.account {
+                Account::Exact(_) => Comparison::Different(vec![field]),
+                Account::Sums(_) => Comparison::Unsure,
+            };
+            assert_eq!(compare(&minute, &other), expected, "{name}: {field:?}");
+        }
     });
 }
 

@@ -49,6 +49,9 @@ pub(super) struct Summary {
     /// Of the compared ones those whose every trade was read.
     exact: u64,
     trades: u64,
+    /// Of the others those whose quote and taker-buy volume the store does not add up.
+    #[serde(skip)]
+    without_products: u64,
 }
 
 impl MinuteRow {
@@ -111,8 +114,8 @@ impl SideRow {
                 low: Some(account.low.to_string()),
                 close: account.close.map(|price| price.to_string()),
                 volume: Some(account.volume.to_string()),
-                quote_volume: None,
-                taker_buy_volume: None,
+                quote_volume: account.quote_volume.map(|sum| sum.to_string()),
+                taker_buy_volume: account.taker_buy_volume.map(|sum| sum.to_string()),
             },
         }
     }
@@ -196,8 +199,10 @@ impl Summary {
         if matches!(judged.verdict, Verdict::Agrees | Verdict::Differs(_) | Verdict::Missing) {
             self.compared += 1;
             self.trades += judged.minute.map_or(0, |minute| minute.trades);
-            let is_sums = |minute: &Minute| matches!(minute.account, Account::Sums(_));
-            self.exact += u64::from(!judged.minute.is_some_and(is_sums));
+            match judged.minute.map(|minute| &minute.account) {
+                Some(Account::Sums(account)) => self.without_products += u64::from(account.quote_volume.is_none()),
+                _ => self.exact += 1,
+            }
         }
     }
 
@@ -223,7 +228,7 @@ impl Summary {
 
     /// The summary for people.
     pub(super) fn words(&self) -> String {
-        let Self { compared, agree, different, missing, incomplete, untold, exact, trades } = self;
+        let Self { compared, agree, different, missing, incomplete, untold, exact, trades, without_products } = self;
         let mut words = format!("{agree} of {compared} minutes with {trades} trades agree with the exchange's candles");
         for (count, what) in [(different, "differ"), (missing, "are missing")] {
             if *count > 0 {
@@ -240,9 +245,11 @@ impl Summary {
         if exact < compared {
             let by_sums = compared - exact;
             words.push_str(&format!(
-                ". {by_sums} were compared by the store's own sums, which tell nothing of quote_volume and taker_buy_volume: \
-                 --exact reads every trade"
+                ". {by_sums} by the store's own sums of floats, the others trade by trade: see --exact"
             ));
+        }
+        if *without_products > 0 {
+            words.push_str(", and of these no sums of quote_volume and taker_buy_volume are to be had");
         }
         words
     }

@@ -2,6 +2,7 @@
 
 use super::Influx;
 use super::flux_csv::{FluxCsvError, Row};
+use super::influxql::ProductSums;
 use super::questions::time;
 use crate::flux::Question;
 use crate::store::minutes::{Account, Minute, SumsAccount};
@@ -21,7 +22,23 @@ impl Influx {
             return Ok(Vec::new());
         }
         let question = Question::Minutes { since_ms: Some(since), until_ms: Some(until.ms()) };
-        self.ask(question, scope, minute).await
+        let from = TradeTime::from_ms(since).unwrap_or(TradeTime::EPOCH);
+        let (minutes, products) =
+            tokio::join!(self.ask(question, scope, minute), self.ask_products(scope, from, until));
+        let mut minutes = minutes?;
+        if let Some(products) = products {
+            minutes.iter_mut().for_each(|minute| add(minute, &products));
+        }
+        Ok(minutes)
+    }
+}
+
+/// Adds what InfluxQL has added up. A minute without a sum of what takers bought has none who did.
+fn add(minute: &mut Minute, products: &ProductSums) {
+    if let Account::Sums(account) = &mut minute.account {
+        let key = (minute.exchange.to_string(), minute.symbol.to_string(), minute.start.ms());
+        account.taker_buy_volume = Some(products.taker_buys.get(&key).copied().unwrap_or(0.0));
+        account.quote_volume = Some(products.quotes.get(&key).copied().unwrap_or(0.0));
     }
 }
 
@@ -42,6 +59,8 @@ fn minute(row: &Row) -> Result<Minute, FluxCsvError> {
             low: float("low")?,
             close: price("close")?,
             volume: float("volume")?,
+            quote_volume: None,
+            taker_buy_volume: None,
         }),
     })
 }
