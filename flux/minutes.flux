@@ -30,7 +30,13 @@ until = 48h
 // and so are trades older than 24 hours: the oldest minute may be a part of one. What needs more than one field of a trade, as
 // the volume of takers who bought, the engine does not add up: flux/volume.flux reads every trade for it.
 //
-// SAMPLE
+// Result: _result
+// Table: keys: []
+//   exchange  symbol   minute                          trades  first_id    last_id     open            high      low       close           volume
+//   practice  BTCUSDT  2026-11-30T10:38:00.000000000Z  3774    6390235771  6390239544  86710.92000000  86715.25  86708.77  86714.62000000  34.93399000000024
+//   practice  BTCUSDT  2026-11-30T10:39:00.000000000Z  5065    6390239545  6390244609  86714.59000000  86734.83  86712.59  86734.21000000  47.42730999999979
+//   practice  ETHUSDT  2026-11-30T10:38:00.000000000Z  4618    6152274933  6152279550  2840.83000000   2844.05   2834.17   2834.17000000   39.41503000000028
+//   practice  ETHUSDT  2026-11-30T10:39:00.000000000Z  3510    6152279551  6152283060  2834.15000000   2834.52   2827.58   2827.68000000   17.33473000000013
 
 // ---- What a trade is: these lines are the same in every file ----------------
 // A regular expression, because the storage engine evaluates it; contains() would read every trade into Flux.

@@ -177,9 +177,19 @@ fn manual_pages_are_printed_for_every_command_with_exit_codes_and_examples() {
     let page = |args: &[&str]| tickflux_ok(folder.path(), &[&["man"], args].concat());
     let whole = page(&[]);
     assert!(whole.contains(".TH tickflux 1") && whole.contains("Exit codes:"), "{whole}");
-    for command in
-        ["capture", "latest", "at", "high\\-low", "candles", "gaps", "doctor", "flux", "health", "completions"]
-    {
+    for command in [
+        "capture",
+        "latest",
+        "at",
+        "high\\-low",
+        "candles",
+        "gaps",
+        "verify",
+        "doctor",
+        "flux",
+        "health",
+        "completions",
+    ] {
         assert!(whole.contains(&format!("tickflux\\-{command}(1)")), "{command}: {whole}");
         let page = page(&[&command.replace('\\', "")]);
         assert!(page.contains(&format!("\\fBtickflux {command}\\fR")), "{page}");

@@ -21,7 +21,7 @@ use crate::binance::rest::Rest;
 use crate::net::endpoint::{Service, UrlText};
 use crate::store::minutes::{MINUTE_MS, minute_of};
 use crate::store::{AnyStore, Interval, RETENTION_MS, Scope};
-use crate::trade::{Exchange, Symbol, TradeTime};
+use crate::trade::{Exchange, Symbol, TradeId, TradeTime};
 use crate::verify::{Edges, Verdict, judge};
 
 /// So long after its end a minute is compared: its last trades may be on their way, and its candle on its.
@@ -128,8 +128,7 @@ pub(super) async fn run(args: VerifyArgs) -> Result<Answer, Failure> {
 
 /// The whole minutes of `since` that are over by the exchange's time and stay in the store while they are compared.
 fn span(since: Interval, until: Option<TradeTime>, now: TradeTime, exchange_now: TradeTime) -> Result<Span, Failure> {
-    let oldest = now.ms() - since.ms().min(RETENTION_MS - LEAVING_MS);
-    let first = minute_of(TradeTime::from_ms(oldest + MINUTE_MS - 1).unwrap_or(now));
+    let first = minute_of(later(now.earlier_by(since.ms()), MINUTE_MS - 1)).max(first_that_stays(now));
     let over = exchange_now.earlier_by(SETTLED_MS);
     let last = minute_of(until.map_or(over, |until| until.min(over))).earlier_by(MINUTE_MS);
     if first > last {
@@ -137,6 +136,16 @@ fn span(since: Interval, until: Option<TradeTime>, now: TradeTime, exchange_now:
         return Err(Failure::No(format!("{why}: give a longer --since, or wait until one is over")));
     }
     Ok(Span { first, last })
+}
+
+/// The begin of the first minute that does not leave the retention within [`LEAVING_MS`].
+fn first_that_stays(now: TradeTime) -> TradeTime {
+    minute_of(later(now.earlier_by(RETENTION_MS), LEAVING_MS + MINUTE_MS - 1))
+}
+
+/// So many milliseconds after a time that has passed.
+fn later(time: TradeTime, ms: i64) -> TradeTime {
+    TradeTime::from_ms(time.ms() + ms).unwrap_or(time)
 }
 
 fn ended(
@@ -173,9 +182,11 @@ impl Verifying {
     /// Compares the minutes of one series, whose newest trade happened at `newest`.
     async fn series(&mut self, exchange: &Exchange, symbol: &Symbol, newest: TradeTime) -> Result<(), Failure> {
         let Span { first, last } = self.span;
+        // Others before it may have taken long.
+        let first = first.max(first_that_stays(now()));
         let scope = Scope { symbols: vec![symbol.clone()], exchange: Some(exchange.clone()) };
         // The minute after the last one says whether ids are missing between the two.
-        let until = TradeTime::from_ms(minute_of(newest).ms() + MINUTE_MS).unwrap_or(newest);
+        let until = later(minute_of(newest), MINUTE_MS);
         let mut minutes = self.store.minutes(&scope, first, until).await?;
         let before = self.store.price_at(&scope, first.earlier_by(1), true).await?;
         let before = before.first().map(|stored| stored.trade.id);
@@ -186,12 +197,12 @@ impl Verifying {
         let mut edges = Edges { first, last, before, newest };
         let doubtful = reading::wanted(&judge(edges, &minutes, &told), self.is_exact);
         reading::read(&self.store, &scope, &doubtful, &mut minutes).await?;
-        // What has left the retention meanwhile is no longer compared.
+        // What has left the retention meanwhile was not read as a whole.
         let oldest = now().earlier_by(RETENTION_MS);
-        while let Some(gone) = minutes.first().filter(|minute| minute.start < oldest && !doubtful.is_empty()) {
-            edges.before = crate::trade::TradeId::new(gone.ids.last).ok();
-            edges.first = TradeTime::from_ms(gone.start.ms() + MINUTE_MS).unwrap_or(gone.start);
-            minutes.remove(0);
+        let gone = minutes.iter().take_while(|minute| minute.start < oldest).count();
+        if let Some(last_gone) = minutes.drain(..gone).next_back() {
+            edges.before = TradeId::new(last_gone.ids.last).ok();
+            edges.first = later(last_gone.start, MINUTE_MS);
         }
         for judged in judge(edges, &minutes, &told) {
             self.summary.count(&judged);

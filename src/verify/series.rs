@@ -85,11 +85,6 @@ impl Told {
     pub fn is_complete(&mut self) {
         self.complete_until = self.candles.keys().next_back().copied();
     }
-
-    /// The first minute and the last one.
-    pub fn span(&self) -> Option<(TradeTime, TradeTime)> {
-        Some((*self.candles.keys().next()?, *self.candles.keys().next_back()?))
-    }
 }
 
 /// What is said of each minute from the first stored one up to the newest one, in order. `minutes` are those of one series in

@@ -230,7 +230,7 @@ impl Summary {
     pub(super) fn words(&self) -> String {
         let Self { compared, agree, different, missing, incomplete, untold, exact, trades, without_products } = self;
         let mut words = format!("{agree} of {compared} minutes with {trades} trades agree with the exchange's candles");
-        for (count, what) in [(different, "differ"), (missing, "are missing")] {
+        for (count, what) in [(different, "different"), (missing, "missing")] {
             if *count > 0 {
                 words.push_str(&format!(", {count} {what}"));
             }
