@@ -32,6 +32,7 @@ mod status;
 mod stderr;
 mod time;
 mod trades;
+mod verify;
 mod watch;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -100,6 +101,8 @@ enum Command {
     Watch(watch::WatchArgs),
     /// Say which trades are missing in the store
     Gaps(gaps::GapsArgs),
+    /// Hold every minute of a store against the exchange's own candle
+    Verify(verify::VerifyArgs),
     /// Run the practice exchange: WebSocket and REST as Binance's
     Exchange(exchange::ExchangeArgs),
     /// Show it all offline: practice exchange, capture, the three questions
@@ -223,6 +226,7 @@ async fn run(command: Command) -> Result<Answer, Failure> {
         Command::Trades(args) => trades::run(args).await,
         Command::Watch(args) => watch::run(args).await,
         Command::Gaps(args) => gaps::run(args).await,
+        Command::Verify(args) => verify::run(args).await,
         Command::Exchange(args) => exchange::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Provision(args) => provision::run(args).await,

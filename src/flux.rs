@@ -21,6 +21,8 @@ pub enum Script {
     Candles,
     /// Volume, what takers bought and sold, and the mean price of each stretch of time.
     Volume,
+    /// What each minute adds up to.
+    Minutes,
     /// The minutes whose ids are not whole.
     Gaps,
     /// The trade ids of a stretch of time.
@@ -33,12 +35,13 @@ pub enum Script {
 
 impl Script {
     /// Every bundled script.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Latest,
         Self::PriceAt,
         Self::HighLow,
         Self::Candles,
         Self::Volume,
+        Self::Minutes,
         Self::Gaps,
         Self::Ids,
         Self::Trades,
@@ -54,6 +57,7 @@ impl Script {
             Self::HighLow => "high_low",
             Self::Candles => "candles",
             Self::Volume => "volume",
+            Self::Minutes => "minutes",
             Self::Gaps => "gaps",
             Self::Ids => "ids",
             Self::Trades => "trades",
@@ -76,6 +80,7 @@ impl Script {
             Self::HighLow => include_str!("../flux/high_low.flux"),
             Self::Candles => include_str!("../flux/candles.flux"),
             Self::Volume => include_str!("../flux/volume.flux"),
+            Self::Minutes => include_str!("../flux/minutes.flux"),
             Self::Gaps => include_str!("../flux/gaps.flux"),
             Self::Ids => include_str!("../flux/ids.flux"),
             Self::Trades => include_str!("../flux/trades.flux"),
@@ -123,6 +128,13 @@ pub enum Question {
         /// The length of a candle in milliseconds. Default: 1 min.
         every_ms: Option<i64>,
     },
+    /// What the minutes from the one that holds a time on add up to, in milliseconds since the epoch.
+    Minutes {
+        /// Any instant inside the first minute. Default: 1 h ago.
+        since_ms: Option<i64>,
+        /// Up to but not including there. Default: 48 h ahead.
+        until_ms: Option<i64>,
+    },
     /// The minutes since a time, in milliseconds since the epoch.
     Gaps {
         /// The oldest trades that count. Default: 24 h ago.
@@ -166,6 +178,7 @@ impl Question {
             Self::PriceAt { .. } => Script::PriceAt,
             Self::HighLow { .. } => Script::HighLow,
             Self::Candles { .. } => Script::Candles,
+            Self::Minutes { .. } => Script::Minutes,
             Self::Gaps { .. } => Script::Gaps,
             Self::Ids { .. } => Script::Ids,
             Self::Trades { .. } => Script::Trades,
@@ -250,7 +263,9 @@ pub fn render(question: &Question, selection: &Selection<'_>) -> Result<String, 
             values.push(("by_field", Value::Flag(by_field)));
             vec![("from_time", from_ms), ("until_time", until_ms)]
         }
-        Question::Foreign { since_ms, until_ms } => vec![("since", since_ms), ("until", until_ms)],
+        Question::Minutes { since_ms, until_ms } | Question::Foreign { since_ms, until_ms } => {
+            vec![("since", since_ms), ("until", until_ms)]
+        }
     };
     values.extend(times.into_iter().filter_map(|(name, ms)| Some((name, Value::TimeMs(ms?)))));
     assign(question.script().source(), &values)
@@ -340,6 +355,7 @@ mod tests {
             Script::PriceAt => all.extend([("time", "-1m"), ("as_of", "false")]),
             Script::HighLow => all.push(("minute", "-1m")),
             Script::Candles | Script::Volume => all.extend([("since", "-1h"), ("every", "1m"), ("graph", "false")]),
+            Script::Minutes => all.extend([("since", "-1h"), ("until", "48h")]),
             Script::Gaps => all.extend([("since", "-24h"), ("until", "48h"), ("all", "false")]),
             Script::Ids => all.extend([("from_time", "-2m"), ("until_time", "-1m")]),
             Script::Trades => all.extend([("from_time", "-2m"), ("until_time", "-1m"), ("by_field", "false")]),
@@ -362,6 +378,7 @@ mod tests {
             Script::Candles => Question::Candles { since_ms: ms, every_ms: Some(90_500) },
             // For people alone.
             Script::Volume => return None,
+            Script::Minutes => Question::Minutes { since_ms: ms, until_ms: ms },
             Script::Gaps => Question::Gaps { since_ms: ms, until_ms: ms, all: true },
             Script::Ids => Question::Ids { from_ms: ms, until_ms: ms },
             Script::Trades => Question::Trades { from_ms: ms, until_ms: ms, by_field: true },

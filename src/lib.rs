@@ -5,7 +5,8 @@
 //! the bundled queries, [`trade`] the words that all of them speak.
 //!
 //! Beside it: [`net`] is the one way out to the network, [`telemetry`] says what happened, [`files`] and [`mod@text`] are careful with
-//! what strangers may have put there; [`practice`] is an exchange to try it all against; [`doctor`] looks at what a capture will find; [`cli`] is the command line.
+//! what strangers may have put there; [`practice`] is an exchange to try it all against; [`doctor`] looks at what a capture will find;
+//! [`verify`] holds what is stored against the exchange's own candles; [`cli`] is the command line.
 //!
 //! [`archive`] has trades as files for others to read.
 //!
@@ -27,6 +28,7 @@ pub mod store;
 pub mod telemetry;
 pub mod text;
 pub mod trade;
+pub mod verify;
 
 /// An error with all its causes in one line.
 pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {

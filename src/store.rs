@@ -7,6 +7,7 @@ pub mod candles;
 pub mod gaps;
 pub mod influx;
 pub mod lines;
+pub mod minutes;
 pub mod sqlite;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use thiserror::Error;
 pub use self::candles::{Candle, Interval};
 pub use self::gaps::Gaps;
 pub use self::lines::{LineStore, Lines};
+pub use self::minutes::Minute;
 use crate::text::Excerpt;
 use crate::trade::{Exchange, Symbol, Trade, TradeId, TradeIds, TradeTime};
 
@@ -275,6 +277,19 @@ pub trait Store: Send + Sync + fmt::Debug {
         since: TradeTime,
         every: Interval,
     ) -> BoxFuture<'a, Result<Vec<Candle>, StoreError>>;
+
+    /// What the trades of each minute from `since` up to `until` add up to, within the retention, in the order of time in
+    /// each series; none without a trade. Both times are begins of minutes.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store does not answer.
+    fn minutes<'a>(
+        &'a self,
+        scope: &'a Scope,
+        since: TradeTime,
+        until: TradeTime,
+    ) -> BoxFuture<'a, Result<Vec<Minute>, StoreError>>;
 
     /// Hands over each trade with `since <= T < until`, within the retention, series after series by (exchange, symbol), in
     /// a series by (T, id), until `on_trade` breaks.

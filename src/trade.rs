@@ -158,6 +158,8 @@ pub struct TradeTime(i64);
 impl TradeTime {
     /// 1970-01-01T00:00:00.000Z.
     pub const EPOCH: Self = Self(0);
+    /// The last one whose nanoseconds fit 64 bits, with an id in them.
+    pub const LATEST: Self = Self(i64::MAX / NS_PER_MS - 1);
 
     /// A time from milliseconds since the epoch.
     ///
@@ -165,8 +167,7 @@ impl TradeTime {
     ///
     /// [`TradeError::Time`] if it is before 1970 or its nanoseconds do not fit 64 bits.
     pub fn from_ms(ms: i64) -> Result<Self, TradeError> {
-        let latest = i64::MAX / NS_PER_MS - 1;
-        if (0..=latest).contains(&ms) { Ok(Self(ms)) } else { Err(TradeError::Time(ms)) }
+        if (0..=Self::LATEST.0).contains(&ms) { Ok(Self(ms)) } else { Err(TradeError::Time(ms)) }
     }
 
     /// Milliseconds since the epoch.

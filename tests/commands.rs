@@ -177,9 +177,20 @@ fn manual_pages_are_printed_for_every_command_with_exit_codes_and_examples() {
     let page = |args: &[&str]| tickflux_ok(folder.path(), &[&["man"], args].concat());
     let whole = page(&[]);
     assert!(whole.contains(".TH tickflux 1") && whole.contains("\n.SH \"EXIT STATUS\"\n"), "{whole}");
-    for command in
-        ["capture", "latest", "at", "high\\-low", "candles", "gaps", "doctor", "flux", "health", "completions"]
-    {
+    for command in [
+        "capture",
+        "latest",
+        "at",
+        "high\\-low",
+        "candles",
+        "gaps",
+        "trades",
+        "verify",
+        "doctor",
+        "flux",
+        "health",
+        "completions",
+    ] {
         assert!(whole.contains(&format!("tickflux\\-{command}(1)")), "{command}: {whole}");
         let page = page(&[&command.replace('\\', "")]);
         assert!(page.contains(&format!("\\fBtickflux {command}\\fR")), "{page}");

@@ -39,8 +39,11 @@ const NOT_RUN: [(&str, &str); 15] = [
 ];
 
 /// What ends with another code than 0, as its document says.
-const CODES: [(&str, i32); 2] =
-    [("tickflux gaps --store sqlite:holes.db", 1), ("tickflux doctor --exchange practice", 3)];
+const CODES: [(&str, i32); 3] = [
+    ("tickflux gaps --store sqlite:holes.db", 1),
+    ("tickflux doctor --exchange practice", 3),
+    ("tickflux verify BTCUSDT --since 30m --store sqlite:changed.db", 1),
+];
 
 /// A fenced block of a document that holds commands.
 struct Block {
@@ -223,6 +226,17 @@ impl World {
         let holes = [1_000, 1_001, 1_005].map(|id| trade("BTCUSDT", id, old, "5"));
         let store = Sqlite::create(&at("holes.db"), support::exchange("practice"), support::now).unwrap();
         runtime.block_on(store.write(&holes, Attempt::default())).unwrap();
+        // A quantity of the last whole minute is not what was traded.
+        let minute = chrono::Utc::now().timestamp_millis() / 60_000 - 1;
+        wait_until("the last whole minute is there", || {
+            let near = sqlite_trades(&at("tickflux.db"));
+            near.iter().any(|((of, _), (ms, ..))| of == "BTCUSDT" && ms / 60_000 == minute)
+        });
+        let connection = rusqlite::Connection::open(at("tickflux.db")).unwrap();
+        connection.execute("VACUUM INTO ?1", [at("changed.db").to_str().unwrap()]).unwrap();
+        let change = "UPDATE trade SET quantity = '9.00000000' WHERE symbol = 'BTCUSDT' AND trade_id = \
+                      (SELECT trade_id FROM trade WHERE symbol = 'BTCUSDT' AND time / 60000 = ?1 LIMIT 1)";
+        assert_eq!(rusqlite::Connection::open(at("changed.db")).unwrap().execute(change, [minute]).unwrap(), 1);
         std::fs::write(at("tickflux.toml"), "symbols = [\"BTCUSDT\", \"ETHUSDT\"]\n").unwrap();
         support::write_secret(&at("capture.token"), TOKEN);
         std::fs::write(at("day.json"), r#"{"drop": "5%", "cut-every": "2s", "fault-seed": 7}"#).unwrap();

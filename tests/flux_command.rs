@@ -28,6 +28,7 @@ fn without_parameters_it_is_the_file_itself() {
         ("high-low", "high_low"),
         ("candles", "candles"),
         ("volume", "volume"),
+        ("minutes", "minutes"),
         ("gaps", "gaps"),
         ("trades", "trades"),
     ] {

@@ -2,6 +2,7 @@
 //!
 //! Source: Binance's `rest-api.md` and `errors.md`.
 
+mod klines;
 mod page;
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use thiserror::Error;
 
+pub use self::klines::{Asked, KLINES_MAX, Kline, KlinesError, RowError, read_klines, read_recorded};
 pub use self::page::{BadRow, Page, PageError, Row, read_page};
 use super::{MARKET_DATA_REST_URL, MARKET_DATA_STREAM_URL, url_word};
 use crate::net::Network;
@@ -32,6 +34,8 @@ const LISTED_BYTES_MAX: usize = 8 << 20;
 /// Waits that are believed: Binance counts weight by the minute, and bans for three days at most.
 const LIMITED_WAIT_MAX: Duration = Duration::from_secs(3_600);
 const BANNED_WAIT_MAX: Duration = Duration::from_secs(72 * 3_600);
+/// A minute in milliseconds.
+const MINUTE_MS: i64 = 60_000;
 /// The wait of an answer that names none.
 const LIMITED_WAIT: Duration = Duration::from_secs(60);
 /// The weight that this address has used within a minute.
@@ -354,6 +358,32 @@ impl Rest {
         let reply = self.get("klines", &query, ANSWER_BYTES_MAX).await?;
         let rows: Vec<Vec<IgnoredAny>> = reply.value.json()?;
         Ok(reply.map(|_| rows.len()))
+    }
+
+    /// The candles of a minute of `symbol` whose begins lie from `first` up to `last`, the first [`KLINES_MAX`] of them
+    /// (`klines`, weight 2); hosts for market data serve these, too.
+    ///
+    /// # Errors
+    ///
+    /// [`RestError`] if the exchange cannot be asked or answers with other candles.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it only reads.
+    pub async fn klines(
+        &self,
+        symbol: &Symbol,
+        first: TradeTime,
+        last: TradeTime,
+    ) -> Result<Answered<Vec<Kline>>, RestError> {
+        let minutes = usize::try_from((last.ms() - first.ms()) / MINUTE_MS + 1).unwrap_or(0);
+        let asked = Asked { first, last, most: minutes.min(KLINES_MAX) };
+        let (begin, end) = (first.ms(), last.ms() + MINUTE_MS - 1);
+        let times = format!("startTime={begin}&endTime={end}&limit={}", asked.most);
+        let reply =
+            self.get("klines", &format!("?{}&interval=1m&{times}", of_symbol(symbol)), ANSWER_BYTES_MAX).await?;
+        let klines = read_klines(&reply.value.bytes, asked).map_err(|error| reply.value.foreign(error.into()))?;
+        Ok(reply.map(|_| klines))
     }
 
     /// The body of a successful answer, of at most `limit` bytes.

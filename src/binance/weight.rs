@@ -12,6 +12,8 @@ pub const WEIGHT_PER_MINUTE: u32 = 3_000;
 pub const HISTORY_WEIGHT: u32 = 25;
 /// Weight of one `aggTrades` request.
 pub const AGGREGATE_WEIGHT: u32 = 4;
+/// Weight of one `klines` request.
+pub const KLINES_WEIGHT: u32 = 2;
 /// Weight of one `time` request.
 pub const TIME_WEIGHT: u32 = 1;
 /// Weight that Binance grants an address in a minute.

@@ -38,10 +38,10 @@ pub(super) struct FluxArgs {
     /// price-at: the last trade at or before the time, instead of the nearest
     #[arg(long)]
     as_of: bool,
-    /// candles, volume, gaps, trades: how far back, 1h or a time
+    /// candles, volume, minutes, gaps, trades: how far back, 1h or a time
     #[arg(long, value_name = "TIME", value_parser = TimeArg::parse, allow_hyphen_values = true)]
     since: Option<TimeArg>,
-    /// gaps, trades: up to but not including this time
+    /// minutes, gaps, trades: up to but not including this time
     #[arg(long, value_name = "TIME", value_parser = TimeArg::parse, allow_hyphen_values = true)]
     until: Option<TimeArg>,
     /// candles, volume: how long one is, 1s to 24h
@@ -70,6 +70,8 @@ enum Name {
     Candles,
     /// Volume, trades, what takers bought and sold, and the volume-weighted price of each interval
     Volume,
+    /// What each minute adds up to: trades, ids, prices, volume
+    Minutes,
     /// The minutes in which ids are missing
     Gaps,
     /// The trades of a stretch of time themselves
@@ -84,6 +86,7 @@ pub(super) fn run(args: FluxArgs) -> Result<Answer, Failure> {
         Name::HighLow => (Script::HighLow, "minute"),
         Name::Candles => (Script::Candles, "time"),
         Name::Volume => (Script::Volume, "time"),
+        Name::Minutes => (Script::Minutes, "time"),
         Name::Gaps => (Script::Gaps, "time"),
         Name::Trades => (Script::Trades, "time"),
     };

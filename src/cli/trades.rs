@@ -30,7 +30,13 @@ const EXAMPLES: &str = "\
 Examples:
   tickflux trades BTCUSDT --since 10m
   tickflux trades BTCUSDT --since 24h --format parquet --output btcusdt.parquet
-  tickflux trades BTCUSDT --since 12:00 --until 12:05 --format csv | gzip > trades.csv.gz";
+  tickflux trades BTCUSDT --since 12:00 --until 12:05 --format csv | gzip > trades.csv.gz
+
+Exit codes:
+  0  the trades were printed
+  1  there is no trade
+  2  wrong usage or settings
+  3  the store cannot be used, or the file not be written";
 
 /// Which symbol, which time, in which form, from which store.
 #[derive(Debug, Args)]

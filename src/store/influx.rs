@@ -6,7 +6,9 @@ pub mod examine;
 mod fields;
 pub mod flux_csv;
 mod gaps;
+mod influxql;
 pub mod line;
+mod minutes;
 mod places;
 mod questions;
 pub mod refusals;
@@ -29,7 +31,7 @@ use self::refusals::Refusals;
 pub use self::token::{Credentials, Token};
 use self::writing::BodyLimit;
 use super::{
-    Attempt, Candle, Checked, Gaps, HighLow, Interval, LineStore, Lines, OnTrade, Scope, Store, StoreError,
+    Attempt, Candle, Checked, Gaps, HighLow, Interval, LineStore, Lines, Minute, OnTrade, Scope, Store, StoreError,
     StoredTrade, WriteError, Written,
 };
 use crate::net::Network;
@@ -231,6 +233,15 @@ impl Store for Influx {
         every: Interval,
     ) -> BoxFuture<'a, Result<Vec<Candle>, StoreError>> {
         self.ask_candles(scope, since, every).boxed()
+    }
+
+    fn minutes<'a>(
+        &'a self,
+        scope: &'a Scope,
+        since: TradeTime,
+        until: TradeTime,
+    ) -> BoxFuture<'a, Result<Vec<Minute>, StoreError>> {
+        self.ask_minutes(scope, since, until).boxed()
     }
 
     fn trades<'a>(

@@ -6,6 +6,7 @@
 
 mod file;
 pub(crate) mod look;
+mod minutes;
 mod questions;
 mod trades;
 
@@ -21,7 +22,7 @@ use rusqlite::params;
 use self::file::{File, FileError};
 use self::questions::{Look, QuestionError};
 use super::{
-    Attempt, Bounds, Candle, Checked, Gaps, HighLow, Interval, OnTrade, RETENTION_MS, Scope, Store, StoreError,
+    Attempt, Bounds, Candle, Checked, Gaps, HighLow, Interval, Minute, OnTrade, RETENTION_MS, Scope, Store, StoreError,
     StoredTrade, WriteError, Written,
 };
 use crate::trade::{Exchange, Trade, TradeTime};
@@ -273,6 +274,15 @@ impl Store for Sqlite {
         every: Interval,
     ) -> BoxFuture<'a, Result<Vec<Candle>, StoreError>> {
         self.ask(scope, move |look| look.candles(since, every))
+    }
+
+    fn minutes<'a>(
+        &'a self,
+        scope: &'a Scope,
+        since: TradeTime,
+        until: TradeTime,
+    ) -> BoxFuture<'a, Result<Vec<Minute>, StoreError>> {
+        self.ask(scope, move |look| look.minutes(since, until))
     }
 
     fn trades<'a>(

@@ -11,8 +11,8 @@ use tickflux::outbox::{Ended, Known, OutboxFile, OutboxFound, Target, target};
 use tickflux::shell::disk;
 use tickflux::store::influx::line::encode_all;
 use tickflux::store::{
-    AnyStore, Attempt, Candle, Checked, Gaps, HighLow, Interval, LineStore, Lines, OnTrade, Scope, Store, StoreError,
-    StoredTrade, WriteError, Written,
+    AnyStore, Attempt, Candle, Checked, Gaps, HighLow, Interval, LineStore, Lines, Minute, OnTrade, Scope, Store,
+    StoreError, StoredTrade, WriteError, Written,
 };
 use tickflux::trade::{Exchange, HoleState, IdRanges, Symbol, Trade, TradeIds, TradeTime};
 
@@ -94,6 +94,10 @@ impl Store for Encoder {
     }
 
     fn candles<'a>(&'a self, _: &'a Scope, _: TradeTime, _: Interval) -> Answer<'a, Vec<Candle>> {
+        unreachable!("the world answers")
+    }
+
+    fn minutes<'a>(&'a self, _: &'a Scope, _: TradeTime, _: TradeTime) -> Answer<'a, Vec<Minute>> {
         unreachable!("the world answers")
     }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use super::PAGE_MAX;
+use super::{KlinesError, PAGE_MAX};
 use crate::text::Excerpt;
 use crate::trade::{Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime};
 
@@ -40,7 +40,7 @@ pub struct BadRow {
     pub text: String,
 }
 
-/// Why a text is not a page of trades.
+/// Why a text is not what was asked for.
 #[derive(Debug, Error)]
 pub enum PageError {
     /// Not JSON, or not of the documented form.
@@ -52,6 +52,9 @@ pub enum PageError {
     /// More rows than were asked for.
     #[error("it has {0} rows, {PAGE_MAX} is the most")]
     TooMany(usize),
+    /// Other candles than were asked for, or none.
+    #[error(transparent)]
+    Klines(#[from] KlinesError),
 }
 
 /// Why a row is no trade.

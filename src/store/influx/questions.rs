@@ -17,7 +17,7 @@ use crate::text::Excerpt;
 use crate::trade::{Price, Quantity, Trade, TradeId, TradeTime};
 
 /// The queries take milliseconds; a day of trades on a busy machine a few seconds.
-const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Before each look at what is no trade; a write that the first one saw is done by the last.
 const FOREIGN_PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(300), Duration::from_millis(1_200)];
 /// What is older is not being written.

@@ -249,7 +249,7 @@ fn named((exchange, symbol): &Key) -> Option<Series> {
     (series.1.as_str() == symbol).then_some(series)
 }
 
-fn text<'r>(row: &'r Row<'_>, column: usize) -> rusqlite::Result<&'r [u8]> {
+pub(super) fn text<'r>(row: &'r Row<'_>, column: usize) -> rusqlite::Result<&'r [u8]> {
     row.get_ref(column)?.as_bytes().map_err(Into::into)
 }
 
@@ -257,7 +257,7 @@ fn float(text: &[u8]) -> Option<f64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-fn id(row: &Row<'_>) -> rusqlite::Result<Option<TradeId>> {
+pub(super) fn id(row: &Row<'_>) -> rusqlite::Result<Option<TradeId>> {
     Ok(TradeId::new(row.get::<_, i64>(1)?.cast_unsigned()).ok())
 }
 

@@ -1,0 +1,222 @@
+//! `tickflux verify`: every whole minute of the store against the exchange's own candle.
+
+mod candles;
+mod reading;
+mod rows;
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use self::candles::Candles;
+use self::rows::{MinuteRow, Summary};
+use super::caution::say_passed_over;
+use super::report::{Format, print, print_one};
+use super::settings::{QuestionArgs, default_exchange, endpoint, now, searched};
+use super::stderr::{inform, notice};
+use super::time::{TimeArg, since};
+use super::{Answer, Failure};
+use crate::binance::DEFAULT_REST_URL;
+use crate::binance::rest::Rest;
+use crate::net::endpoint::{Service, UrlText};
+use crate::store::minutes::{MINUTE_MS, minute_of};
+use crate::store::{AnyStore, Interval, RETENTION_MS, Scope};
+use crate::trade::{Exchange, Symbol, TradeId, TradeTime};
+use crate::verify::{Edges, Verdict, judge};
+
+/// So long after its end a minute is compared: its last trades may be on their way, and its candle on its.
+const SETTLED_MS: i64 = 5_000;
+/// What is nearer to the end of the retention may leave it while it is compared.
+const LEAVING_MS: i64 = 60_000;
+/// Rows that are printed; what comes behind them is counted only.
+const ROWS_MAX: usize = 20_000;
+
+const EXAMPLES: &str = "\
+Examples:
+  tickflux verify
+  tickflux verify BTCUSDT --since 1h --exact
+  tickflux verify BTCUSDT --kline-file klines.json
+
+Exit codes:
+  0  every minute agrees
+  1  a minute differs or is missing, or there is no trade
+  2  wrong usage or settings
+  3  the exchange or the store cannot be used";
+
+/// Which symbols, which minutes, against which candles, in which store.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct VerifyArgs {
+    /// Symbols such as BTCUSDT; every stored one if none is given
+    symbols: Vec<Symbol>,
+    /// How far back, 1s to 24h; minutes that began before are left out
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = since, allow_hyphen_values = true)]
+    since: Interval,
+    /// Only minutes that end by then
+    #[arg(long, value_name = "TIME", value_parser = TimeArg::parse, allow_hyphen_values = true)]
+    until: Option<TimeArg>,
+    /// Base of the REST URL whose candles are compared, of --exchange (binance)
+    #[arg(long, env = "TICKFLUX_REST_URL", hide_env_values = true, value_name = "URL", default_value = DEFAULT_REST_URL)]
+    rest_url: UrlText,
+    /// Read every trade, also where the store's own sums agree with the candle
+    #[arg(long)]
+    exact: bool,
+    /// Compare with recorded answers of /api/v3/klines of one symbol instead of asking; may be given several times
+    #[arg(long, value_name = "FILE")]
+    kline_file: Vec<PathBuf>,
+    #[command(flatten)]
+    question: QuestionArgs,
+}
+
+/// The minutes that are compared, by their begins.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    first: TradeTime,
+    last: TradeTime,
+}
+
+/// What is asked of every series.
+struct Verifying {
+    store: AnyStore,
+    candles: Candles,
+    span: Span,
+    is_exact: bool,
+    rows: Vec<MinuteRow>,
+    summary: Summary,
+}
+
+pub(super) async fn run(args: VerifyArgs) -> Result<Answer, Failure> {
+    let VerifyArgs { symbols, since, until, rest_url, exact, kline_file, question } = args;
+    let exchange = question.exchange.clone().map_or_else(default_exchange, Ok)?;
+    let rest_url = endpoint(Service::Rest, rest_url.as_str())?;
+    if !kline_file.is_empty() && symbols.len() != 1 {
+        return Err(Failure::Usage(
+            "a recorded answer does not say its symbol: name one beside --kline-file".to_owned(),
+        ));
+    }
+    let until = until.map(|until| until.within_retention(now())).transpose()?;
+    let settings = question.store.clone();
+    let question = QuestionArgs { exchange: Some(exchange.clone()), ..question };
+    let (store, scope, printing) = question.open(symbols)?;
+    let candles = if kline_file.is_empty() {
+        let rest = Rest::new(&rest_url, &settings.network()?);
+        Candles::ask(rest.map_err(|error| Failure::Unusable(crate::error_chain(&error)))?).await?
+    } else {
+        Candles::read(&kline_file)?
+    };
+    let span = span(since, until, now(), candles.now())?;
+    let newest = store.latest(&scope).await?;
+    let mut verifying = Verifying {
+        store: AnyStore::clone(&store),
+        candles,
+        span,
+        is_exact: exact,
+        rows: Vec::new(),
+        summary: Summary::default(),
+    };
+    let mut absent: Vec<_> = scope.symbols.clone();
+    for trade in newest.iter().map(|stored| &stored.trade).filter(|trade| trade.time >= span.first) {
+        absent.retain(|symbol| *symbol != trade.symbol);
+        verifying.series(&exchange, &trade.symbol, trade.time).await?;
+    }
+    let Verifying { rows, summary, .. } = verifying;
+    print(&rows, printing)?;
+    match printing.format {
+        Format::Csv => inform(summary.words()),
+        format => print_one(&summary, &summary.words(), format)?,
+    }
+    say_passed_over(&store, &scope, span.first, None).await;
+    if let Some(left) = summary.listed().checked_sub(rows.len() as u64).filter(|left| *left > 0) {
+        notice(format!("{left} more minutes are not listed: name fewer symbols, or give a shorter --since"));
+    }
+    ended(&summary, &absent, &store, &scope, span, !kline_file.is_empty())
+}
+
+/// The whole minutes of `since` that are over by the exchange's time and stay in the store while they are compared.
+fn span(since: Interval, until: Option<TradeTime>, now: TradeTime, exchange_now: TradeTime) -> Result<Span, Failure> {
+    let first = minute_of(later(now.earlier_by(since.ms()), MINUTE_MS - 1)).max(first_that_stays(now));
+    let over = exchange_now.earlier_by(SETTLED_MS);
+    let last = minute_of(until.map_or(over, |until| until.min(over))).earlier_by(MINUTE_MS);
+    if first > last {
+        let why = format!("no whole minute lies between {first} and {over}");
+        return Err(Failure::No(format!("{why}: give a longer --since, or wait until one is over")));
+    }
+    Ok(Span { first, last })
+}
+
+/// The begin of the first minute that does not leave the retention within [`LEAVING_MS`].
+fn first_that_stays(now: TradeTime) -> TradeTime {
+    minute_of(later(now.earlier_by(RETENTION_MS), LEAVING_MS + MINUTE_MS - 1))
+}
+
+/// So many milliseconds after a time that has passed.
+fn later(time: TradeTime, ms: i64) -> TradeTime {
+    TradeTime::from_ms(time.ms() + ms).unwrap_or(time)
+}
+
+fn ended(
+    summary: &Summary,
+    absent: &[Symbol],
+    store: &AnyStore,
+    scope: &Scope,
+    span: Span,
+    is_recorded: bool,
+) -> Result<Answer, Failure> {
+    if summary.is_no() {
+        return Ok(Answer::No);
+    }
+    if summary.untold() > 0 && !is_recorded {
+        return Err(Failure::Unusable(format!(
+            "the exchange told no candle of {} minutes, which are not verified: ask again later",
+            summary.untold()
+        )));
+    }
+    let searched = searched(store, scope);
+    if !absent.is_empty() {
+        let names: Vec<_> = absent.iter().map(Symbol::as_str).collect();
+        let why = format!("no trade of {} since {} in {searched}", names.join(", "), span.first);
+        return Err(Failure::No(format!("{why}: capture it first")));
+    }
+    if summary.compared() == 0 {
+        let why = format!("no whole minute from {} on is stored in {searched}", span.first);
+        return Err(Failure::No(format!("{why}: capture for some minutes first, or name another --exchange")));
+    }
+    Ok(Answer::Done)
+}
+
+impl Verifying {
+    /// Compares the minutes of one series, whose newest trade happened at `newest`.
+    async fn series(&mut self, exchange: &Exchange, symbol: &Symbol, newest: TradeTime) -> Result<(), Failure> {
+        let Span { first, last } = self.span;
+        // Others before it may have taken long.
+        let first = first.max(first_that_stays(now()));
+        let scope = Scope { symbols: vec![symbol.clone()], exchange: Some(exchange.clone()) };
+        // The minute after the last one says whether ids are missing between the two.
+        let until = later(minute_of(newest), MINUTE_MS);
+        let mut minutes = self.store.minutes(&scope, first, until).await?;
+        let before = self.store.price_at(&scope, first.earlier_by(1), true).await?;
+        let before = before.first().map(|stored| stored.trade.id);
+        let Some(begin) = minutes.first().map(|minute| if before.is_some() { first } else { minute.start }) else {
+            return Ok(());
+        };
+        let told = self.candles.of(symbol, begin, last.min(minute_of(newest))).await?;
+        let mut edges = Edges { first, last, before, newest };
+        let doubtful = reading::wanted(&judge(edges, &minutes, &told), self.is_exact);
+        reading::read(&self.store, &scope, &doubtful, &mut minutes).await?;
+        // What has left the retention meanwhile was not read as a whole.
+        let oldest = now().earlier_by(RETENTION_MS);
+        let gone = minutes.iter().take_while(|minute| minute.start < oldest).count();
+        if let Some(last_gone) = minutes.drain(..gone).next_back() {
+            edges.before = TradeId::new(last_gone.ids.last).ok();
+            edges.first = later(last_gone.start, MINUTE_MS);
+        }
+        for judged in judge(edges, &minutes, &told) {
+            self.summary.count(&judged);
+            let is_listed = !matches!(judged.verdict, Verdict::Agrees | Verdict::Untold);
+            if is_listed && self.rows.len() < ROWS_MAX {
+                self.rows.push(MinuteRow::new(exchange, symbol, &judged));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,50 @@
+//! What the file has of each minute: one pass over the texts of every trade, so that its account is exact.
+
+use rusqlite::{Row, params};
+
+use super::questions::{Answer, COLUMNS, Look, Series, id, text};
+use crate::store::minutes::{Minute, MinuteSum, Part};
+use crate::trade::{Price, TradeTime, is_decimal_text};
+
+impl Look<'_> {
+    /// The minutes of each series from `since` up to `until`.
+    pub(super) fn minutes(&self, since: TradeTime, until: TradeTime) -> Answer<Vec<Minute>> {
+        let (from, end) = (since.ms().max(self.bounds.oldest), until.ms().min(self.bounds.end));
+        let all = self.each_series(|series| self.minutes_of(series, from, end).map(Some))?;
+        Ok(all.into_iter().flatten().collect())
+    }
+
+    fn minutes_of(&self, series: &Series, from: i64, end: i64) -> Answer<Vec<Minute>> {
+        let (exchange, symbol) = series;
+        let mut trades = self.connection.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 AND time < ?4 \
+             ORDER BY time, trade_id"
+        ))?;
+        let mut rows = trades.query(params![exchange.as_str(), symbol.as_str(), from, end])?;
+        let (mut minutes, mut running) = (Vec::new(), None::<MinuteSum>);
+        while let Some(row) = rows.next()? {
+            let Some(part) = part(row)? else {
+                self.pass_over(1);
+                continue;
+            };
+            let time = TradeTime::from_ms(row.get(0)?)?;
+            match running.as_mut().filter(|minute| minute.holds(time)) {
+                Some(minute) => minute.add(part),
+                None => {
+                    let ended = running.replace(MinuteSum::of_first(time, part));
+                    minutes.extend(ended.map(|minute| minute.finish(exchange, symbol)));
+                }
+            }
+        }
+        minutes.extend(running.map(|minute| minute.finish(exchange, symbol)));
+        Ok(minutes)
+    }
+}
+
+/// What a minute adds up of a row; `None` if it is no trade.
+fn part<'r>(row: &'r Row<'_>) -> rusqlite::Result<Option<Part<'r>>> {
+    let (price, quantity) = (std::str::from_utf8(text(row, 2)?).ok(), text(row, 3)?);
+    let (Some(id), Some(price)) = (id(row)?, price.and_then(|price| Price::new(price).ok())) else { return Ok(None) };
+    let buyer_is_maker = row.get(4)?;
+    Ok(is_decimal_text(quantity).then_some(Part { id, price, quantity, buyer_is_maker }))
+}
