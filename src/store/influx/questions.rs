@@ -321,6 +321,9 @@ mod tests {
             row("e", false, 8),
         ];
         let ids = |minute: &HighLow| [&minute.high, &minute.low].map(|trade| trade.trade.id.get());
-        assert_eq!(minutes(TradeTime::EPOCH, false, rows).iter().map(ids).collect::<Vec<_>>(), [[1, 2], [5, 5], [7, 8]]);
+        assert_eq!(
+            minutes(TradeTime::EPOCH, false, rows).iter().map(ids).collect::<Vec<_>>(),
+            [[1, 2], [5, 5], [7, 8]]
+        );
     }
 }
