@@ -157,6 +157,8 @@ pub enum Question {
         from_ms: Option<i64>,
         /// Up to but not including there. Default: one minute ago.
         until_ms: Option<i64>,
+        /// A row a field instead of one a trade.
+        by_field: bool,
     },
     /// The points of a stretch of time that are no trades, in milliseconds since the epoch.
     Foreign {
@@ -256,7 +258,9 @@ pub fn render(question: &Question, selection: &Selection<'_>) -> Result<String, 
             values.push(("all", Value::Flag(all)));
             vec![("since", since_ms), ("until", until_ms)]
         }
-        Question::Ids { from_ms, until_ms } | Question::Trades { from_ms, until_ms } => {
+        Question::Ids { from_ms, until_ms } => vec![("from_time", from_ms), ("until_time", until_ms)],
+        Question::Trades { from_ms, until_ms, by_field } => {
+            values.push(("by_field", Value::Flag(by_field)));
             vec![("from_time", from_ms), ("until_time", until_ms)]
         }
         Question::Minutes { since_ms, until_ms } | Question::Foreign { since_ms, until_ms } => {
@@ -353,7 +357,8 @@ mod tests {
             Script::Candles | Script::Volume => all.extend([("since", "-1h"), ("every", "1m"), ("graph", "false")]),
             Script::Minutes => all.extend([("since", "-1h"), ("until", "48h")]),
             Script::Gaps => all.extend([("since", "-24h"), ("until", "48h"), ("all", "false")]),
-            Script::Ids | Script::Trades => all.extend([("from_time", "-2m"), ("until_time", "-1m")]),
+            Script::Ids => all.extend([("from_time", "-2m"), ("until_time", "-1m")]),
+            Script::Trades => all.extend([("from_time", "-2m"), ("until_time", "-1m"), ("by_field", "false")]),
             Script::Foreign => all.extend([("since", "-24h"), ("until", "48h")]),
         }
         all
@@ -376,7 +381,7 @@ mod tests {
             Script::Minutes => Question::Minutes { since_ms: ms, until_ms: ms },
             Script::Gaps => Question::Gaps { since_ms: ms, until_ms: ms, all: true },
             Script::Ids => Question::Ids { from_ms: ms, until_ms: ms },
-            Script::Trades => Question::Trades { from_ms: ms, until_ms: ms },
+            Script::Trades => Question::Trades { from_ms: ms, until_ms: ms, by_field: true },
             Script::Foreign => Question::Foreign { since_ms: ms, until_ms: ms },
         })
     }

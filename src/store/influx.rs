@@ -3,6 +3,7 @@
 mod control;
 mod dashboard;
 pub mod examine;
+mod fields;
 pub mod flux_csv;
 mod gaps;
 mod influxql;

@@ -224,7 +224,7 @@ async fn read_answer(
 }
 
 /// Names of the columns that hold a trade.
-pub(super) struct Columns {
+struct Columns {
     trade_id: &'static str,
     time: &'static str,
     price: &'static str,
@@ -232,7 +232,7 @@ pub(super) struct Columns {
     buyer_is_maker: &'static str,
 }
 
-pub(super) const TRADE: Columns = Columns {
+const TRADE: Columns = Columns {
     trade_id: "trade_id",
     time: "time",
     price: "price",
@@ -256,7 +256,7 @@ const LOW: Columns = Columns {
     buyer_is_maker: "low_buyer_is_maker",
 };
 
-pub(super) fn stored_trade(row: &Row, columns: &Columns) -> Result<StoredTrade, FluxCsvError> {
+fn stored_trade(row: &Row, columns: &Columns) -> Result<StoredTrade, FluxCsvError> {
     let trade = Trade {
         symbol: row.value("symbol", |text| text.parse().ok())?,
         id: row.value(columns.trade_id, |text| TradeId::new(text.parse().ok()?).ok())?,

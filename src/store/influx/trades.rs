@@ -1,4 +1,5 @@
-//! The trades themselves, in stretches of time that hold some ten thousand: neither InfluxDB nor this program holds much.
+//! The trades themselves, in stretches of time that hold some ten thousand: neither InfluxDB nor this program holds
+//! much.
 //!
 //! How many there are in each minute is asked first. That only cuts the time into stretches: all of it is read.
 
@@ -8,17 +9,20 @@ use std::ops::ControlFlow;
 use tokio::task::block_in_place;
 
 use super::Influx;
+use super::fields::Fields;
 use super::flux_csv::{FluxCsvError, Row};
-use super::questions::{TRADE, stored_trade, time};
+use super::questions::time;
 use crate::flux::Question;
 use crate::store::{Bounds, OnTrade, Scope, StoreError, StoredTrade};
 use crate::trade::{Exchange, Symbol, TradeTime};
 
 const MINUTE_MS: i64 = 60_000;
 /// Trades in a stretch, if their minutes allow it.
-const STRETCH_TRADES: u64 = 30_000;
-/// A stretch that holds more is asked for again in halves; some 130 bytes each.
-const STRETCH_TRADES_MAX: usize = 200_000;
+const STRETCH_TRADES: u64 = 50_000;
+/// A stretch that holds more is asked for again in halves; some 300 bytes each.
+const STRETCH_TRADES_MAX: usize = 100_000;
+/// No more points of a series share a millisecond.
+const MILLISECOND_TRADES_MAX: usize = 1_000_000;
 /// Of so short a time it is not asked first how many there are: a busy minute has some 50,000.
 const SHORT_MS: i64 = 2 * MINUTE_MS;
 /// Minutes with a trade in them of all series, at most; 16 bytes each.
@@ -100,20 +104,19 @@ impl Influx {
 
     /// The trades of a stretch; `None` if they are too many and it can be halved.
     async fn stretch(&self, scope: &Scope, (from, until): Stretch) -> Result<Option<Vec<StoredTrade>>, StoreError> {
-        let question = Question::Trades { from_ms: Some(from), until_ms: Some(until) };
-        let (mut trades, mut is_full) = (Vec::new(), false);
+        let question = Question::Trades { from_ms: Some(from), until_ms: Some(until), by_field: true };
+        let is_cut = until - from > 1;
+        let most = if is_cut { STRETCH_TRADES_MAX } else { MILLISECOND_TRADES_MAX };
+        let (mut fields, mut is_full) = (Fields::default(), false);
         let read = self.ask_each(question, scope, |row| {
-            is_full = trades.len() == STRETCH_TRADES_MAX && until - from > 1;
-            if is_full {
-                return Err(FluxCsvError::Rows(STRETCH_TRADES_MAX));
-            }
-            trades.push(stored_trade(row, &TRADE)?);
-            Ok(())
+            let taken = fields.take(row, most);
+            is_full = matches!(taken, Err(FluxCsvError::Rows(_)));
+            taken
         });
         match read.await {
-            Err(_) if is_full => Ok(None),
+            Err(_) if is_full && is_cut => Ok(None),
             Err(error) => Err(error),
-            Ok(()) => Ok(Some(trades)),
+            Ok(()) => Ok(Some(fields.trades())),
         }
     }
 }
