@@ -1,6 +1,6 @@
 //! Holds what a store has of each minute against the exchange's own candle, which never passed through a capture.
 //!
-//! Pure: minutes and candles come in, verdicts go out. [`compare`] says whether two accounts of a minute are the same, and
+//! Pure: minutes and candles come in, verdicts go out. [`mod@compare`] says whether two accounts of a minute are the same, and
 //! [`series`] which minutes of a series are held to that.
 
 pub mod compare;

@@ -72,11 +72,15 @@ impl Influx {
         let products = format!("SELECT price_float * quantity_float AS product FROM trade WHERE {is_in}");
         // Without its time the outer one would be of all time; grouped inside, too, it takes twice as long.
         let quotes = format!("SELECT sum(product) FROM ({products}) WHERE {is_then} {by}");
+        let (taker_buys, quotes) = tokio::join!(self.sums(taker_buys), self.sums(quotes));
+        Some(ProductSums { taker_buys: taker_buys?, quotes: quotes? })
+    }
+
+    async fn sums(&self, statement: String) -> Option<Sums> {
         let reply = self
             .http
             .post(format!("{}/query", self.base))
-            .query(&[("db", self.bucket.as_str()), ("epoch", "ms")])
-            .query(&[("q", format!("{taker_buys}; {quotes}"))])
+            .query(&[("db", self.bucket.as_str()), ("epoch", "ms"), ("q", &statement)])
             .timeout(QUERY_TIMEOUT)
             .header(AUTHORIZATION, self.credentials.header())
             .header(ACCEPT, "application/json")
@@ -105,19 +109,15 @@ fn is_in(scope: &Scope, since: TradeTime, until: TradeTime) -> String {
     is_in
 }
 
-/// The two sums of an answer; `None` if it is none, or not a whole one.
-fn read(answer: &[u8]) -> Option<ProductSums> {
+/// The sums of an answer to one statement; `None` if it is none, or not a whole one.
+fn read(answer: &[u8]) -> Option<Sums> {
     let Answer { results } = serde_json::from_slice(answer).ok()?;
-    let [taker_buys, quotes] = <[Statement<'_>; 2]>::try_from(results).ok()?;
-    Some(ProductSums { taker_buys: sums(taker_buys)?, quotes: sums(quotes)? })
-}
-
-fn sums(statement: Statement<'_>) -> Option<Sums> {
-    if statement.error.is_some() || statement.partial || statement.series.iter().any(|series| series.partial) {
+    let [Statement { series, error, partial }] = <[Statement<'_>; 1]>::try_from(results).ok()?;
+    if error.is_some() || partial || series.iter().any(|series| series.partial) {
         return None;
     }
     let mut sums = Sums::new();
-    for Series { tags, values, .. } in statement.series {
+    for Series { tags, values, .. } in series {
         for (start_ms, value) in values {
             // `serde_json` may be a last digit off.
             let sum = value.get().parse().ok()?;
@@ -139,27 +139,24 @@ mod tests {
     }
 
     #[test]
-    fn two_sums_of_each_minute_are_read_and_nothing_else() {
-        let statement =
-            |at: u8, values: &str| format!(r#"{{"statement_id":{at},"series":[{SERIES}"values":[{values}]}}]}}"#);
-        let answer = |one: &str, other: &str| format!(r#"{{"results":[{one},{other}]}}"#);
-        let whole = answer(&statement(0, "[60000,26.41661000000016]"), &statement(1, "[60000,7],[120000,1e-7]"));
-        let found = read(whole.as_bytes()).unwrap();
+    fn the_sum_of_each_minute_is_read_and_nothing_else() {
+        let answer =
+            |values: &str| format!(r#"{{"results":[{{"statement_id":0,"series":[{SERIES}"values":[{values}]}}]}}]}}"#);
+        let whole = answer("[60000,26.41661000000016],[120000,7]");
         let key = |ms| ("practice".to_owned(), "BTCUSDT".to_owned(), ms);
-        assert_eq!(found.taker_buys, Sums::from([(key(60_000), 26.41661000000016)]));
-        assert_eq!(found.quotes, Sums::from([(key(60_000), 7.0), (key(120_000), 1e-7)]));
-        let empty = answer(r#"{"statement_id":0}"#, r#"{"statement_id":1}"#);
-        assert!(read(empty.as_bytes()).unwrap().quotes.is_empty());
+        let expected = Sums::from([(key(60_000), 26.41661000000016), (key(120_000), 7.0)]);
+        assert_eq!(read(whole.as_bytes()), Some(expected));
+        assert_eq!(read(br#"{"results":[{"statement_id":0}]}"#), Some(Sums::new()));
         for text in [
             "",
             "<html>",
             "{}",
             r#"{"results":[]}"#,
-            r#"{"results":[{"statement_id":0}]}"#,
-            &answer(r#"{"statement_id":0,"error":"timeout"}"#, &statement(1, "[60000,7]")),
-            &answer(&statement(0, "[60000,null]"), &statement(1, "[60000,7]")),
-            &answer(&statement(0, "[60000,7]"), &statement(1, "[60000,7]").replace("}]}", r#","partial":true}]}"#)),
-            &answer(&statement(0, "[60000,7]"), &statement(1, "[60000,7]").replace("}]}", r#"}],"partial":true}"#)),
+            r#"{"results":[{"statement_id":0},{"statement_id":1}]}"#,
+            r#"{"results":[{"statement_id":0,"error":"timeout"}]}"#,
+            &answer("[60000,null]"),
+            &whole.replace("}]}", r#","partial":true}]}"#),
+            &whole.replace("}]}]}", r#"}],"partial":true}]}"#),
         ] {
             assert!(read(text.as_bytes()).is_none(), "{text}");
         }
