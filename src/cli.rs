@@ -3,6 +3,7 @@
 //! Names, flags, JSON keys and exit codes are a contract that scripts and
 //! dashboards rely on.
 
+mod archive;
 mod at;
 mod candles;
 mod capture;
@@ -97,6 +98,8 @@ enum Command {
     Candles(candles::CandlesArgs),
     /// Print the trades themselves, or write them into a file, as Parquet too
     Trades(trades::TradesArgs),
+    /// Seal whole hours of trades as Parquet files that outlive the store, or check such files
+    Archive(archive::ArchiveArgs),
     /// Watch a store, and a running capture, live on a terminal
     Watch(watch::WatchArgs),
     /// Say which trades are missing in the store
@@ -224,6 +227,7 @@ async fn run(command: Command) -> Result<Answer, Failure> {
         Command::HighLow(args) => high_low::run(args).await,
         Command::Candles(args) => candles::run(args).await,
         Command::Trades(args) => trades::run(args).await,
+        Command::Archive(args) => archive::run(args).await,
         Command::Watch(args) => watch::run(args).await,
         Command::Gaps(args) => gaps::run(args).await,
         Command::Verify(args) => verify::run(args).await,

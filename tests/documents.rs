@@ -20,7 +20,7 @@ use tickflux::store::sqlite::Sqlite;
 use tickflux::store::{Attempt, Store};
 
 /// What a command begins with that is not run here, and why.
-const NOT_RUN: [(&str, &str); 15] = [
+const NOT_RUN: [(&str, &str); 16] = [
     ("scripts/", "scripts/test runs them, and this test"),
     ("docker compose up", "needs Docker; scripts/compose-check reads the file, scripts/stack-test does the rest"),
     ("docker compose --profile", "the same"),
@@ -35,6 +35,7 @@ const NOT_RUN: [(&str, &str); 15] = [
     ("influxd --tls-cert", "tests/network/trust.rs starts such a server"),
     ("tickflux capture --store https://influx.example", "tests/network/trust.rs does it"),
     ("tickflux watch", "wants a terminal; tests/watch.rs gives it one"),
+    ("tickflux archive", "wants an hour that is over; tests/archive.rs has some"),
     ("tickflux health", "tests/health.rs has the capture that it asks"),
 ];
 

@@ -1,6 +1,6 @@
-"""Reads Parquet files of trades with DuckDB and with pandas, and compares both with the recording that they come from.
+"""Reads Parquet files and an archive of trades with DuckDB and with pandas, and compares all with the recording.
 
-python parquet.py RECORDING MINUTES FILE…   MINUTES: by how much a replay moved the recording's times
+python parquet.py RECORDING MINUTES ARCHIVE FILE…   MINUTES: by how much a replay moved the recording's times
 """
 
 import gzip
@@ -11,7 +11,7 @@ import sys
 import duckdb
 import pandas as pd
 
-recording, minutes, files = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+recording, minutes, archive, files = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4:]
 
 expected = {}
 with (gzip.open if recording.endswith(".gz") else open)(recording, "rt") as lines:
@@ -51,6 +51,15 @@ assert list(rows) == in_order, "pandas reads something else than the recording s
 assert (by_pandas["price"].astype(float) == by_pandas["price_float"]).all()
 assert (by_pandas["quantity"].astype(float) == by_pandas["quantity_float"]).all()
 
+# The archive as it lies there: exchange, symbol and date are its folders' names.
+order = "symbol, time, trade_id"
+in_archive = duckdb.sql(f"SELECT {columns} FROM '{archive}/**/*.parquet' WHERE exchange = 'practice' ORDER BY {order}")
+assert in_archive.fetchall() == in_order, "DuckDB reads something else in the archive"
+by_pandas = pd.read_parquet(archive, columns=["symbol", "time", "trade_id", "price", "quantity", "buyer_is_maker"])
+by_pandas["time"], by_pandas["symbol"] = by_pandas["time"].astype("int64"), by_pandas["symbol"].astype(str)
+rows = by_pandas.sort_values(["symbol", "time", "trade_id"]).itertuples(index=False, name=None)
+assert list(rows) == in_order, "pandas reads something else in the archive"
+
 size = sum(os.path.getsize(file) for file in files)
 print(f"DuckDB {duckdb.__version__} and pandas {pd.__version__} read the {len(in_order)} trades of the recording, each text")
-print(f"byte for byte; {size / len(in_order):.1f} bytes a trade on disk")
+print(f"byte for byte, in the files and in the archive; {size / len(in_order):.1f} bytes a trade on disk")

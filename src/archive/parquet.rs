@@ -13,25 +13,35 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
-use parquet::schema::types::ColumnPath;
+use parquet::schema::types::{ColumnPath, TypePtr};
 
 use crate::store::StoredTrade;
 
 /// Trades in a row group, at most; some 130 bytes of memory each until it is written.
 pub const GROUP_TRADES: usize = 65_536;
 
-/// The columns, in their order.
-const SCHEMA: &str = "message trade {
+/// Where the names of exchange and symbol are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// In each row.
+    InEachRow,
+    /// In the path of the file, of which other programs make columns.
+    InItsPath,
+}
+
+/// The columns of the names.
+const NAMES: &str = "
     REQUIRED BYTE_ARRAY exchange (STRING);
-    REQUIRED BYTE_ARRAY symbol (STRING);
+    REQUIRED BYTE_ARRAY symbol (STRING);";
+/// The other columns, in their order.
+const VALUES: &str = "
     REQUIRED INT64 trade_id;
     REQUIRED INT64 time (TIMESTAMP(MILLIS, true));
     REQUIRED BYTE_ARRAY price (STRING);
     REQUIRED BYTE_ARRAY quantity (STRING);
     REQUIRED BOOLEAN buyer_is_maker;
     REQUIRED DOUBLE price_float;
-    REQUIRED DOUBLE quantity_float;
-}";
+    REQUIRED DOUBLE quantity_float;";
 /// Of zstd; higher ones take longer and save a hundredth.
 const LEVEL: i32 = 3;
 
@@ -39,6 +49,7 @@ const LEVEL: i32 = 3;
 #[derive(Debug)]
 pub struct TradesFile<W: Write + Send> {
     file: SerializedFileWriter<W>,
+    names: Names,
     /// What is to be the next row group.
     group: Vec<StoredTrade>,
 }
@@ -49,12 +60,9 @@ impl<W: Write + Send> TradesFile<W> {
     /// # Errors
     ///
     /// If `out` cannot be written.
-    pub fn begin(out: W) -> io::Result<Self> {
-        let begin = || {
-            let (schema, properties) = (Arc::new(parse_message_type(SCHEMA)?), Arc::new(properties()?));
-            SerializedFileWriter::new(out, schema, properties)
-        };
-        Ok(Self { file: begin().map_err(of_parquet)?, group: Vec::with_capacity(GROUP_TRADES) })
+    pub fn begin(out: W, names: Names) -> io::Result<Self> {
+        let begin = || SerializedFileWriter::new(out, schema(names)?, Arc::new(properties()?));
+        Ok(Self { file: begin().map_err(of_parquet)?, names, group: Vec::with_capacity(GROUP_TRADES) })
     }
 
     /// Adds a trade.
@@ -83,8 +91,10 @@ impl<W: Write + Send> TradesFile<W> {
         let mut write = || {
             let mut columns = self.file.next_row_group()?;
             let trades = &self.group[..];
-            column::<ByteArrayType, _>(&mut columns, names(trades, |stored| stored.exchange.as_str()))?;
-            column::<ByteArrayType, _>(&mut columns, names(trades, |stored| stored.trade.symbol.as_str()))?;
+            if self.names == Names::InEachRow {
+                column::<ByteArrayType, _>(&mut columns, names(trades, |stored| stored.exchange.as_str()))?;
+                column::<ByteArrayType, _>(&mut columns, names(trades, |stored| stored.trade.symbol.as_str()))?;
+            }
             column::<Int64Type, _>(&mut columns, values(trades, |stored| stored.trade.id.get().cast_signed()))?;
             column::<Int64Type, _>(&mut columns, values(trades, |stored| stored.trade.time.ms()))?;
             column::<ByteArrayType, _>(&mut columns, texts(trades, |stored| stored.trade.price.as_bytes()))?;
@@ -98,6 +108,12 @@ impl<W: Write + Send> TradesFile<W> {
         self.group.clear();
         Ok(())
     }
+}
+
+/// The columns, in their order.
+pub(super) fn schema(names: Names) -> Result<TypePtr, ParquetError> {
+    let names = if names == Names::InEachRow { NAMES } else { "" };
+    Ok(Arc::new(parse_message_type(&format!("message trade {{{names}{VALUES}\n}}"))?))
 }
 
 fn properties() -> Result<WriterProperties, ParquetError> {

@@ -209,6 +209,12 @@ impl Ledger {
     }
 }
 
+/// The missing ids of an audit with what is known of them, in order.
+pub(super) fn holes(gaps: &Gaps, ended: &[Ended]) -> Vec<(IdRange, HoleState)> {
+    let rows = gaps.holes.iter().flat_map(|hole| states(*hole, ended));
+    rows.map(|row| (IdRange { first: row.from_id, last: row.to_id }, row.state)).collect()
+}
+
 impl GapsRow {
     fn new(gaps: &Gaps, ended: &[Ended]) -> Self {
         Self {

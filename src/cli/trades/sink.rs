@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Stdout, Write};
 use serde::Serialize;
 
 use super::TradesFormat;
-use crate::archive::parquet::TradesFile;
+use crate::archive::parquet::{Names, TradesFile};
 use crate::cli::report::{LongTable, TradeRow, Zone, utc};
 use crate::cli::settings::now;
 use crate::files::whole::WholeFile;
@@ -108,7 +108,7 @@ impl Form {
             TradesFormat::Csv => {
                 Self::Csv(Box::new(csv::WriterBuilder::new().buffer_capacity(BUFFER_BYTES).from_writer(to)))
             }
-            TradesFormat::Parquet => Self::Parquet(Box::new(TradesFile::begin(buffered(to))?)),
+            TradesFormat::Parquet => Self::Parquet(Box::new(TradesFile::begin(buffered(to), Names::InEachRow)?)),
         })
     }
 }
