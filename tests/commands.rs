@@ -186,6 +186,7 @@ fn manual_pages_are_printed_for_every_command_with_exit_codes_and_examples() {
         "gaps",
         "trades",
         "verify",
+        "archive",
         "doctor",
         "flux",
         "health",

@@ -29,7 +29,13 @@ const ON_THEIR_WAY_MS: i64 = 10_000;
 const EXAMPLES: &str = "\
 Examples:
   tickflux archive --to archive
-  tickflux archive --check archive";
+  tickflux archive --check archive
+
+Exit codes:
+  0  every hour that is over is sealed; with --check: every file is as its manifest says
+  1  an hour was left, or there is no trade; with --check: a file is not
+  2  wrong usage or settings, or a folder that is no archive
+  3  the store or the archive's disk cannot be used";
 
 /// Which hours of which store, into which folder; or which folder to check.
 #[derive(Debug, Args)]
