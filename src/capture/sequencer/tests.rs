@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
+use super::ids::{LATE, RUNS_MAX};
 use super::*;
 use crate::trade::example::trade;
 
