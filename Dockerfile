@@ -16,7 +16,7 @@ RUN apt-get update && \
     rm -rf /var/lib/apt/lists/* && \
     groupadd --gid 10001 tickflux && \
     useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/tickflux tickflux && \
-    install -d -o 10001 -g 10001 -m 0700 /var/lib/tickflux
+    install -d -o 10001 -g 10001 -m 0700 /var/lib/tickflux /var/lib/tickflux-archive
 COPY --from=build /usr/local/bin/tickflux /usr/local/bin/tickflux
 
 # A volume mounted here starts out with this owner. With a plain `docker run` the SQLite store lands here too.

@@ -7,12 +7,13 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::Value;
 use support::influxd::{BUCKET, Influxd};
+use support::process::wait_until;
 use support::{exchange, now, runtime, seed, tickflux, trade};
 use tickflux::archive::read::keys;
 use tickflux::store::sqlite::Sqlite;
@@ -252,6 +253,84 @@ fn what_cannot_be_is_refused_in_one_line() {
     }
     assert!(!folder.path().join("new").exists());
     assert_eq!(files(&folder.path().join("other")).len(), 1);
+}
+
+/// `tickflux archive --follow` on a SQLite store, looking every second.
+fn following(folder: &Path, more: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tickflux"));
+    command
+        .args(["archive", "--to", "archive", "--store", "sqlite:trades.db", "--follow", "--every", "1s"])
+        .args(more)
+        .current_dir(folder)
+        .env_clear();
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+#[test]
+fn it_follows_a_capture_seals_again_and_ends_when_asked() {
+    let (folder, runtime) = (tempfile::tempdir().unwrap(), runtime());
+    let store = Sqlite::create(&folder.path().join("trades.db"), exchange("binance"), now).unwrap();
+    let write = |trades: &[Trade]| drop(runtime.block_on(store.write(trades, Attempt::default())).unwrap());
+    // Nothing is stored yet, and then an hour whose end nothing proves.
+    let mut child = following(folder.path(), &[]);
+    let trades: Vec<_> =
+        (1..=9).map(|id| trade("BTCUSDT", id, hour_ago(2) + i64::try_from(id).unwrap() * 1_000, "5")).collect();
+    write(&trades[..7]);
+    let archive = folder.path().join("archive");
+    wait_until("the archive is begun", || archive.join("_tickflux-archive").exists());
+    assert!(!files(&archive).into_keys().any(|name| name.ends_with(".parquet")));
+    // The ninth proves that the eighth is missing.
+    write(&trades[8..]);
+    write(&[trade("BTCUSDT", 10, later(), "5")]);
+    write(&trades[7..8]);
+    let manifest = || {
+        let name = files(&archive).into_keys().find(|name| name.ends_with(".json"))?;
+        serde_json::from_slice::<Value>(&fs::read(archive.join(name)).ok()?).ok()
+    };
+    wait_until("the hour is sealed", || manifest().is_some());
+    assert_eq!((&manifest().unwrap()["trades"], &manifest().unwrap()["revision"]), (&Value::from(9), &Value::from(1)));
+    // A file that somebody removed is sealed again.
+    let file = only_one(&archive, |name| name.ends_with(".parquet"));
+    fs::remove_file(&file).unwrap();
+    wait_until("the hour is sealed again", || file.exists());
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(checked(folder.path()).status.code(), Some(0));
+}
+
+#[test]
+fn following_a_writer_and_killed_at_any_moment_it_leaves_no_torn_file() {
+    let mut rng = fastrand::Rng::with_seed(seed());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trades.db");
+    let times = (1..=20).rev().flat_map(|hours| (0..200).map(move |at| hour_ago(hours) + at * 17_000)).chain([later()]);
+    let trades: Vec<_> = (1..).zip(times).map(|(id, ms)| trade("BTCUSDT", id, ms, "5.5")).collect();
+    let store = Sqlite::create(&path, exchange("binance"), now).unwrap();
+    let mut withheld = Vec::new();
+    let mut rounds = trades.chunks(trades.len() / 20 + 1).enumerate();
+    for (round, batch) in rounds.by_ref() {
+        // What a capture misses comes by a repair, some rounds later.
+        let (missed, taken): (Vec<_>, Vec<_>) = batch.iter().cloned().partition(|_| rng.u32(0..100) == 0);
+        let repaired: Vec<_> = if round % 3 == 2 { std::mem::take(&mut withheld) } else { Vec::new() };
+        withheld.extend(missed);
+        let mut child = following(folder.path(), if round % 2 == 0 { &[] } else { &["--seal-with-holes"] });
+        for part in taken.chunks(20).chain(repaired.chunks(20)) {
+            runtime().block_on(store.write(part, Attempt::default())).unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(rng.u64(0..600)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let archive = folder.path().join("archive");
+        let names = if archive.exists() { files(&archive) } else { BTreeMap::new() };
+        for name in names.into_keys().filter(|name| name.ends_with(".parquet")) {
+            keys(&archive.join(&name), |_, _| ()).unwrap_or_else(|error| panic!("{round}: {name}: {error}"));
+        }
+    }
+    runtime().block_on(store.write(&withheld, Attempt::default())).unwrap();
+    assert_eq!(sealed(folder.path(), "sqlite:trades.db", &[]).0, Some(0));
+    let output = checked(folder.path());
+    assert!(said(&output).contains("20 files, 4000 trades, 0 problems"), "{}", said(&output));
 }
 
 #[test]

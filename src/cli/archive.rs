@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
@@ -9,8 +10,9 @@ use serde::Serialize;
 use super::gaps::holes;
 use super::report::{Column, FormatArgs, Printing, TableRow, Zone, print, say, utc};
 use super::settings::{DEFAULT_OUTBOX, Purpose, StoreArgs, now, searched};
+use super::signals::stop_on_signals;
 use super::stderr::{inform, notice};
-use super::time::since;
+use super::time::{interval, since};
 use super::{Answer, Failure};
 use crate::archive::check::check;
 use crate::archive::folder::Folder;
@@ -29,10 +31,11 @@ const ON_THEIR_WAY_MS: i64 = 10_000;
 const EXAMPLES: &str = "\
 Examples:
   tickflux archive --to archive
+  tickflux archive --to archive --follow
   tickflux archive --check archive
 
 Exit codes:
-  0  every hour that is over is sealed; with --check: every file is as its manifest says
+  0  every hour that is over is sealed, or --follow was ended; with --check: every file is as its manifest says
   1  an hour was left, or there is no trade; with --check: a file is not
   2  wrong usage or settings, or a folder that is no archive
   3  the store or the archive's disk cannot be used";
@@ -47,6 +50,12 @@ pub(super) struct ArchiveArgs {
     /// Read every file of an archive back: exit 1 if anything is not as its manifest says
     #[arg(long, value_name = "DIR")]
     check: Option<PathBuf>,
+    /// Go on until SIGINT or SIGTERM, beside a capture: look again --every so often
+    #[arg(long, conflicts_with = "check")]
+    follow: bool,
+    /// How often --follow looks, 1s to 24h
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = interval, requires = "follow")]
+    every: Interval,
     /// How far back, 1s to 24h; only hours that lie in it as a whole are sealed
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = since, allow_hyphen_values = true)]
     since: Interval,
@@ -66,7 +75,7 @@ pub(super) struct ArchiveArgs {
 }
 
 /// What became of an hour, with the contract's keys.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct HourRow {
     exchange: String,
     symbol: String,
@@ -79,26 +88,100 @@ struct HourRow {
     bytes: u64,
 }
 
+/// What a look at the store came to.
+struct Look {
+    /// What was sealed, and what was left.
+    rows: Vec<HourRow>,
+    /// Hours that are sealed and have not changed.
+    unchanged: u64,
+}
+
 pub(super) async fn run(args: ArchiveArgs) -> Result<Answer, Failure> {
     if let Some(root) = &args.check {
         return tokio::task::block_in_place(|| run_check(root));
     }
-    let root = args.to.as_deref().unwrap_or(Path::new("."));
+    if args.follow {
+        return follow(args).await;
+    }
     let store = args.store.open(Purpose::Questions)?;
-    let scope = Scope { symbols: Vec::new(), exchange: args.exchange };
+    let Look { rows, unchanged } = look(&args, &store, &mut None).await?;
+    print(&rows, args.printing())?;
+    let left = rows.iter().filter(|row| row.is_left()).count();
+    inform(format!(
+        "{} hours sealed, {left} left, {unchanged} unchanged in {}",
+        rows.len() - left,
+        args.root().display()
+    ));
+    Ok(if left == 0 { Answer::Done } else { Answer::No })
+}
+
+/// Looks again and again. What the store or the disk cannot do now it may do the next time; wrong settings end the first look.
+async fn follow(args: ArchiveArgs) -> Result<Answer, Failure> {
+    let mut stop = stop_on_signals()?;
+    let store = args.store.open(Purpose::Questions)?;
+    let (mut folder, mut said, mut is_first) = (None, None, true);
+    let mut left_before: Vec<HourRow> = Vec::new();
+    loop {
+        // What is on its way when the end is asked for is gone, and sealed by the next run.
+        let looked = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return Ok(Answer::Done),
+            looked = look(&args, &store, &mut folder) => looked,
+        };
+        match looked {
+            Ok(Look { rows, .. }) => {
+                said = None;
+                // An hour that is left as it was is told of once.
+                let (left, sealed): (Vec<_>, Vec<_>) = rows.into_iter().partition(HourRow::is_left);
+                let news = left.iter().filter(|row| !left_before.contains(row)).cloned();
+                let news: Vec<_> = sealed.into_iter().chain(news).collect();
+                if !news.is_empty() {
+                    print(&news, args.printing())?;
+                }
+                left_before = left;
+            }
+            Err(failure @ Failure::Usage(_)) if is_first => return Err(failure),
+            Err(failure) => {
+                let why = match &failure {
+                    Failure::No(_) => {
+                        format!("no trade in {} yet: waiting for the first", searched(&store, &Scope::default()))
+                    }
+                    other => format!("{other}: looking again every {} s", args.every.ms() / 1000),
+                };
+                if said.as_ref() != Some(&why) {
+                    notice(&why);
+                }
+                said = Some(why);
+            }
+        }
+        is_first = false;
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return Ok(Answer::Done),
+            () = tokio::time::sleep(Duration::from_millis(args.every.ms().unsigned_abs())) => {}
+        }
+    }
+}
+
+/// Seals what can be sealed now. The folder is opened when there is something to seal, and stays open and locked.
+async fn look(args: &ArchiveArgs, store: &AnyStore, folder: &mut Option<Folder>) -> Result<Look, Failure> {
+    let scope = Scope { symbols: Vec::new(), exchange: args.exchange.clone() };
     let asked = now();
-    let oldest = now().earlier_by(args.since.ms().min(RETENTION_MS));
-    let audits = audits(&store, &scope, oldest, asked.earlier_by(ON_THEIR_WAY_MS)).await?;
+    let oldest = asked.earlier_by(args.since.ms().min(RETENTION_MS));
+    let audits = audits(store, &scope, oldest, asked.earlier_by(ON_THEIR_WAY_MS)).await?;
     if audits.is_empty() {
-        let why = format!("no trade since {oldest} in {}", searched(&store, &scope));
+        let why = format!("no trade since {oldest} in {}", searched(store, &scope));
         return Err(Failure::No(format!("{why}: capture first, or give a longer --since")));
     }
-    let folder = Folder::open_to_seal(root).map_err(|error| cannot_use(root, &error))?;
+    let folder = match folder {
+        Some(folder) => folder,
+        None => folder.insert(Folder::open_to_seal(args.root()).map_err(|error| cannot_use(args.root(), &error))?),
+    };
     let store_id = store.id().await;
     let (mut rows, mut unchanged, mut ended) = (Vec::new(), 0_u64, BTreeMap::new());
     for (series, hours) in &audits {
         if !ended.contains_key(&series.0) {
-            let target = Target { store_id: store_id.clone(), ..Target::at(&store, &series.0) };
+            let target = Target { store_id: store_id.clone(), ..Target::at(store, &series.0) };
             let known = target::read_ended(&args.outbox, &target);
             ended.insert(series.0.clone(), known.map_err(|error| Failure::Unusable(error.to_string()))?);
         }
@@ -118,16 +201,23 @@ pub(super) async fn run(args: ArchiveArgs) -> Result<Answer, Failure> {
                 Decision::Leave(why) => rows.push(HourRow::left(series, *hour, &facts, why)),
                 Decision::Seal { revision, replaces } => {
                     let state = if replaces.is_some() { "sealed again" } else { "sealed" };
-                    let sealed = seal(&folder, &*store, series, *hour, &facts, (revision, replaces)).await;
+                    let sealed = seal(folder, &**store, series, *hour, &facts, (revision, replaces)).await;
                     rows.push(HourRow::sealed(series, *hour, &sealed.map_err(of_seal)?, state));
                 }
             }
         }
     }
-    print(&rows, Printing { format: args.output.format, zone: Zone::Utc })?;
-    let left = rows.iter().filter(|row| row.revision == 0).count();
-    inform(format!("{} hours sealed, {left} left, {unchanged} unchanged in {}", rows.len() - left, root.display()));
-    Ok(if left == 0 { Answer::Done } else { Answer::No })
+    Ok(Look { rows, unchanged })
+}
+
+impl ArchiveArgs {
+    fn root(&self) -> &Path {
+        self.to.as_deref().unwrap_or(Path::new("."))
+    }
+
+    fn printing(&self) -> Printing {
+        Printing { format: self.output.format, zone: Zone::Utc }
+    }
 }
 
 /// What the store says of each whole hour since `oldest`, and of the time behind them, by series.
@@ -202,6 +292,10 @@ fn of_seal(error: SealError) -> Failure {
 }
 
 impl HourRow {
+    fn is_left(&self) -> bool {
+        self.revision == 0
+    }
+
     fn sealed((exchange, symbol): &Series, hour: Hour, manifest: &Manifest, state: &'static str) -> Self {
         Self {
             exchange: exchange.to_string(),

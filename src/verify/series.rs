@@ -62,7 +62,8 @@ pub struct Judged<'a> {
     pub minute: Option<&'a Minute>,
     /// What the exchange tells; nothing if it told no candle.
     pub candle: Option<&'a Kline>,
-    /// Ids that are absent in it, between the minutes next to it.
+    /// Ids that are absent in it, between the minutes next to it, without those that the exchange tells of minutes between in
+    /// which nothing is stored.
     pub missing: u64,
     /// What is to be said.
     pub verdict: Verdict,
@@ -79,6 +80,14 @@ impl Told {
             }
         }
         other
+    }
+
+    /// How many trades the exchange tells of the minutes from `from` up to `until`.
+    fn trades(&self, from: TradeTime, until: TradeTime) -> u64 {
+        if from >= until {
+            return 0;
+        }
+        self.candles.range(from..until).fold(0, |sum: u64, (_, candle)| sum.saturating_add(candle.trades))
     }
 
     /// Says that the exchange told all that it has up to its last candle.
@@ -101,8 +110,16 @@ pub fn judge<'a>(edges: Edges, minutes: &'a [Minute], told: &'a Told) -> Vec<Jud
     {
         let minute = minutes.get(at).filter(|minute| minute.start == start);
         let missing = minute.map_or(0, |minute| {
-            let before = if at == 0 { edges.before.map(TradeId::get) } else { Some(minutes[at - 1].ids.last) };
-            missing(minute, before, minutes.get(at + 1).map(|next| next.ids.first))
+            let before = if at == 0 {
+                edges.before.map(|id| (edges.first, id.get()))
+            } else {
+                Some((next_minute(minutes[at - 1].start), minutes[at - 1].ids.last))
+            };
+            let after = minutes.get(at + 1);
+            let elsewhere = before
+                .map_or(0, |(from, _)| told.trades(from, start))
+                .saturating_add(after.map_or(0, |after| told.trades(next_minute(start), after.start)));
+            missing(minute, before.map(|(_, id)| id), after.map(|after| after.ids.first)).saturating_sub(elsewhere)
         });
         let candle = told.candles.get(&start);
         let is_told = candle.is_some() || told.complete_until.is_some_and(|until| start <= until);
@@ -133,7 +150,12 @@ pub fn judge<'a>(edges: Edges, minutes: &'a [Minute], told: &'a Told) -> Vec<Jud
     judged
 }
 
-/// Ids that are absent in a minute between the trades next to it. A neighbour that is far above or below belongs to another
+/// The begin of the minute after the one that begins at `start`.
+fn next_minute(start: TradeTime) -> TradeTime {
+    TradeTime::from_ms(start.ms() + MINUTE_MS).unwrap_or(start)
+}
+
+/// Ids that are absent in a minute between the trades next to it; those of minutes between them, too, in which nothing is stored. A neighbour that is far above or below belongs to another
 /// count, as in [`crate::store::gaps`].
 fn missing(minute: &Minute, before: Option<u64>, after: Option<u64>) -> u64 {
     let ids = minute.ids;

@@ -105,6 +105,23 @@ fn a_part_of_a_minute_is_no_difference_at_the_edges_alone() {
 }
 
 #[test]
+fn ids_of_a_minute_without_a_stored_trade_are_not_missing_in_those_beside_it() {
+    // Stored from the middle of the first minute on, nothing of the second, and up to the middle of the third.
+    let minutes = [minute(0, 5..=9), minute(2, 50..=52)];
+    let all = told(&[(0, 8), (1, 40), (2, 4)]);
+    assert_eq!(said(None, 2, &minutes, &all), (0, "bMe".to_owned()));
+    let edges = Edges { first: start(0), last: start(9), before: None, newest: start(2) };
+    assert_eq!(judge(edges, &minutes, &all).iter().map(|judged| judged.missing).collect::<Vec<_>>(), [0, 0, 0]);
+    // One more than the exchange tells of it is missing in one of the two.
+    let minutes = [minute(0, 5..=9), minute(2, 51..=53)];
+    assert_eq!(judge(edges, &minutes, &all).iter().map(|judged| judged.missing).collect::<Vec<_>>(), [1, 0, 1]);
+    // Known from before, and nothing stored for a minute.
+    let before = Edges { before: Some(TradeId::new(4).unwrap()), ..edges };
+    let minutes = [minute(1, 13..=52)];
+    assert_eq!(judge(before, &minutes, &all).iter().map(|judged| judged.missing).collect::<Vec<_>>()[..2], [0, 0]);
+}
+
+#[test]
 fn missing_ids_are_those_between_the_neighbours() {
     let missing = |before: Option<u64>, minutes: &[Minute]| {
         let before = before.map(|id| TradeId::new(id).unwrap());

@@ -1,9 +1,11 @@
 //! What was changed behind the program's back, in either store.
 
-use tickflux::trade::{Price, Quantity, Trade};
+use tickflux::store::{Attempt, Store};
+use tickflux::trade::{Price, Quantity, Trade, TradeId, TradeTime};
 
 use crate::kit::*;
-use crate::support::{practice, seed, tickflux, tickflux_ok};
+use crate::support::influxd::Influxd;
+use crate::support::{minute_ago, practice, runtime, seed, tickflux, tickflux_ok};
 
 /// A trade of a minute that is neither its first nor its last nor an extreme, and the same with one digit of its price changed,
 /// still between low and high.
@@ -118,7 +120,7 @@ fn a_recorded_session_agrees_with_its_own_candles() {
     messages.sort_by_key(|trade| (trade.time, trade.id));
     let texts: Vec<_> = messages.iter().map(practice::message).collect();
     let file = practice::recording(texts.iter().map(String::as_str));
-    for influxd in [None, crate::support::influxd::Influxd::start()] {
+    for influxd in [None, Influxd::start()] {
         let source = practice::replay(path.as_deref().unwrap_or(file.path()));
         let trades = path.as_ref().map_or(messages.len() as u64, |_| 20_000);
         let world = World::of(source, trades, influxd);
@@ -162,4 +164,50 @@ fn it_is_printed_as_a_table_and_as_csv() {
     );
     assert_eq!(csv.lines().count(), 2);
     assert!(said.contains("1 differ"), "{said}");
+}
+
+/// Of so many trades InfluxDB adds up each minute by itself, and only those that its sums do not tell are read.
+#[test]
+fn of_many_trades_the_engines_sums_name_the_changed_minute_too() {
+    let Some(influxd) = Influxd::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let begin = minute_ago(25);
+    let list: Vec<_> = (0..305_000_u64)
+        .map(|at| Trade {
+            symbol: "BTCUSDT".parse().unwrap(),
+            id: TradeId::new(7_000_000_000 + at).unwrap(),
+            // 250 a second: twenty minutes and a third.
+            time: TradeTime::from_ms(begin + i64::try_from(at).unwrap() * 4).unwrap(),
+            price: Price::new(&format!("87{:03}.{:02}000000", at * 7_919 % 900, at % 100)).unwrap(),
+            quantity: Quantity::new(&format!("0.00{:03}100", 100 + at * 31 % 900)).unwrap(),
+            buyer_is_maker: at % 3 == 0,
+        })
+        .collect();
+    let store = influxd.store("ticks", "practice");
+    for batch in list.chunks(10_000) {
+        runtime().block_on(store.write(batch, Attempt::default())).unwrap();
+    }
+    let candles = klines(&list[..300_000]);
+    assert_eq!(candles.len(), 20);
+    std::fs::write(folder.path().join("klines.json"), serde_json::to_string(&candles).unwrap()).unwrap();
+    let verify = || {
+        let args = ["verify", "BTCUSDT", "--kline-file", "klines.json", "--exchange", "practice", "--format", "json"];
+        let output = tickflux(folder.path(), &[&args[..], &["--store", &influxd.url]].concat());
+        let rows = String::from_utf8(output.stdout).unwrap();
+        let rows: Vec<serde_json::Value> = rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (output.status.code(), rows)
+    };
+    let (code, rows) = verify();
+    assert_eq!((code, rows.len()), (Some(0), 1), "{rows:?}");
+    assert_eq!((&rows[0]["agree"], &rows[0]["exact"]), (&20.into(), &0.into()), "{rows:?}");
+    // A cent more for one trade in the middle, between low and high.
+    let trade = &list[150_123];
+    let cent = Price::new(&(trade.price.to_decimal() + rust_decimal::Decimal::new(1, 2)).to_string()).unwrap();
+    let dearer = Trade { price: cent, ..trade.clone() };
+    runtime().block_on(store.write(&[dearer], Attempt::default())).unwrap();
+    let (code, rows) = verify();
+    assert_eq!((code, rows.len()), (Some(1), 2), "{rows:?}");
+    assert_eq!(rows[0]["minute"], utc(minute_of(trade)), "{rows:?}");
+    assert_eq!(names(&rows[0]["differs"]), ["quote_volume"], "{rows:?}");
+    assert_eq!(rows[1]["exact"], 1, "only that minute was read: {rows:?}");
 }
