@@ -13,7 +13,7 @@ use crate::support::{practice, runtime, tickflux};
 
 pub(crate) const SYMBOLS: [&str; 2] = ["BTCUSDT", "ETHUSDT"];
 pub(crate) const MINUTE: i64 = 60_000;
-/// About seven minutes of a market that ends now.
+/// About ten minutes of a market that ends now.
 const TRADES: u64 = 8_000;
 
 /// A market that was captured into a store.
@@ -36,7 +36,7 @@ pub(crate) fn worlds(seed: u64) -> Vec<World> {
 impl World {
     pub(crate) fn new(seed: u64, influxd: Option<Influxd>) -> Self {
         let symbols = SYMBOLS.map(|symbol| symbol.parse().unwrap()).to_vec();
-        let (trades_per_second, speed) = (TRADES as f64 / 420.0, Speed::Max);
+        let (trades_per_second, speed) = (TRADES as f64 / 600.0, Speed::Max);
         Self::of(Source::Market { symbols, seed, trades_per_second, trades: Some(TRADES), speed }, TRADES, influxd)
     }
 
