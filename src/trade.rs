@@ -22,6 +22,9 @@ mod hole;
 mod ids;
 pub(crate) mod trade_ids;
 
+/// A minute in milliseconds.
+pub const MINUTE_MS: i64 = 60_000;
+
 /// Nanoseconds in a millisecond, and the number of trade ids that a
 /// millisecond of point times can tell apart (P3).
 const NS_PER_MS: i64 = 1_000_000;
@@ -179,6 +182,18 @@ impl TradeTime {
     #[must_use]
     pub fn earlier_by(self, ms: i64) -> Self {
         Self::from_ms(self.0.saturating_sub(ms)).unwrap_or(Self::EPOCH)
+    }
+
+    /// So many milliseconds after, but not after [`TradeTime::LATEST`].
+    #[must_use]
+    pub fn later_by(self, ms: i64) -> Self {
+        Self::from_ms(self.0.saturating_add(ms)).unwrap_or(Self::LATEST)
+    }
+
+    /// The begin of the minute that holds it.
+    #[must_use]
+    pub fn minute(self) -> Self {
+        self.earlier_by(self.0 % MINUTE_MS)
     }
 
     /// The trade time inside a point's time (nanoseconds): the id is cut off.

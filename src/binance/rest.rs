@@ -19,7 +19,7 @@ use crate::net::Network;
 use crate::net::body::{self, BodyError};
 use crate::net::endpoint::Endpoint;
 use crate::text::Excerpt;
-use crate::trade::{Symbol, TradeTime};
+use crate::trade::{MINUTE_MS, Symbol, TradeTime};
 
 /// Rows in one page of trades, at most.
 pub const PAGE_MAX: u64 = 1_000;
@@ -34,8 +34,6 @@ const LISTED_BYTES_MAX: usize = 8 << 20;
 /// Waits that are believed: Binance counts weight by the minute, and bans for three days at most.
 const LIMITED_WAIT_MAX: Duration = Duration::from_secs(3_600);
 const BANNED_WAIT_MAX: Duration = Duration::from_secs(72 * 3_600);
-/// A minute in milliseconds.
-const MINUTE_MS: i64 = 60_000;
 /// The wait of an answer that names none.
 const LIMITED_WAIT: Duration = Duration::from_secs(60);
 /// The weight that this address has used within a minute.

@@ -22,14 +22,13 @@ use crate::shell::run::run as run_capture;
 use crate::shell::setup::Setup;
 use crate::store::sqlite::Sqlite;
 use crate::store::{AnyStore, Scope, StoredTrade};
-use crate::trade::{Exchange, Symbol, Trade, TradeTime};
+use crate::trade::{Exchange, MINUTE_MS, Symbol, Trade, TradeTime};
 
 /// Enough for every symbol to have some minutes.
 const TRADES: u64 = 20_000;
 const TRADES_PER_SECOND: f64 = 100.0;
 /// The demo ends in any case.
 const DURATION_MAX: Duration = Duration::from_secs(25);
-const MINUTE_MS: i64 = 60_000;
 
 /// Said below its help.
 const WHAT: &str = "\

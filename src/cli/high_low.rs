@@ -7,9 +7,7 @@ use super::report::{HighLowRow, print};
 use super::settings::{QuestionArgs, now, searched};
 use super::time::TimeArg;
 use super::{Answer, Failure};
-use crate::trade::{Symbol, TradeTime};
-
-const MINUTE_MS: i64 = 60_000;
+use crate::trade::{MINUTE_MS, Symbol};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,8 +41,8 @@ pub(super) async fn run(args: HighLowArgs) -> Result<Answer, Failure> {
     let now = now();
     let rows: Vec<_> = answers.iter().map(|answer| HighLowRow::new(answer, now)).collect();
     print(&rows, printing)?;
-    let minute = TradeTime::from_ms(time.ms() - time.ms() % MINUTE_MS).unwrap_or(time);
-    say_passed_over(&store, &scope, minute, TradeTime::from_ms(minute.ms() + MINUTE_MS).ok()).await;
+    let minute = time.minute();
+    say_passed_over(&store, &scope, minute, Some(minute.later_by(MINUTE_MS))).await;
     say_if_clocks_disagree(newest, now);
     if rows.is_empty() {
         let why = format!("no trade of {} in the minute of {time} in {}", args.symbol, searched(&store, &scope));

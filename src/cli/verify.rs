@@ -19,9 +19,8 @@ use super::{Answer, Failure};
 use crate::binance::DEFAULT_REST_URL;
 use crate::binance::rest::Rest;
 use crate::net::endpoint::{Service, UrlText};
-use crate::store::minutes::{MINUTE_MS, minute_of};
 use crate::store::{AnyStore, Interval, RETENTION_MS, Scope};
-use crate::trade::{Exchange, Symbol, TradeId, TradeTime};
+use crate::trade::{Exchange, MINUTE_MS, Symbol, TradeId, TradeTime};
 use crate::verify::{Edges, Verdict, judge};
 
 /// So long after its end a minute is compared: its last trades may be on their way, and its candle on its.
@@ -134,9 +133,9 @@ pub(super) async fn run(args: VerifyArgs) -> Result<Answer, Failure> {
 
 /// The whole minutes of `since` that are over by the exchange's time and stay in the store while they are compared.
 fn span(since: Interval, until: Option<TradeTime>, now: TradeTime, exchange_now: TradeTime) -> Result<Span, Failure> {
-    let first = minute_of(later(now.earlier_by(since.ms()), MINUTE_MS - 1)).max(first_that_stays(now));
+    let first = now.earlier_by(since.ms()).later_by(MINUTE_MS - 1).minute().max(first_that_stays(now));
     let over = exchange_now.earlier_by(SETTLED_MS);
-    let last = minute_of(until.map_or(over, |until| until.min(over))).earlier_by(MINUTE_MS);
+    let last = until.map_or(over, |until| until.min(over)).minute().earlier_by(MINUTE_MS);
     if first > last {
         let why = format!("no whole minute lies between {first} and {over}");
         return Err(Failure::No(format!("{why}: give a longer --since, or wait until one is over")));
@@ -146,12 +145,7 @@ fn span(since: Interval, until: Option<TradeTime>, now: TradeTime, exchange_now:
 
 /// The begin of the first minute that does not leave the retention within [`LEAVING_MS`].
 fn first_that_stays(now: TradeTime) -> TradeTime {
-    minute_of(later(now.earlier_by(RETENTION_MS), LEAVING_MS + MINUTE_MS - 1))
-}
-
-/// So many milliseconds after a time that has passed.
-fn later(time: TradeTime, ms: i64) -> TradeTime {
-    TradeTime::from_ms(time.ms() + ms).unwrap_or(time)
+    now.earlier_by(RETENTION_MS).later_by(LEAVING_MS + MINUTE_MS - 1).minute()
 }
 
 fn ended(
@@ -192,14 +186,14 @@ impl Verifying {
         let first = first.max(first_that_stays(now()));
         let scope = Scope { symbols: vec![symbol.clone()], exchange: Some(exchange.clone()) };
         // The minute after the last one says whether ids are missing between the two.
-        let until = later(minute_of(newest), MINUTE_MS);
+        let until = newest.minute().later_by(MINUTE_MS);
         let mut minutes = self.store.minutes(&scope, first, until).await?;
         let before = self.store.price_at(&scope, first.earlier_by(1), true).await?;
         let before = before.first().map(|stored| stored.trade.id);
         let Some(begin) = minutes.first().map(|minute| if before.is_some() { first } else { minute.start }) else {
             return Ok(());
         };
-        let told = self.candles.of(symbol, begin, last.min(minute_of(newest))).await?;
+        let told = self.candles.of(symbol, begin, last.min(newest.minute())).await?;
         let mut edges = Edges { first, last, before, newest };
         let doubtful = reading::wanted(&judge(edges, &minutes, &told), self.is_exact);
         reading::read(&self.store, &scope, &doubtful, &mut minutes).await?;
@@ -208,7 +202,7 @@ impl Verifying {
         let gone = minutes.iter().take_while(|minute| minute.start < oldest).count();
         if let Some(last_gone) = minutes.drain(..gone).next_back() {
             edges.before = TradeId::new(last_gone.ids.last).ok();
-            edges.first = later(last_gone.start, MINUTE_MS);
+            edges.first = last_gone.start.later_by(MINUTE_MS);
         }
         for judged in judge(edges, &minutes, &told) {
             self.summary.count(&judged);

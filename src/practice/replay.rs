@@ -16,9 +16,8 @@ use thiserror::Error;
 
 use super::tape::Print;
 use crate::text::Excerpt;
-use crate::trade::{Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime};
+use crate::trade::{MINUTE_MS, Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime};
 
-const MINUTE_MS: i64 = 60_000;
 /// A trade whose `T` and receive time differ by more does not say when the session was.
 const DAY_MS: u64 = 86_400_000;
 /// A longer line is none of a recording.

@@ -3,9 +3,10 @@
 //! Source: Binance's `rest-api.md`: 6,000 a minute; past it 429 with
 //! `Retry-After` in seconds. Pure: time comes in.
 
+use crate::trade::MINUTE_MS;
+
 /// Binance's limit a minute.
 pub(super) const LIMIT: u32 = 6_000;
-const MINUTE_MS: i64 = 60_000;
 
 /// Counts weight by the clock's minute, as Binance does.
 #[derive(Debug, Default)]

@@ -4,10 +4,8 @@
 
 use rust_decimal::Decimal;
 
-use crate::trade::{Exchange, IdRange, Price, Symbol, TradeId, TradeTime, compare_texts};
+use crate::trade::{Exchange, IdRange, MINUTE_MS, Price, Symbol, TradeId, TradeTime, compare_texts};
 
-/// A minute in milliseconds.
-pub const MINUTE_MS: i64 = 60_000;
 /// What Binance's numbers have behind the point.
 const DECIMALS: u32 = 8;
 /// One, in units of the last of those decimals.
@@ -113,7 +111,7 @@ impl MinuteSum {
     pub fn of_first(time: TradeTime, part: Part<'_>) -> Self {
         let (price, id) = (part.price, part.id.get());
         let mut sum = Self {
-            start: minute_of(time),
+            start: time.minute(),
             trades: 0,
             ids: IdRange { first: id, last: id },
             open: price,
@@ -177,11 +175,6 @@ impl MinuteSum {
             account: Account::Exact(account),
         }
     }
-}
-
-/// The begin of the minute that holds `time`.
-pub fn minute_of(time: TradeTime) -> TradeTime {
-    time.earlier_by(time.ms() % MINUTE_MS)
 }
 
 /// A number that is added up: nearly always whole units of 1e-16, as Binance's prices, quantities and their products are.

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use super::compare::{Comparison, Field, compare};
 use crate::binance::rest::Kline;
 use crate::store::gaps::RESTART;
-use crate::store::minutes::{MINUTE_MS, Minute};
-use crate::trade::{TradeId, TradeTime};
+use crate::store::minutes::Minute;
+use crate::trade::{MINUTE_MS, TradeId, TradeTime};
 
 /// What is known of a series beside its minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,12 +113,12 @@ pub fn judge<'a>(edges: Edges, minutes: &'a [Minute], told: &'a Told) -> Vec<Jud
             let before = if at == 0 {
                 edges.before.map(|id| (edges.first, id.get()))
             } else {
-                Some((next_minute(minutes[at - 1].start), minutes[at - 1].ids.last))
+                Some((minutes[at - 1].start.later_by(MINUTE_MS), minutes[at - 1].ids.last))
             };
             let after = minutes.get(at + 1);
             let elsewhere = before
                 .map_or(0, |(from, _)| told.trades(from, start))
-                .saturating_add(after.map_or(0, |after| told.trades(next_minute(start), after.start)));
+                .saturating_add(after.map_or(0, |after| told.trades(start.later_by(MINUTE_MS), after.start)));
             missing(minute, before.map(|(_, id)| id), after.map(|after| after.ids.first)).saturating_sub(elsewhere)
         });
         let candle = told.candles.get(&start);
@@ -148,11 +148,6 @@ pub fn judge<'a>(edges: Edges, minutes: &'a [Minute], told: &'a Told) -> Vec<Jud
         start_ms += MINUTE_MS;
     }
     judged
-}
-
-/// The begin of the minute after the one that begins at `start`.
-fn next_minute(start: TradeTime) -> TradeTime {
-    TradeTime::from_ms(start.ms() + MINUTE_MS).unwrap_or(start)
 }
 
 /// Ids that are absent in a minute between the trades next to it; those of minutes between them, too, in which nothing is stored. A neighbour that is far above or below belongs to another

@@ -3,8 +3,8 @@ use rust_decimal::Decimal;
 
 use super::*;
 use crate::binance::rest::Kline;
-use crate::store::minutes::{Account, MINUTE_MS, Minute, MinuteSum, Part, SumsAccount};
-use crate::trade::{Price, TradeId, TradeTime};
+use crate::store::minutes::{Account, Minute, MinuteSum, Part, SumsAccount};
+use crate::trade::{MINUTE_MS, Price, TradeId, TradeTime};
 
 const BEGIN: i64 = 29_454_480;
 

@@ -6,9 +6,8 @@ use rust_decimal::Decimal;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use super::MINUTE_MS;
 use crate::text::Excerpt;
-use crate::trade::TradeTime;
+use crate::trade::{MINUTE_MS, TradeTime};
 
 /// Candles in one answer, at most.
 pub const KLINES_MAX: usize = 1_000;

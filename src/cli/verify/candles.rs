@@ -9,8 +9,7 @@ use crate::cli::Failure;
 use crate::cli::settings::now;
 use crate::cli::stderr::notice;
 use crate::small_file;
-use crate::store::minutes::MINUTE_MS;
-use crate::trade::{Symbol, TradeTime};
+use crate::trade::{MINUTE_MS, Symbol, TradeTime};
 use crate::verify::Told;
 
 /// Waits that the exchange asks for are granted so often, and no longer ones than this: whoever waits may as well ask again.
@@ -95,7 +94,7 @@ impl Asking {
     fn now(&self) -> TradeTime {
         let (time, since) = self.time;
         let passed = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
-        TradeTime::from_ms(time.ms().saturating_add(passed)).unwrap_or(time)
+        time.later_by(passed)
     }
 
     async fn of(&mut self, symbol: &Symbol, first: TradeTime, last: TradeTime) -> Result<Told, Failure> {
@@ -110,7 +109,7 @@ impl Asking {
             // It may tell fewer than it has; none means that it has no more.
             let Some(newest) = candles.last().map(|candle| candle.start) else { break };
             told.take(candles);
-            from = TradeTime::from_ms(newest.ms() + MINUTE_MS).unwrap_or(newest);
+            from = newest.later_by(MINUTE_MS);
         }
         told.is_complete();
         Ok(told)

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cli::{Failure, drawing};
-use crate::store::minutes::{Account, MINUTE_MS, Minute, MinuteSum, Part};
+use crate::store::minutes::{Account, Minute, MinuteSum, Part};
 use crate::store::{AnyStore, Scope, StoredTrade};
-use crate::trade::TradeTime;
+use crate::trade::{MINUTE_MS, TradeTime};
 use crate::verify::{Judged, Verdict};
 
 /// So many trades of a series are read in any case: it takes a few seconds.
@@ -53,7 +53,7 @@ pub(super) async fn read(
             done.fetch_add(1, Ordering::Relaxed);
             ControlFlow::Continue(())
         };
-        let until = TradeTime::from_ms(last.ms() + MINUTE_MS).unwrap_or(last);
+        let until = last.later_by(MINUTE_MS);
         store.trades(scope, first, Some(until), &mut take).await?;
         let Some(Minute { exchange, symbol, .. }) = minutes.first() else { break };
         let sums = ended.into_iter().chain(running).map(|minute| minute.finish(exchange, symbol));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::store::Candle;
+use crate::trade::MINUTE_MS;
 
 /// How long a step is; one cell of the line that is drawn.
 pub(super) const STEP: Duration = Duration::from_secs(10);
@@ -12,7 +13,6 @@ const STEP_MS: i64 = 10_000;
 pub(super) const STEPS_MAX: i64 = 120;
 /// Whole steps, beside the one that runs, over which trades a second are told.
 const RATE_STEPS: i64 = 2;
-const MINUTE_MS: i64 = 60_000;
 
 /// The last minutes of a series.
 #[derive(Debug, Clone, Default)]

@@ -12,9 +12,8 @@ use super::questions::time;
 use crate::flux::Question;
 use crate::store::gaps::{Audit, RUNS_MAX, TooManyHoles};
 use crate::store::{Gaps, RETENTION_MS, Scope, StoreError};
-use crate::trade::{Exchange, IdRange, Symbol, TradeId, TradeTime};
+use crate::trade::{Exchange, IdRange, MINUTE_MS, Symbol, TradeId, TradeTime};
 
-const MINUTE_MS: i64 = 60_000;
 /// Minutes whose ids are read at once; a busy one has some 50,000 trades.
 const MINUTES_AT_ONCE: i64 = 10;
 /// A hole so near to the newest trade, by the exchange's time, may be a write in flight.

@@ -14,7 +14,7 @@ use crate::flux::{Question, Selection, render};
 use crate::net::body::read_begin;
 use crate::store::{Candle, HighLow, Interval, Scope, StoreError, StoredTrade};
 use crate::text::Excerpt;
-use crate::trade::{Price, Quantity, Trade, TradeId, TradeTime};
+use crate::trade::{MINUTE_MS, Price, Quantity, Trade, TradeId, TradeTime};
 
 /// The queries take milliseconds; a day of trades on a busy machine a few seconds.
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -22,7 +22,6 @@ pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
 const FOREIGN_PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(300), Duration::from_millis(1_200)];
 /// What is older is not being written.
 const IN_FLIGHT_MS: i64 = 60_000;
-const MINUTE_MS: i64 = 60_000;
 /// Columns that hold what others may have written.
 const FOREIGN_TEXTS: [&str; 4] = ["exchange", "symbol", "price", "quantity"];
 /// Rows of an answer that is kept whole; a day of candles of a second has 86,400.
@@ -45,8 +44,8 @@ impl Influx {
 
     pub(super) async fn ask_high_low(&self, scope: &Scope, time: TradeTime) -> Result<Vec<HighLow>, StoreError> {
         let rows = self.ask(Question::HighLow { minute_ms: Some(time.ms()) }, scope, extreme).await?;
-        let minute = TradeTime::from_ms(time.ms() - time.ms() % MINUTE_MS).unwrap_or(time);
-        let open = (self.clock)().ms() < minute.ms() + MINUTE_MS;
+        let minute = time.minute();
+        let open = (self.clock)() < minute.later_by(MINUTE_MS);
         Ok(minutes(minute, open, rows))
     }
 
