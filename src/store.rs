@@ -53,6 +53,12 @@ impl Bounds {
         let oldest = now.ms() - RETENTION_MS;
         Self { oldest, oldest_neighbour: oldest - oldest.rem_euclid(3_600_000), end: now.ms() + AHEAD_MS }
     }
+
+    /// What of the time from `since` up to `until` may answer, in milliseconds since the epoch; nothing if it ends before it
+    /// begins.
+    pub fn within(&self, since: TradeTime, until: Option<TradeTime>) -> (i64, i64) {
+        (since.ms().max(self.oldest), until.map_or(self.end, |until| until.ms().min(self.end)))
+    }
 }
 
 /// A trade as a store gives it back.

@@ -14,9 +14,8 @@ use super::flux_csv::{FluxCsvError, Row};
 use super::questions::time;
 use crate::flux::Question;
 use crate::store::{Bounds, OnTrade, Scope, StoreError, StoredTrade};
-use crate::trade::{Exchange, Symbol, TradeTime};
+use crate::trade::{Exchange, MINUTE_MS, Symbol, TradeTime};
 
-const MINUTE_MS: i64 = 60_000;
 /// Trades in a stretch, if their minutes allow it.
 const STRETCH_TRADES: u64 = 50_000;
 /// A stretch that holds more is asked for again in halves; some 300 bytes each.
@@ -40,9 +39,7 @@ impl Influx {
         until: Option<TradeTime>,
         on_trade: OnTrade<'_>,
     ) -> Result<(), StoreError> {
-        let bounds = Bounds::at((self.clock)());
-        let (from, until) =
-            (since.ms().max(bounds.oldest), until.map_or(bounds.end, |until| until.ms().min(bounds.end)));
+        let (from, until) = Bounds::at((self.clock)()).within(since, until);
         if until <= from {
             return Ok(());
         }

@@ -1,31 +1,26 @@
 //! What the file has of each minute: one pass over the texts of every trade, so that its account is exact.
 
-use rusqlite::{Row, params};
+use rusqlite::Row;
 
-use super::questions::{Answer, COLUMNS, Look, Series, id, text};
+use super::questions::{Answer, Look, Series, id, text};
 use crate::store::minutes::{Minute, MinuteSum, Part};
 use crate::trade::{Price, TradeTime, is_decimal_text};
 
 impl Look<'_> {
     /// The minutes of each series from `since` up to `until`.
     pub(super) fn minutes(&self, since: TradeTime, until: TradeTime) -> Answer<Vec<Minute>> {
-        let (from, end) = (since.ms().max(self.bounds.oldest), until.ms().min(self.bounds.end));
-        let all = self.each_series(|series| self.minutes_of(series, from, end).map(Some))?;
+        let within = self.bounds.within(since, Some(until));
+        let all = self.each_series(|series| self.minutes_of(series, within).map(Some))?;
         Ok(all.into_iter().flatten().collect())
     }
 
-    fn minutes_of(&self, series: &Series, from: i64, end: i64) -> Answer<Vec<Minute>> {
+    fn minutes_of(&self, series: &Series, within: (i64, i64)) -> Answer<Vec<Minute>> {
         let (exchange, symbol) = series;
-        let mut trades = self.connection.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 AND time < ?4 \
-             ORDER BY time, trade_id"
-        ))?;
-        let mut rows = trades.query(params![exchange.as_str(), symbol.as_str(), from, end])?;
         let (mut minutes, mut running) = (Vec::new(), None::<MinuteSum>);
-        while let Some(row) = rows.next()? {
+        self.each_row(series, within, |row| {
             let Some(part) = part(row)? else {
                 self.pass_over(1);
-                continue;
+                return Ok(());
             };
             let time = TradeTime::from_ms(row.get(0)?)?;
             match running.as_mut().filter(|minute| minute.holds(time)) {
@@ -35,7 +30,8 @@ impl Look<'_> {
                     minutes.extend(ended.map(|minute| minute.finish(exchange, symbol)));
                 }
             }
-        }
+            Ok(())
+        })?;
         minutes.extend(running.map(|minute| minute.finish(exchange, symbol)));
         Ok(minutes)
     }

@@ -13,11 +13,8 @@ use super::file::FileError;
 use crate::store::gaps::{Audit, TooManyHoles};
 use crate::store::{Bounds, Candle, Gaps, HighLow, Interval, Scope, StoredTrade};
 use crate::trade::{
-    Exchange, Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime, compare_texts, is_decimal_text,
+    Exchange, MINUTE_MS, Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime, compare_texts, is_decimal_text,
 };
-
-/// A minute in milliseconds.
-const MINUTE_MS: i64 = 60_000;
 
 /// Why the file gave no answer.
 #[derive(Debug, Error)]
@@ -72,20 +69,14 @@ impl Look<'_> {
     }
 
     pub(super) fn high_low(&self, time: TradeTime, now: TradeTime) -> Answer<Vec<HighLow>> {
-        let minute = time.ms() - time.ms() % MINUTE_MS;
-        let open = now.ms() < minute + MINUTE_MS;
-        let minute_time = TradeTime::from_ms(minute)?;
-        let (from, until) = (minute.max(self.bounds.oldest), (minute + MINUTE_MS).min(self.bounds.end));
+        let minute = time.minute();
+        let next = minute.later_by(MINUTE_MS);
+        let (open, (from, until)) = (now < next, self.bounds.within(minute, Some(next)));
         self.each_series(|series| {
-            let mut statement = self.connection.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 AND time < ?4 \
-                 ORDER BY time, trade_id"
-            ))?;
-            let mut rows = statement.query(params![series.0.as_str(), series.1.as_str(), from, until])?;
             let mut found: Option<(StoredTrade, StoredTrade)> = None;
             let (mut trades, mut audit) = (0, None::<Audit>);
-            while let Some(row) = rows.next()? {
-                let Some((id, price)) = self.checked(row)? else { continue };
+            self.each_row(series, (from, until), |row| {
+                let Some((id, price)) = self.checked(row)? else { return Ok(()) };
                 trades += 1;
                 // Only an extreme is read as a whole: a minute may have ten thousand trades.
                 match &mut found {
@@ -106,31 +97,27 @@ impl Look<'_> {
                 if let Some(audit) = &mut audit {
                     audit.add(id.into())?;
                 }
-            }
+                Ok(())
+            })?;
             let Some(((high, low), audit)) = found.zip(audit) else { return Ok(None) };
             let after = self.first_from(series, until, self.bounds.end)?.map(|after| after.trade.id);
             let missing = audit.missing(after);
-            Ok(Some(HighLow { minute: minute_time, trades, missing, open, high, low }))
+            Ok(Some(HighLow { minute, trades, missing, open, high, low }))
         })
     }
 
     /// Which ids are absent among the trades from `since` on and before `until`.
     pub(super) fn gaps(&self, since: TradeTime, until: Option<TradeTime>) -> Answer<Vec<Gaps>> {
-        let since = since.ms().max(self.bounds.oldest);
-        let end = until.map_or(self.bounds.end, |until| until.ms().min(self.bounds.end));
+        let (since, end) = self.bounds.within(since, until);
         let all = self.each_series(|series| {
-            let mut ids = self.connection.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 AND time < ?4 \
-                 ORDER BY time, trade_id"
-            ))?;
             let (exchange, symbol) = series;
             let mut audit = Audit::after(self.last_id_before(series, since)?);
-            let mut rows = ids.query(params![exchange.as_str(), symbol.as_str(), since, end])?;
-            while let Some(row) = rows.next()? {
+            self.each_row(series, (since, end), |row| {
                 if let Some((id, _)) = self.checked(row)? {
                     audit.add(id.into())?;
                 }
-            }
+                Ok(())
+            })?;
             Ok(Some(audit.finish(exchange, symbol)))
         })?;
         Ok(all.into_iter().flatten().collect())
@@ -145,17 +132,12 @@ impl Look<'_> {
 
     fn candles_of(&self, series: &Series, from: i64, every: Interval) -> Answer<Vec<Candle>> {
         let (exchange, symbol) = series;
-        let mut trades = self.connection.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 AND time < ?4 \
-             ORDER BY time, trade_id"
-        ))?;
-        let mut rows = trades.query(params![exchange.as_str(), symbol.as_str(), from, self.bounds.end])?;
         let mut candles: Vec<Candle> = Vec::new();
-        while let Some(row) = rows.next()? {
-            let Some((_, price)) = self.checked(row)? else { continue };
+        self.each_row(series, (from, self.bounds.end), |row| {
+            let Some((_, price)) = self.checked(row)? else { return Ok(()) };
             let time = TradeTime::from_ms(row.get(0)?)?;
             // The exchange's texts as floats: to draw, not to reckon with.
-            let Some((price, quantity)) = float(price).zip(float(text(row, 3)?)) else { continue };
+            let Some((price, quantity)) = float(price).zip(float(text(row, 3)?)) else { return Ok(()) };
             match candles.last_mut().filter(|candle| time.ms() - candle.time.ms() < every.ms()) {
                 Some(candle) => candle.add(price, quantity),
                 None => {
@@ -163,8 +145,27 @@ impl Look<'_> {
                     candles.push(Candle::of_one(exchange, symbol, every.begin(time)?, price, quantity));
                 }
             }
-        }
+            Ok(())
+        })?;
         Ok(candles)
+    }
+
+    /// Walks over the rows of a series with `from <= T < until`, in the order of (T, id).
+    pub(super) fn each_row(
+        &self,
+        (exchange, symbol): &Series,
+        (from, until): (i64, i64),
+        mut on_row: impl FnMut(&Row<'_>) -> Answer<()>,
+    ) -> Answer<()> {
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM trade WHERE exchange = ?1 AND symbol = ?2 AND time >= ?3 AND time < ?4 \
+             ORDER BY time, trade_id"
+        ))?;
+        let mut rows = statement.query(params![exchange.as_str(), symbol.as_str(), from, until])?;
+        while let Some(row) = rows.next()? {
+            on_row(row)?;
+        }
+        Ok(())
     }
 
     pub(super) fn each_series<T>(&self, mut answer: impl FnMut(&Series) -> Answer<Option<T>>) -> Answer<Vec<T>> {

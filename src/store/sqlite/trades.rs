@@ -32,8 +32,7 @@ impl Sqlite {
         on_trade: OnTrade<'_>,
     ) -> Result<(), StoreError> {
         let bounds = Bounds::at((self.clock)());
-        let end = until.map_or(bounds.end, |until| until.ms().min(bounds.end));
-        let begin = since.ms().max(bounds.oldest);
+        let (begin, end) = bounds.within(since, until);
         let all =
             block_in_place(|| self.look(scope, bounds, |look| look.each_series(|series| Ok(Some(series.clone())))))?;
         for series in all {
