@@ -55,36 +55,58 @@ pub(super) fn utc<S: Serializer>(time: &TradeTime, serializer: S) -> Result<S::O
 
 /// A trade with the contract's keys.
 #[derive(Debug, Serialize)]
-pub(super) struct TradeRow {
-    exchange: String,
-    symbol: String,
+pub(super) struct TradeKeys<'a> {
+    exchange: &'a str,
+    symbol: &'a str,
     trade_id: u64,
     #[serde(serialize_with = "utc")]
     time: TradeTime,
-    price: String,
-    quantity: String,
+    price: &'a str,
+    quantity: &'a str,
     buyer_is_maker: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     distance_ms: Option<i64>,
-    #[serde(skip)]
+}
+
+impl<'a> TradeKeys<'a> {
+    /// Those of a trade, and its distance to a time, if one was asked for.
+    pub(super) fn new(StoredTrade { exchange, trade }: &'a StoredTrade, distance_ms: Option<i64>) -> Self {
+        Self {
+            exchange: exchange.as_str(),
+            symbol: trade.symbol.as_str(),
+            trade_id: trade.id.get(),
+            time: trade.time,
+            price: trade.price.as_str(),
+            quantity: trade.quantity.as_str(),
+            buyer_is_maker: trade.buyer_is_maker,
+            distance_ms,
+        }
+    }
+}
+
+/// A trade as a row.
+#[derive(Debug)]
+pub(super) struct TradeRow {
+    stored: StoredTrade,
+    distance_ms: Option<i64>,
     age: String,
 }
 
 impl TradeRow {
     /// A row as seen at `now`; its distance to `asked`, if a time was asked for.
     pub(super) fn new(stored: &StoredTrade, now: TradeTime, asked: Option<TradeTime>) -> Self {
-        let trade = &stored.trade;
+        let time = stored.trade.time;
         Self {
-            exchange: stored.exchange.to_string(),
-            symbol: trade.symbol.to_string(),
-            trade_id: trade.id.get(),
-            time: trade.time,
-            price: trade.price.to_string(),
-            quantity: trade.quantity.to_string(),
-            buyer_is_maker: trade.buyer_is_maker,
-            distance_ms: asked.map(|asked| trade.time.ms() - asked.ms()),
-            age: age(now.ms() - trade.time.ms()),
+            stored: stored.clone(),
+            distance_ms: asked.map(|asked| time.ms() - asked.ms()),
+            age: age(now.ms() - time.ms()),
         }
+    }
+}
+
+impl Serialize for TradeRow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        TradeKeys::new(&self.stored, self.distance_ms).serialize(serializer)
     }
 }
 
@@ -135,14 +157,15 @@ impl TableRow for TradeRow {
     }
 
     fn cells(&self, zone: Zone) -> Vec<String> {
+        let trade = &self.stored.trade;
         let mut cells = vec![
-            self.exchange.clone(),
-            self.symbol.clone(),
-            self.trade_id.to_string(),
-            zone.time(self.time),
-            self.price.clone(),
-            self.quantity.clone(),
-            self.buyer_is_maker.to_string(),
+            self.stored.exchange.to_string(),
+            trade.symbol.to_string(),
+            trade.id.to_string(),
+            zone.time(trade.time),
+            trade.price.to_string(),
+            trade.quantity.to_string(),
+            trade.buyer_is_maker.to_string(),
         ];
         cells.extend(self.distance_ms.map(|ms| ms.to_string()));
         cells.push(self.age.clone());
@@ -179,10 +202,10 @@ impl TableRow for HighLowRow {
             self.missing.to_string(),
             self.open.to_string(),
             "high\nlow".to_owned(),
-            both(&|row| row.price.clone()),
-            both(&|row| row.quantity.clone()),
-            both(&|row| row.trade_id.to_string()),
-            both(&|row| zone.time(row.time)),
+            both(&|row| row.stored.trade.price.to_string()),
+            both(&|row| row.stored.trade.quantity.to_string()),
+            both(&|row| row.stored.trade.id.to_string()),
+            both(&|row| zone.time(row.stored.trade.time)),
             both(&|row| row.age.clone()),
         ]
     }
@@ -221,7 +244,8 @@ fn printable(text: &str) -> String {
     text.split('\n').map(|line| one_line(line, usize::MAX)).collect::<Vec<_>>().join("\n")
 }
 
-fn printed(written: io::Result<()>) -> Result<(), Failure> {
+/// Whether what was written to standard output went well, as a command ends.
+pub(super) fn printed(written: io::Result<()>) -> Result<(), Failure> {
     written.or_else(|error| match error.kind() {
         // Whoever reads has enough, as `head` does.
         io::ErrorKind::BrokenPipe => Ok(()),
@@ -235,21 +259,24 @@ fn write_json(out: &mut impl Write, row: &impl Serialize) -> io::Result<()> {
 }
 
 fn write_csv<R: Serialize>(out: &mut impl Write, rows: &[R]) -> io::Result<()> {
-    // The error of what is written to, not one about it: whether the reader has gone is told by its kind.
-    let inner = |error: csv::Error| match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        other => io::Error::other(format!("{other:?}")),
-    };
     let mut csv = csv::Writer::from_writer(out);
     for (at, row) in rows.iter().enumerate() {
         let mut flat = Vec::new();
         flatten("", &serde_json::to_value(row)?, &mut flat);
         if at == 0 {
-            csv.write_record(flat.iter().map(|(key, _)| key)).map_err(inner)?;
+            csv.write_record(flat.iter().map(|(key, _)| key)).map_err(of_csv)?;
         }
-        csv.write_record(flat.iter().map(|(_, value)| value)).map_err(inner)?;
+        csv.write_record(flat.iter().map(|(_, value)| value)).map_err(of_csv)?;
     }
     csv.flush()
+}
+
+/// The error of what is written to, not one about it: whether the reader has gone is told by its kind.
+pub(super) fn of_csv(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
 }
 
 /// Nested keys joined by `_`.
@@ -386,7 +413,7 @@ mod tests {
     #[test]
     fn foreign_text_moves_no_cursor_in_a_table_and_is_data_elsewhere() {
         let foreign = "\u{1b}[2J\u{202e}\tA";
-        let row = || TradeRow { symbol: foreign.to_owned(), ..trade_row(None) };
+        let row = || HighLowRow { symbol: foreign.to_owned(), ..high_low_row() };
         assert!(printed(row(), Format::Table).contains(r"\u{1b}[2J\u{202e}\tA"));
         assert!(printed(row(), Format::Csv).contains(foreign));
         let json: Value = serde_json::from_str(&printed(row(), Format::Json)).unwrap();

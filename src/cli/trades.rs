@@ -15,7 +15,7 @@ use self::progress::{Reached, draw};
 use self::sink::Sink;
 use super::caution::{say_if_clocks_disagree, say_passed_over, with_newest};
 use super::drawing::Drawing;
-use super::report::Zone;
+use super::report::{Zone, printed};
 use super::settings::{Purpose, StoreArgs, now, searched};
 use super::signals::stop_on_signals;
 use super::stderr::inform;
@@ -133,7 +133,7 @@ pub(super) async fn run(args: TradesArgs) -> Result<Answer, Failure> {
     };
     let ((), newest) = read?;
     if let Err(error) = written {
-        cannot_write(output, is_parquet, &error)?;
+        cannot_write(output, is_parquet, error)?;
     }
     if let Some(path) = output.filter(|_| count > 0) {
         inform(format!("{count} trades in {}", path.display()));
@@ -171,7 +171,7 @@ fn begin(path: &Path) -> Result<WholeFile, Failure> {
 }
 
 /// Whoever reads a pipe may have enough, as `head` does; but a Parquet file without its end is none.
-fn cannot_write(output: Option<&Path>, is_parquet: bool, error: &io::Error) -> Result<(), Failure> {
+fn cannot_write(output: Option<&Path>, is_parquet: bool, error: io::Error) -> Result<(), Failure> {
     match output {
         Some(path) => {
             let path = Excerpt::of(&path.display().to_string());
@@ -180,7 +180,6 @@ fn cannot_write(output: Option<&Path>, is_parquet: bool, error: &io::Error) -> R
             )))
         }
         None if is_parquet => Err(Failure::Unusable(format!("cannot write all of it to standard output: {error}"))),
-        None if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        None => Err(Failure::Unusable(format!("cannot print: {error}"))),
+        None => printed(Err(error)),
     }
 }

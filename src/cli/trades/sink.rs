@@ -2,15 +2,12 @@
 
 use std::io::{self, BufWriter, Stdout, Write};
 
-use serde::Serialize;
-
 use super::TradesFormat;
 use crate::archive::parquet::{Names, TradesFile};
-use crate::cli::report::{LongTable, TradeRow, Zone, utc};
+use crate::cli::report::{LongTable, TradeKeys, TradeRow, Zone, of_csv};
 use crate::cli::settings::now;
 use crate::files::whole::WholeFile;
 use crate::store::StoredTrade;
-use crate::trade::TradeTime;
 
 /// Bytes that are gathered for one write.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -38,19 +35,6 @@ enum Form {
     Parquet(Box<TradesFile<BufWriter<To>>>),
 }
 
-/// A trade with the contract's keys.
-#[derive(Debug, Serialize)]
-struct Row<'a> {
-    exchange: &'a str,
-    symbol: &'a str,
-    trade_id: u64,
-    #[serde(serialize_with = "utc")]
-    time: TradeTime,
-    price: &'a str,
-    quantity: &'a str,
-    buyer_is_maker: bool,
-}
-
 impl Sink {
     /// Into a file.
     pub(super) fn to_file(format: TradesFormat, zone: Zone, file: WholeFile) -> Self {
@@ -70,10 +54,10 @@ impl Sink {
         match &mut self.form {
             Some(Form::Table(table, out)) => table.add(TradeRow::new(&trade, now(), None), out),
             Some(Form::Json(out)) => {
-                serde_json::to_writer(&mut *out, &Row::new(&trade))?;
+                serde_json::to_writer(&mut *out, &TradeKeys::new(&trade, None))?;
                 out.write_all(b"\n")
             }
-            Some(Form::Csv(out)) => out.serialize(Row::new(&trade)).map_err(of_csv),
+            Some(Form::Csv(out)) => out.serialize(TradeKeys::new(&trade, None)).map_err(of_csv),
             Some(Form::Parquet(file)) => file.add(trade),
             None => Ok(()),
         }
@@ -113,21 +97,6 @@ impl Form {
     }
 }
 
-impl<'a> Row<'a> {
-    fn new(stored: &'a StoredTrade) -> Self {
-        let trade = &stored.trade;
-        Self {
-            exchange: stored.exchange.as_str(),
-            symbol: trade.symbol.as_str(),
-            trade_id: trade.id.get(),
-            time: trade.time,
-            price: trade.price.as_str(),
-            quantity: trade.quantity.as_str(),
-            buyer_is_maker: trade.buyer_is_maker,
-        }
-    }
-}
-
 impl Write for To {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
@@ -146,12 +115,4 @@ impl Write for To {
 
 fn emptied(out: BufWriter<To>) -> io::Result<To> {
     out.into_inner().map_err(io::IntoInnerError::into_error)
-}
-
-/// The error of what is written to.
-fn of_csv(error: csv::Error) -> io::Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        other => io::Error::other(format!("{other:?}")),
-    }
 }
