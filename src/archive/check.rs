@@ -3,9 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::checksum::checksum;
 use super::folder::{Contents, Folder};
 use super::manifest::{Hole, Manifest};
-use super::read::{Key, ReadError, checksum, keys};
+use super::read::{Key, ReadError, keys};
 use super::{Hour, Series};
 use crate::store::gaps::Audit;
 use crate::trade::{IdRange, IdRanges, TradeId};

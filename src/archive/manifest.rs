@@ -131,6 +131,11 @@ impl Manifest {
 
     /// How many ids are missing.
     pub fn missing(&self) -> u64 {
-        self.holes.iter().fold(0, |sum, hole| sum.saturating_add(hole.range().count()))
+        missing(&self.holes)
     }
+}
+
+/// How many ids these are.
+pub fn missing(holes: &[Hole]) -> u64 {
+    holes.iter().fold(0, |sum, hole| sum.saturating_add(hole.range().count()))
 }

@@ -2,6 +2,7 @@
 
 use super::manifest::{Hole, Manifest, Replaced};
 use crate::store::Gaps;
+use crate::trade::{HoleState, IdRange};
 
 /// What a store says of an hour of a series.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +56,7 @@ pub enum Why {
 impl Facts {
     /// Whether all of it is there, or known never to come.
     pub fn is_whole(&self) -> bool {
-        !self.holes.iter().any(|hole| hole.state == crate::trade::HoleState::Open) && self.end == End::Proven
+        !self.holes.iter().any(|hole| hole.state == HoleState::Open) && self.end == End::Proven
     }
 }
 
@@ -77,7 +78,7 @@ pub fn decide(facts: &Facts, sealed: Option<&Manifest>, seal_with_holes: bool) -
 }
 
 /// Which of a count's missing ids lie before its first trade: between it and the trade before.
-pub fn holes_before(gaps: &Gaps) -> impl Iterator<Item = crate::trade::IdRange> {
+pub fn holes_before(gaps: &Gaps) -> impl Iterator<Item = IdRange> {
     let first = gaps.span.first;
     gaps.holes.iter().copied().filter(move |hole| hole.last < first)
 }
@@ -85,7 +86,6 @@ pub fn holes_before(gaps: &Gaps) -> impl Iterator<Item = crate::trade::IdRange> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trade::HoleState;
 
     fn facts(trades: u64, holes: &[(u64, HoleState)], end: End) -> Facts {
         let hole = |(id, state): &(u64, HoleState)| Hole { from_id: *id, to_id: *id, state: *state };

@@ -1,18 +1,16 @@
 //! Reads a file of an archive back: nothing in it is believed.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use parquet::column::reader::ColumnReader;
 use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
-use ring::digest::{Context, SHA256};
 use thiserror::Error;
 
 use super::parquet::{GROUP_TRADES, Names, schema};
-use super::seal::hexadecimal;
 use crate::trade::{Price, Quantity, TradeId, TradeTime};
 
 /// Why a file is none of an archive.
@@ -39,24 +37,6 @@ pub struct Key {
     pub time: TradeTime,
     /// Which.
     pub id: TradeId,
-}
-
-/// The SHA-256 of a file in hexadecimal digits, and its length.
-///
-/// # Errors
-///
-/// If it cannot be read.
-pub fn checksum(path: &Path) -> io::Result<(String, u64)> {
-    let (mut file, mut context, mut bytes) = (File::open(path)?, Context::new(&SHA256), 0);
-    let mut piece = vec![0; 256 << 10];
-    loop {
-        let read = file.read(&mut piece)?;
-        if read == 0 {
-            return Ok((hexadecimal(context.finish().as_ref()), bytes));
-        }
-        context.update(&piece[..read]);
-        bytes += read as u64;
-    }
 }
 
 /// Hands over the key of each row, whose other values are looked at: texts that are a price and a quantity, with their

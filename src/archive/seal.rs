@@ -1,12 +1,11 @@
 //! Seals an hour: its trades go from the store into a file, a row group at a time.
 
-use std::fmt::Write as _;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter};
 use std::ops::ControlFlow;
 
-use ring::digest::{Context, SHA256};
 use thiserror::Error;
 
+use super::checksum::Checksummed;
 use super::folder::Folder;
 use super::manifest::{Manifest, Replaced, VERSION};
 use super::parquet::{Names, TradesFile};
@@ -67,7 +66,7 @@ pub async fn seal(
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        TradesFile::begin(Hashed::new(WholeFile::begin(&path)?), Names::InItsPath)
+        TradesFile::begin(Checksummed::new(BufWriter::new(WholeFile::begin(&path)?)), Names::InItsPath)
     };
     let mut file = begin().map_err(failed)?;
     let scope = Scope { symbols: vec![series.1.clone()], exchange: Some(series.0.clone()) };
@@ -85,8 +84,8 @@ pub async fn seal(
         return Err(SealError::Changed { expected: facts.trades, found: trades });
     };
     let finish = || {
-        let (file, sha256, bytes) = file.finish()?.end()?;
-        file.finish()?;
+        let (out, sha256, bytes) = file.finish()?.end();
+        out.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
         let manifest = Manifest {
             version: VERSION,
             exchange: series.0.to_string(),
@@ -107,54 +106,4 @@ pub async fn seal(
         Ok(manifest)
     };
     tokio::task::block_in_place(finish).map_err(failed)
-}
-
-/// A file whose checksum is known when it is written.
-#[derive(Debug)]
-struct Hashed {
-    out: BufWriter<WholeFile>,
-    digest: Digest,
-    bytes: u64,
-}
-
-/// The checksum so far.
-struct Digest(Context);
-
-impl std::fmt::Debug for Digest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Digest")
-    }
-}
-
-impl Hashed {
-    fn new(file: WholeFile) -> Self {
-        Self { out: BufWriter::new(file), digest: Digest(Context::new(&SHA256)), bytes: 0 }
-    }
-
-    /// The file, its checksum and its length.
-    fn end(self) -> io::Result<(WholeFile, String, u64)> {
-        let file = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
-        Ok((file, hexadecimal(self.digest.0.finish().as_ref()), self.bytes))
-    }
-}
-
-impl Write for Hashed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.digest.0.update(&bytes[..written]);
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
-/// Bytes as hexadecimal digits.
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -16,7 +16,7 @@ use super::time::{interval, since};
 use super::{Answer, Failure};
 use crate::archive::check::check;
 use crate::archive::folder::Folder;
-use crate::archive::manifest::{Hole, Manifest};
+use crate::archive::manifest::{Hole, Manifest, missing};
 use crate::archive::plan::{Decision, End, Facts, Why, decide, holes_before};
 use crate::archive::seal::{SealError, seal};
 use crate::archive::{Hour, Series};
@@ -168,7 +168,8 @@ async fn look(args: &ArchiveArgs, store: &AnyStore, folder: &mut Option<Folder>)
     let scope = Scope { symbols: Vec::new(), exchange: args.exchange.clone() };
     let asked = now();
     let oldest = asked.earlier_by(args.since.ms().min(RETENTION_MS));
-    let audits = audits(store, &scope, oldest, asked.earlier_by(ON_THEIR_WAY_MS)).await?;
+    let running = Hour::of(asked.earlier_by(ON_THEIR_WAY_MS));
+    let audits = audits(store, &scope, oldest, running).await?;
     if audits.is_empty() {
         let why = format!("no trade since {oldest} in {}", searched(store, &scope));
         return Err(Failure::No(format!("{why}: capture first, or give a longer --since")));
@@ -188,7 +189,7 @@ async fn look(args: &ArchiveArgs, store: &AnyStore, folder: &mut Option<Folder>)
         let known: Vec<_> = ended[&series.0].iter().filter(|ended| ended.symbol == series.1).cloned().collect();
         for (at, (hour, counts)) in hours.iter().enumerate() {
             // What is behind the last hour that is over is there only to prove its end.
-            if hour.next().map_or(true, |next| next.begin().ms() > asked.ms() - ON_THEIR_WAY_MS) || counts.is_empty() {
+            if *hour >= running {
                 continue;
             }
             let facts = facts(counts, hours[at + 1..].iter().find_map(|(_, counts)| counts.first()), &known);
@@ -220,12 +221,12 @@ impl ArchiveArgs {
     }
 }
 
-/// What the store says of each whole hour since `oldest`, and of the time behind them, by series.
+/// What the store says of each whole hour since `oldest`, and of the time from the `running` one on, by series.
 async fn audits(
     store: &AnyStore,
     scope: &Scope,
     oldest: TradeTime,
-    until: TradeTime,
+    running: Hour,
 ) -> Result<BTreeMap<Series, Vec<(Hour, Vec<Gaps>)>>, Failure> {
     let mut all: BTreeMap<Series, Vec<(Hour, Vec<Gaps>)>> = BTreeMap::new();
     let of_time = |error: crate::trade::TradeError| Failure::Unusable(error.to_string());
@@ -236,7 +237,7 @@ async fn audits(
     }
     loop {
         let next = hour.next().map_err(of_time)?;
-        let is_over = next.begin() <= until;
+        let is_over = hour < running;
         for gaps in store.gaps(scope, hour.begin(), is_over.then(|| next.begin())).await? {
             let hours = all.entry((gaps.exchange.clone(), gaps.symbol.clone())).or_default();
             match hours.last_mut().filter(|(last, _)| *last == hour) {
@@ -320,7 +321,7 @@ impl HourRow {
                 Why::StoreHasLess => "left: the store has less of it",
             },
             trades: facts.trades,
-            missing: facts.holes.iter().fold(0, |sum, hole| sum.saturating_add(hole.range().count())),
+            missing: missing(&facts.holes),
             revision: 0,
             bytes: 0,
         }
