@@ -31,11 +31,13 @@ pub enum Script {
     Trades,
     /// The points that are no trades.
     Foreign,
+    /// Which minutes are verified.
+    Verified,
 }
 
 impl Script {
     /// Every bundled script.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Latest,
         Self::PriceAt,
         Self::HighLow,
@@ -46,6 +48,7 @@ impl Script {
         Self::Ids,
         Self::Trades,
         Self::Foreign,
+        Self::Verified,
     ];
 
     /// The name of its file in `flux/`, without the suffix.
@@ -62,6 +65,7 @@ impl Script {
             Self::Ids => "ids",
             Self::Trades => "trades",
             Self::Foreign => "foreign",
+            Self::Verified => "verified",
         }
     }
 
@@ -85,6 +89,7 @@ impl Script {
             Self::Ids => include_str!("../flux/ids.flux"),
             Self::Trades => include_str!("../flux/trades.flux"),
             Self::Foreign => include_str!("../flux/foreign.flux"),
+            Self::Verified => include_str!("../flux/verified.flux"),
         }
     }
 }
@@ -160,6 +165,15 @@ pub enum Question {
         /// A row a field instead of one a trade.
         by_field: bool,
     },
+    /// Which minutes are verified, of a stretch of time in milliseconds since the epoch.
+    Verified {
+        /// Any instant inside the first minute. Default: 24 h ago.
+        since_ms: Option<i64>,
+        /// Up to but not including there. Default: 48 h ahead.
+        until_ms: Option<i64>,
+        /// Every minute on which there is a verdict, instead of how many and those that are not verified.
+        all: bool,
+    },
     /// The points of a stretch of time that are no trades, in milliseconds since the epoch.
     Foreign {
         /// From here. Default: 24 h ago.
@@ -183,6 +197,7 @@ impl Question {
             Self::Ids { .. } => Script::Ids,
             Self::Trades { .. } => Script::Trades,
             Self::Foreign { .. } => Script::Foreign,
+            Self::Verified { .. } => Script::Verified,
         }
     }
 }
@@ -254,7 +269,7 @@ pub fn render(question: &Question, selection: &Selection<'_>) -> Result<String, 
             values.extend(every_ms.map(|ms| ("every", Value::DurationMs(ms))));
             vec![("since", since_ms)]
         }
-        Question::Gaps { since_ms, until_ms, all } => {
+        Question::Gaps { since_ms, until_ms, all } | Question::Verified { since_ms, until_ms, all } => {
             values.push(("all", Value::Flag(all)));
             vec![("since", since_ms), ("until", until_ms)]
         }

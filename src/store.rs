@@ -7,6 +7,7 @@ pub mod candles;
 pub mod gaps;
 pub mod influx;
 pub mod lines;
+pub mod minute_point;
 pub mod minutes;
 pub mod sqlite;
 
@@ -22,6 +23,7 @@ use thiserror::Error;
 pub use self::candles::{Candle, Interval};
 pub use self::gaps::Gaps;
 pub use self::lines::{LineStore, Lines};
+pub use self::minute_point::{KeptMinute, MinutePoint};
 pub use self::minutes::Minute;
 use crate::text::Excerpt;
 use crate::trade::{Exchange, Symbol, Trade, TradeId, TradeIds, TradeTime};
@@ -317,6 +319,34 @@ pub trait Store: Send + Sync + fmt::Debug {
         until: Option<TradeTime>,
         on_trade: OnTrade<'a>,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Keeps what was found of minutes; of the same minute what was kept last. Those past the retention are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store does not take them, or is one that takes none.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: what was kept is kept, and may be kept again.
+    fn keep_minutes<'a>(&'a self, _points: &'a [MinutePoint]) -> BoxFuture<'a, Result<(), StoreError>> {
+        let why = format!("{} takes no verified minutes", self.describe());
+        std::future::ready(Err(StoreError::Settings(why))).boxed()
+    }
+
+    /// Which minutes from `since` up to `until` are kept, in the order of time in each series, within the retention.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store does not answer.
+    fn kept_minutes<'a>(
+        &'a self,
+        _scope: &'a Scope,
+        _since: TradeTime,
+        _until: TradeTime,
+    ) -> BoxFuture<'a, Result<Vec<KeptMinute>, StoreError>> {
+        std::future::ready(Ok(Vec::new())).boxed()
+    }
 }
 
 /// What takes trades one by one, and says whether it wants more.

@@ -40,6 +40,10 @@ pub struct Tally {
     pub suspected: u64,
     /// Trades that a full outbox did not take.
     pub dropped: u64,
+    /// Minutes of which the exchange's candle says the same.
+    pub minutes_verified: u64,
+    /// Minutes that were found to differ from it.
+    pub minutes_different: u64,
 }
 
 impl Tally {
@@ -65,6 +69,8 @@ impl Tally {
             Event::TradeSuspected(..) => self.suspected += 1,
             Event::TradeBelieved(..) => self.suspected = self.suspected.saturating_sub(1),
             Event::OutboxFull(trades) => self.dropped += trades,
+            Event::MinutesVerified(_, minutes) => self.minutes_verified += minutes,
+            Event::MinuteDiffers(..) => self.minutes_different += 1,
             _ => {}
         }
     }

@@ -65,6 +65,8 @@ pub struct Backlog {
     load_not_before: Option<Instant>,
     flying: Vec<Flying>,
     next_id: BatchId,
+    /// Trades that were taken.
+    taken: u64,
     weight: Weight,
     is_full: bool,
 }
@@ -91,6 +93,7 @@ impl Backlog {
             load_not_before: None,
             flying: Vec::new(),
             next_id: 0,
+            taken: 0,
             weight: Weight::default(),
             is_full: false,
         }
@@ -99,10 +102,11 @@ impl Backlog {
     /// Takes a trade that was read at `received`, if it came live.
     pub fn push(&mut self, trade: Trade, received: Option<Instant>) {
         if self.gathering.back().is_none_or(|last| last.is_closed || last.trades.len() >= self.route.batch_max) {
-            self.gathering.push_back(Gathered::default());
+            self.gathering.push_back(Gathered { taken_before: self.taken, ..Gathered::default() });
         }
         let Some(last) = self.gathering.back_mut() else { return };
         last.trades.push(trade);
+        self.taken += 1;
         match last.arrivals.last_mut() {
             _ if received.is_none() => {}
             Some((at, count)) if Some(*at) == received => *count += 1,
@@ -309,6 +313,19 @@ impl Backlog {
         self.gathering.is_empty() && self.at_disk.is_none()
     }
 
+    /// How many trades were taken so far.
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// How many of the trades that were taken first are surely acknowledged, or given up.
+    pub fn settled(&self) -> u64 {
+        let flying = self.flying.iter().map(|flying| &flying.batch);
+        let batches = self.waiting.iter().chain(&self.at_disk).chain(flying).map(|batch| batch.about.taken_before);
+        let gathered = self.gathering.front().map(|gathered| gathered.taken_before);
+        batches.chain(gathered).min().unwrap_or(self.taken)
+    }
+
     /// What all of it weighs.
     pub fn weight(&self) -> Weight {
         self.weight
@@ -344,8 +361,8 @@ impl Backlog {
         }
         let gathered = self.gathering.pop_front()?;
         let ids = gathered.ids();
-        let Gathered { trades, arrivals, .. } = gathered;
-        let about = About { trades: trades.len(), disk_bytes: 0, ids, arrivals, is_of_this_run: true };
+        let Gathered { trades, arrivals, taken_before, .. } = gathered;
+        let about = About { trades: trades.len(), disk_bytes: 0, ids, arrivals, is_of_this_run: true, taken_before };
         Some(Batch { id: self.new_id(), about, place: Place::Trades(Arc::new(trades)) })
     }
 

@@ -10,7 +10,7 @@ use super::backoff::Backoff;
 use super::holes::{Brought, EndedHole, Holes, PageRequest};
 use super::page::Page;
 use super::sequencer::Hole;
-use crate::binance::weight::{AGGREGATE_WEIGHT, HISTORY_WEIGHT, TIME_WEIGHT, WeightBudget};
+use crate::binance::weight::{AGGREGATE_WEIGHT, HISTORY_WEIGHT, KLINES_WEIGHT, TIME_WEIGHT, WeightBudget};
 use crate::text::Excerpt;
 use crate::trade::{Symbol, TradeTime};
 
@@ -202,6 +202,29 @@ impl History {
                 self.holes.failed(now + BEHIND_OTHERS);
                 Outcome::Nothing
             }
+        }
+    }
+
+    /// Whether candles may be asked for at `now`; counts the weight if so. What repairs goes before: while a page is due, and
+    /// unless enough is left for one, they wait. They are asked for beside the one request.
+    pub fn may_ask_candles(&mut self, may_repair: bool, now: Instant) -> bool {
+        let is_page_due = may_repair && self.holes.next_due().is_some_and(|due| due <= now);
+        let has_room = self.budget.next_allowed(KLINES_WEIGHT + HISTORY_WEIGHT, now) <= now;
+        self.not_before <= now && !is_page_due && has_room && self.may_use(KLINES_WEIGHT, now)
+    }
+
+    /// Candles came, or were refused: limits are those of the address, whatever was asked for.
+    pub fn candles_answered(
+        &mut self,
+        refusal: Option<&Refusal>,
+        used_weight: Option<(u32, Duration)>,
+        now: Instant,
+    ) {
+        if let Some((used, minute_left)) = used_weight {
+            self.budget.believe(used, minute_left, now);
+        }
+        if let Some(Refusal { kind: RefusalKind::Limited(wait), .. }) = refusal {
+            self.not_before = self.not_before.max(now + (*wait).min(WAIT_MAX));
         }
     }
 

@@ -8,12 +8,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::backlog::{BatchId, Payload};
-use super::history::{HistoryAnswer, Request};
+use super::history::{HistoryAnswer, Refusal, Request};
+use super::signoff::Stretch;
 use crate::binance::stream::{ConnectionId, Group};
 use crate::outbox::{Changes, Kept, OutboxFound, Rows};
-use crate::store::{Attempt, Checked, Lines, StoreError, WriteError, Written};
+use crate::binance::rest::Kline;
+use crate::store::{Attempt, Checked, KeptMinute, Lines, MinutePoint, StoreError, WriteError, Written};
 use crate::text::Excerpt;
 use crate::trade::{IdRanges, Symbol, Trade, TradeIds, TradeTime};
+use crate::verify::Findings;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -42,6 +45,14 @@ pub enum Input {
     Written(BatchId, Result<Written, WriteError>, Instant),
     /// The store said what it has of a symbol.
     Audited(Symbol, Result<Option<Audited>, StoreError>),
+    /// The exchange told its candles of the minutes that were asked for, with the weight as above.
+    Candles(Result<Vec<Kline>, Refusal>, Option<u32>),
+    /// The trades of those minutes were read from the store and held against the candles.
+    MinutesRead(Result<MinutesRead, StoreError>),
+    /// What was found is kept in the store.
+    MinutesKept(Vec<MinutePoint>, Result<(), StoreError>),
+    /// The store said what was verified before this run.
+    MinutesKnown(Result<MinutesKnown, StoreError>),
     /// Something beside the way of a trade failed, and why.
     ChoreFailed(String),
     /// Stop: nothing is read any more, what was read is stored.
@@ -71,6 +82,14 @@ pub enum Command {
     Write(BatchId, Payload, Attempt),
     /// Ask the store what it has of a symbol: from this time on and before that one, if there is one.
     Audit(Symbol, TradeTime, Option<TradeTime>),
+    /// Ask the exchange for its candles of these minutes.
+    AskCandles(Stretch),
+    /// Read the trades of these minutes from the store, and hold them against the candles.
+    ReadMinutes(Stretch, Vec<Kline>),
+    /// Keep in the store what was found of minutes.
+    KeepMinutes(Vec<MinutePoint>),
+    /// Ask the store which minutes from this time on were verified before this run.
+    AskKnownMinutes(TradeTime),
     /// Drop what is older than the retention at this time from a store that does not do so itself.
     ExpireStore(TradeTime),
     /// Keep a dead letter.
@@ -132,4 +151,22 @@ pub struct Audited {
     pub stored: IdRanges,
     /// The time of its newest trade.
     pub newest: TradeTime,
+}
+
+/// What was found of the minutes of a stretch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MinutesRead {
+    /// Of each one.
+    pub findings: Findings,
+    /// When the symbol's first stored trade happened, if it is not before these minutes; looked for only if one of them differs.
+    pub begin: Option<TradeTime>,
+}
+
+/// What a store knows of minutes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MinutesKnown {
+    /// Those that were held against candles.
+    pub kept: Vec<KeptMinute>,
+    /// When the first stored trade of each symbol happened.
+    pub begins: Vec<(Symbol, TradeTime)>,
 }

@@ -9,7 +9,7 @@
 //! Nothing here reads a clock, starts anything or draws from a generator that is not seeded. The parts:
 //! `streaming` takes what streams give, `repairing` asks the exchange for what is missing, `delivering` brings batches to the
 //! disk and to the store, `knowing` learns what there was before the run, `clockwork` watches the clocks, `ending`
-//! ends the run, and `mending` is about a run that only repairs.
+//! ends the run, `signing` holds minutes against the exchange's candles, and `mending` is about a run that only repairs.
 
 mod clockwork;
 mod delivering;
@@ -17,6 +17,7 @@ mod ending;
 mod knowing;
 mod mending;
 mod repairing;
+mod signing;
 mod streaming;
 
 use std::collections::VecDeque;
@@ -36,6 +37,7 @@ use super::input::{Command, Input};
 use super::past::Past;
 use super::sequencer::Sequencer;
 use super::settings::{Progress, Settings};
+use super::signoff::SignOff;
 use super::silence::Silence;
 use super::summary::Latencies;
 use super::suspects::Suspects;
@@ -69,6 +71,9 @@ pub struct Capture {
     /// The newest trade of a silent symbol, by its id and time: if it does not come, the stream is at fault.
     awaited: SymbolMap<Found>,
     history: History,
+    sign_off: SignOff,
+    /// When a minute was last found to differ.
+    differed_at: Option<Instant>,
     backlog: Backlog,
     disk: Disk,
     past: Past,
@@ -109,6 +114,8 @@ impl Capture {
             silence: Silence::new(&settings.symbols, settings.idle_timeout, at),
             awaited: SymbolMap::default(),
             history: History::new(at),
+            sign_off: SignOff::new(&settings.symbols, at),
+            differed_at: None,
             backlog: Backlog::new(settings.route),
             disk: Disk::new(at),
             past: Past::default(),
@@ -153,6 +160,10 @@ impl Capture {
             Input::Disk(done) => self.disk_done(*done, now.at),
             Input::Written(batch, result, answered) => self.written(batch, result, answered, now),
             Input::Audited(symbol, answer) => self.audited(&symbol, answer, now),
+            Input::Candles(answer, used_weight) => self.candles_answered(answer, used_weight, now),
+            Input::MinutesRead(read) => self.minutes_read(read, now),
+            Input::MinutesKept(points, kept) => self.minutes_kept(points, kept, now),
+            Input::MinutesKnown(known) => self.minutes_known(known, now.at),
             Input::ChoreFailed(why) => self.journal.note(Event::ChoreFailed(why)),
             Input::Stop => self.stop(now.at),
         }
@@ -167,6 +178,7 @@ impl Capture {
         self.tend_streams(at);
         self.report_holes(at);
         self.ask_history(now);
+        self.ask_candles(now.at);
         self.ask_past(now);
         self.deliver(is_drained, now);
         self.note_pause();
@@ -178,6 +190,7 @@ impl Capture {
             self.next_progress = at + PROGRESS_EVERY;
             self.watch_streams(at);
             self.watch_clocks(now);
+            self.watch_minutes(now);
         }
     }
 
@@ -256,6 +269,8 @@ impl Capture {
             open_holes: self.sequencer.open_holes(),
             outbox_bytes: weight.disk_bytes,
             clock_offset_ms: self.clock.host_offset_ms(now),
+            different_minutes: self.sign_off.different(),
+            verified_age_ms: self.verified_age_ms(now),
         }
     }
 

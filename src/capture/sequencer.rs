@@ -232,6 +232,16 @@ impl Sequencer {
         self.symbols.values().filter(|ids| ids.newest_price.is_some()).map(|ids| ids.newest_time).max()
     }
 
+    /// When the newest trade of a symbol happened, whoever told of it.
+    pub fn newest_time_of(&self, symbol: &Symbol) -> Option<TradeTime> {
+        self.symbols.get(symbol).map(|ids| ids.newest_time)
+    }
+
+    /// Whether ids of a symbol are open.
+    pub fn has_open(&self, symbol: &Symbol) -> bool {
+        self.symbols.get(symbol).is_some_and(|ids| !ids.open().is_empty())
+    }
+
     /// How many of the open runs lie between the first and the newest trade of this run.
     pub fn open_holes_in_run(&self) -> usize {
         let of = |ids: &Ids| {

@@ -25,6 +25,8 @@ pub struct Settings {
     pub asks: bool,
     /// Whether holes are to be repaired from the exchange's history.
     pub repairs: bool,
+    /// Whether minutes are to be held against the exchange's candles.
+    pub verifies: bool,
     /// Do nothing but repair these holes, of no symbols: the run is over when each of them has ended.
     pub only_repair: Option<Vec<Hole>>,
     /// Fetch what happened in so long before the start, too.
@@ -49,6 +51,7 @@ impl Settings {
             outbox_limit: u64::MAX,
             asks: true,
             repairs: true,
+            verifies: false,
             only_repair: Some(holes),
             backfill: None,
             count: None,

@@ -51,6 +51,10 @@ pub struct Summary {
     pub dead_letters: u64,
     /// Trades that the store has not acknowledged, of this run or left by an earlier one.
     pub outbox_left: u64,
+    /// Minutes of which the exchange's own candle says the same as the store.
+    pub minutes_verified: u64,
+    /// Minutes that differ from it at the end.
+    pub minutes_different: u64,
     /// The ids of each symbol.
     pub symbols: BTreeMap<String, Ids>,
     /// From socket to acknowledgement, live trades.
@@ -73,7 +77,7 @@ impl Summary {
         sequencer: &Sequencer,
         latencies: &Latencies,
         seconds: f64,
-        outbox_left: u64,
+        (outbox_left, minutes_different): (u64, u64),
         usage: Usage,
     ) -> Self {
         let ids = |span: IdRange| Ids { first_id: span.first, last_id: span.last };
@@ -95,6 +99,8 @@ impl Summary {
             dropped: tally.dropped,
             dead_letters: tally.dead_letters(),
             outbox_left,
+            minutes_verified: tally.minutes_verified,
+            minutes_different,
             symbols: sequencer.spans().map(|(symbol, span)| (symbol.to_string(), ids(span))).collect(),
             latency_ms: latencies.figures(),
         }

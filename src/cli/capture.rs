@@ -71,6 +71,9 @@ pub(super) struct CaptureArgs {
     /// Report holes without repairing them from the exchange's history
     #[arg(long, env = "TICKFLUX_NO_REPAIR", hide_env_values = true)]
     no_repair: bool,
+    /// Do not hold each minute against the exchange's own candle
+    #[arg(long, env = "TICKFLUX_NO_VERIFY", hide_env_values = true)]
+    no_verify: bool,
     /// Record the session's messages in a new file; compressed if it ends in .gz
     #[arg(long, env = "TICKFLUX_RECORD", hide_env_values = true, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -110,6 +113,7 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
         network,
         rest: Some(rest),
         repairs: !args.no_repair,
+        verifies: !args.no_verify,
         backfill: args.backfill,
         connections: args.connections.into(),
         idle_timeout: args.idle_timeout,
@@ -187,6 +191,7 @@ fn lacking(summary: &Summary) -> String {
         (summary.expired, "expired"),
         (summary.holes_stay, "holes that stay"),
         (summary.holes_open_in_run, "holes open (tickflux gaps --repair)"),
+        (summary.minutes_different, "minutes that differ from the exchange's candles (tickflux verify)"),
     ];
     let words = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
     words.collect::<Vec<_>>().join(", ")
@@ -197,7 +202,7 @@ fn words(summary: &Summary) -> String {
         summary.symbols.iter().map(|(symbol, ids)| format!("{symbol} {} to {}", ids.first_id, ids.last_id)).collect();
     format!(
         "{} trades in {:.1} s ({:.0}/s), {} duplicates, {} holes repaired, {} open, {} dead letters, {} expired, {} dropped, \
-         {} not stored, latency p50 {} ms p99 {} ms: {}",
+         {} not stored, {} minutes verified, {} different, latency p50 {} ms p99 {} ms: {}",
         summary.trades,
         summary.seconds,
         summary.trades_per_second,
@@ -208,6 +213,8 @@ fn words(summary: &Summary) -> String {
         summary.expired,
         summary.dropped,
         summary.outbox_left,
+        summary.minutes_verified,
+        summary.minutes_different,
         summary.latency_ms.p50,
         summary.latency_ms.p99,
         if ids.is_empty() { "nothing came".to_owned() } else { list(&ids) },

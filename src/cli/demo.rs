@@ -91,6 +91,7 @@ impl Demo {
             network,
             rest: None,
             repairs: false,
+            verifies: false,
             backfill: None,
             connections: 1,
             idle_timeout: DURATION_MAX,

@@ -94,16 +94,20 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
     let GapsArgs { symbols, since, repair, rest_url, outbox, question } = args;
     let rest_url = endpoint(Service::Rest, rest_url.as_str())?;
     let settings = question.store.clone();
-    let (store, scope, printing) = question.open(symbols)?;
+    let (mut store, scope, printing) = question.open(symbols)?;
+    let exchange = scope.exchange.clone().map_or_else(default_exchange, Ok)?;
+    let network = repair.then(|| settings.network()).transpose()?;
+    if repair {
+        start_logs("tickflux=info")?;
+        // One SQLite connection that may only read keeps every other one of this process from writing.
+        drop(store);
+        store = settings.open_through(Purpose::Capture(exchange.clone()), network.as_ref())?;
+    }
     let since = now().earlier_by(since.ms());
     let mut audits = store.gaps(&scope, since, None).await?;
     let store_id = store.id().await;
     let mut ledger = Ledger { folder: outbox, store: AnyStore::clone(&store), store_id, mended: Vec::new() };
-    if repair {
-        start_logs("tickflux=info")?;
-        let exchange = scope.exchange.clone().map_or_else(default_exchange, Ok)?;
-        let network = settings.network()?;
-        let store = settings.open_through(Purpose::Capture(exchange.clone()), Some(&network))?;
+    if let Some(network) = network {
         let rest = Rest::new(&rest_url, &network).map_err(|error| Failure::Unusable(crate::error_chain(&error)))?;
         ledger.add_lost(&mut audits, since)?;
         let repair = Repair {

@@ -4,6 +4,7 @@ use crate::binance::rest::{Aggregate, Answered, Rest, RestError};
 use crate::capture::history::{Found, HistoryAnswer, Lookup, Refusal, RefusalKind, Request};
 use crate::capture::holes::PageRequest;
 use crate::capture::input::Input;
+use crate::capture::signoff::Stretch;
 use crate::text::Excerpt;
 use crate::trade::{Symbol, TradeTime};
 
@@ -38,6 +39,19 @@ pub async fn ask(rest: &Rest, request: Request) -> Input {
     match answer {
         Ok(Answered { value, used_weight }) => Input::History(value, used_weight),
         Err(error) => Input::History(HistoryAnswer::Refused(refusal(&error)), None),
+    }
+}
+
+/// Asks for the candles of these minutes.
+///
+/// # Cancel safety
+///
+/// Safe: it only reads.
+pub async fn candles(rest: &Rest, stretch: Stretch) -> Input {
+    let Stretch { symbol, first, last } = stretch;
+    match rest.klines(&symbol, first, last).await {
+        Ok(Answered { value, used_weight }) => Input::Candles(Ok(value), used_weight),
+        Err(error) => Input::Candles(Err(refusal(&error)), None),
     }
 }
 

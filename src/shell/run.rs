@@ -13,7 +13,7 @@ use super::record::Recorder;
 use super::setup::{RunError, Setup};
 use super::streams::Streams;
 use super::telling::Telling;
-use super::{disk, handover, history, stores};
+use super::{disk, handover, history, minutes, stores};
 use crate::binance::rest::Rest;
 use crate::binance::stream_urls;
 use crate::capture::backlog::Route;
@@ -23,7 +23,7 @@ use crate::capture::machine::{Capture, RunOutcome};
 use crate::capture::settings::{Progress, Settings};
 use crate::capture::summary::Usage;
 use crate::outbox::{Changes, Opened, OutboxError, OutboxFile, Target};
-use crate::store::AnyStore;
+use crate::store::{AnyStore, Scope};
 use crate::telemetry::Event;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::process_usage;
@@ -112,6 +112,7 @@ impl Shell {
             outbox_limit: setup.outbox_limit,
             asks: rest.is_some(),
             repairs: setup.repairs && rest.is_some(),
+            verifies: setup.verifies && rest.is_some(),
             only_repair: None,
             backfill: setup.backfill,
             count: setup.count,
@@ -242,6 +243,28 @@ impl Shell {
                 let exchange = self.exchange.clone();
                 self.tasks.under_way.spawn(async move {
                     TaskDone::Input(stores::audit(&store, &exchange, symbol, since, until).await)
+                });
+            }
+            Command::AskCandles(stretch) => {
+                let Some(rest) = self.rest.clone() else { return };
+                self.tasks.under_way.spawn(async move { TaskDone::Input(history::candles(&rest, stretch).await) });
+            }
+            Command::ReadMinutes(stretch, candles) => {
+                let exchange = self.exchange.clone();
+                self.tasks.under_way.spawn(async move {
+                    TaskDone::Input(Input::MinutesRead(minutes::read(&store, &exchange, &stretch, &candles).await))
+                });
+            }
+            Command::KeepMinutes(points) => {
+                self.tasks.under_way.spawn(async move {
+                    let kept = store.keep_minutes(&points).await;
+                    TaskDone::Input(Input::MinutesKept(points, kept))
+                });
+            }
+            Command::AskKnownMinutes(since) => {
+                let scope = Scope { symbols: self.symbols.clone(), exchange: Some(self.exchange.clone()) };
+                self.tasks.under_way.spawn(async move {
+                    TaskDone::Input(Input::MinutesKnown(minutes::known(&store, &scope, since).await))
                 });
             }
             Command::ExpireStore(now) => {

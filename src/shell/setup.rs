@@ -27,6 +27,8 @@ pub struct Setup {
     pub rest: Option<Rest>,
     /// Whether holes are to be repaired.
     pub repairs: bool,
+    /// Whether minutes are to be held against the exchange's candles.
+    pub verifies: bool,
     /// Fetch what happened in so long before the start, too.
     pub backfill: Option<Duration>,
     /// Stream connections to keep for each symbol.

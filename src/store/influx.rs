@@ -8,6 +8,7 @@ pub mod flux_csv;
 mod gaps;
 mod influxql;
 pub mod line;
+mod minute_points;
 mod minutes;
 mod places;
 mod questions;
@@ -31,8 +32,8 @@ use self::refusals::Refusals;
 pub use self::token::{Credentials, Token};
 use self::writing::BodyLimit;
 use super::{
-    Attempt, Candle, Checked, Gaps, HighLow, Interval, LineStore, Lines, Minute, OnTrade, Scope, Store, StoreError,
-    StoredTrade, WriteError, Written,
+    Attempt, Candle, Checked, Gaps, HighLow, Interval, KeptMinute, LineStore, Lines, Minute, MinutePoint, OnTrade, Scope,
+    Store, StoreError, StoredTrade, WriteError, Written,
 };
 use crate::net::Network;
 use crate::net::endpoint::{Endpoint, is_loopback};
@@ -252,6 +253,19 @@ impl Store for Influx {
         on_trade: OnTrade<'a>,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         self.ask_trades(scope, since, until, on_trade).boxed()
+    }
+
+    fn keep_minutes<'a>(&'a self, points: &'a [MinutePoint]) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.post_minute_points(points).boxed()
+    }
+
+    fn kept_minutes<'a>(
+        &'a self,
+        scope: &'a Scope,
+        since: TradeTime,
+        until: TradeTime,
+    ) -> BoxFuture<'a, Result<Vec<KeptMinute>, StoreError>> {
+        self.ask_minute_points(scope, since, until).boxed()
     }
 }
 

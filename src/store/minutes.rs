@@ -4,6 +4,7 @@
 
 use rust_decimal::Decimal;
 
+use super::StoredTrade;
 use crate::trade::{Exchange, IdRange, MINUTE_MS, Price, Symbol, TradeId, TradeTime, compare_texts};
 
 /// What Binance's numbers have behind the point.
@@ -104,6 +105,30 @@ pub struct Part<'a> {
     pub quantity: &'a [u8],
     /// Whether its taker sold.
     pub buyer_is_maker: bool,
+}
+
+/// The minutes of one series, added up trade by trade.
+#[derive(Debug, Default)]
+pub struct MinuteSums {
+    running: Option<MinuteSum>,
+    ended: Vec<MinuteSum>,
+}
+
+impl MinuteSums {
+    /// Takes the next trade, in the order of (T, id).
+    pub fn add(&mut self, StoredTrade { trade, .. }: &StoredTrade) {
+        let quantity = trade.quantity.as_bytes();
+        let part = Part { id: trade.id, price: trade.price, quantity, buyer_is_maker: trade.buyer_is_maker };
+        match self.running.as_mut().filter(|minute| minute.holds(trade.time)) {
+            Some(minute) => minute.add(part),
+            None => self.ended.extend(self.running.replace(MinuteSum::of_first(trade.time, part))),
+        }
+    }
+
+    /// The minutes, in order.
+    pub fn finish(self, exchange: &Exchange, symbol: &Symbol) -> Vec<Minute> {
+        self.ended.into_iter().chain(self.running).map(|minute| minute.finish(exchange, symbol)).collect()
+    }
 }
 
 impl MinuteSum {

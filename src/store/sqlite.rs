@@ -1,4 +1,4 @@
-//! The embedded store: one SQLite file, one table.
+//! The embedded store: one SQLite file, a table of trades and one of minutes that were verified.
 //!
 //! What it survives: a kill at any moment (write-ahead log; a batch is one
 //! transaction). What it does not: with `synchronous = NORMAL` a power loss may
@@ -6,6 +6,7 @@
 
 mod file;
 pub(crate) mod look;
+mod minute_points;
 mod minutes;
 mod questions;
 mod trades;
@@ -22,8 +23,8 @@ use rusqlite::params;
 use self::file::{File, FileError};
 use self::questions::{Look, QuestionError};
 use super::{
-    Attempt, Bounds, Candle, Checked, Gaps, HighLow, Interval, Minute, OnTrade, RETENTION_MS, Scope, Store, StoreError,
-    StoredTrade, WriteError, Written,
+    Attempt, Bounds, Candle, Checked, Gaps, HighLow, Interval, KeptMinute, Minute, MinutePoint, OnTrade, RETENTION_MS, Scope,
+    Store, StoreError, StoredTrade, WriteError, Written,
 };
 use crate::trade::{Exchange, Trade, TradeTime};
 
@@ -146,6 +147,7 @@ impl Sqlite {
                     .execute(params![key.0, key.1, bound_ms.min(oldest.saturating_add(60_000))])?;
             }
         }
+        minute_points::delete_older_than(self.file().connection()?, bound_ms)?;
         Ok(())
     }
 
@@ -293,5 +295,22 @@ impl Store for Sqlite {
         on_trade: OnTrade<'a>,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         self.read_trades(scope, since, until, on_trade).boxed()
+    }
+
+    fn keep_minutes<'a>(&'a self, points: &'a [MinutePoint]) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            tokio::task::block_in_place(|| self.put_minute_points(points))
+                .map_err(|error| self.unusable("write minutes into", &error))
+        }
+        .boxed()
+    }
+
+    fn kept_minutes<'a>(
+        &'a self,
+        scope: &'a Scope,
+        since: TradeTime,
+        until: TradeTime,
+    ) -> BoxFuture<'a, Result<Vec<KeptMinute>, StoreError>> {
+        async move { tokio::task::block_in_place(|| self.minute_points_of(scope, since, until)) }.boxed()
     }
 }

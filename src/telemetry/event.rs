@@ -138,6 +138,14 @@ pub enum Event {
     ReadingPaused,
     /// There is memory again.
     ReadingResumed,
+    /// So many more minutes of a symbol are verified: the exchange's candles say the same.
+    MinutesVerified(Symbol, u64),
+    /// The minute of a symbol that begins then differs from the exchange's candle, and in what.
+    MinuteDiffers(Symbol, TradeTime, Excerpt),
+    /// One that differed does not any more.
+    MinuteAgrees(Symbol, TradeTime),
+    /// Minutes stay unverified: the exchange told no candles, or the store did not answer.
+    VerifyFailed(Excerpt),
     /// This host's clock is so many ms ahead of the exchange's time.
     ClockDiffers {
         /// Milliseconds; negative if it is behind.

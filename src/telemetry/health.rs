@@ -32,14 +32,24 @@ pub enum Part {
     Clock,
     /// No trade is expired, dropped or refused.
     Trades,
+    /// No minute was found to differ from the exchange's candle.
+    Minutes,
     /// The capture's own loop moves.
     Loop,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Self; 7] =
-        [Self::Stream, Self::Store, Self::Memory, Self::Outbox, Self::Clock, Self::Trades, Self::Loop];
+    pub const ALL: [Self; 8] = [
+        Self::Stream,
+        Self::Store,
+        Self::Memory,
+        Self::Outbox,
+        Self::Clock,
+        Self::Trades,
+        Self::Minutes,
+        Self::Loop,
+    ];
 
     /// Its name, for people and as a label.
     pub fn name(self) -> &'static str {
@@ -50,6 +60,7 @@ impl Part {
             Self::Outbox => "outbox",
             Self::Clock => "clock",
             Self::Trades => "trades",
+            Self::Minutes => "minutes",
             Self::Loop => "loop",
         }
     }

@@ -21,6 +21,7 @@ pub struct Log {
     held_back: Option<Vec<(Event, Option<u64>)>>,
     pauses: u64,
     is_outbox_full: bool,
+    is_unverified: bool,
 }
 
 /// What tells lines apart that may follow each other at once: never foreign text.
@@ -88,6 +89,11 @@ impl Log {
     fn is_worth_a_line(&mut self, event: &Event) -> bool {
         match event {
             Event::Duplicate => false,
+            Event::MinutesVerified(..) => {
+                self.is_unverified = false;
+                false
+            }
+            Event::VerifyFailed(_) => !std::mem::replace(&mut self.is_unverified, true),
             Event::BatchStored(_) => {
                 self.is_outbox_full = false;
                 false
@@ -121,6 +127,8 @@ impl Kind {
             | Event::CountRestarted(symbol, _)
             | Event::LeftInOutbox(symbol, _)
             | Event::StoreLost(symbol, _)
+            | Event::MinuteDiffers(symbol, ..)
+            | Event::MinuteAgrees(symbol, _)
             | Event::AuditFailed(symbol, _) => Some(symbol.clone()),
             _ => None,
         };

@@ -23,7 +23,7 @@ const LOG_LINES: (&str, &str) = ("tickflux_log_lines_dropped_total", "Log lines 
 static LATENCIES: LatencyHistogram = LatencyHistogram::new();
 
 /// Every counter, with its meaning.
-const COUNTERS: [(&str, &str); 44] = [
+const COUNTERS: [(&str, &str); 48] = [
     ("tickflux_connections_opened_total", "Stream connections opened"),
     ("tickflux_connections_closed_total", "Stream connections that ended, or could not be opened"),
     ("tickflux_connections_replaced_total", "Stream connections replaced while they ran, by why"),
@@ -70,6 +70,10 @@ const COUNTERS: [(&str, &str); 44] = [
     ("tickflux_dead_letters_lost_total", "Dead letters that could not be kept"),
     ("tickflux_reading_pauses_total", "Times that reading stopped for want of memory"),
     ("tickflux_reading_resumes_total", "Times that reading went on after that"),
+    ("tickflux_minutes_verified_total", "Minutes of which the exchange's candle says the same"),
+    ("tickflux_minutes_different_total", "Minutes that were found to differ from the exchange's candle"),
+    ("tickflux_minutes_agreed_total", "Of these, minutes that did not differ any more later on"),
+    ("tickflux_verify_failures_total", "Times that minutes could not be held against the exchange's candles"),
     ("tickflux_chore_failures_total", "Failures beside the way of a trade"),
 ];
 
@@ -85,12 +89,14 @@ const LABELED: [(&str, &str, &[&str]); 4] = [
 ];
 
 /// Every gauge, with its meaning.
-const GAUGES: [(&str, &str); 8] = [
+const GAUGES: [(&str, &str); 10] = [
     ("tickflux_build_info", "1, with the version"),
     ("tickflux_connections_open", "Stream connections that are open"),
     ("tickflux_trades_waiting", "Trades that the store has not acknowledged, in memory or in the outbox"),
     ("tickflux_holes_open", "Runs of ids that are open: missing, and nobody knows that they stay so"),
     ("tickflux_clock_offset_seconds", "How far this host's clock is ahead of the exchange's"),
+    ("tickflux_minutes_different", "Minutes of the last 24 h that differ from the exchange's candles"),
+    ("tickflux_verified_minute_age_seconds", "How long ago the newest minute ended that is verified of every symbol"),
     ("tickflux_outbox_bytes", "Bytes that waiting batches take on disk"),
     ("tickflux_trade_id_newest", "The highest trade id that this run took, by symbol"),
     ("tickflux_healthy", "1 while a part of the capture works, 0 while it fails, by part"),
@@ -109,6 +115,10 @@ pub struct State {
     pub outbox_bytes: u64,
     /// How far this host's clock is ahead of the exchange's, in ms, if the exchange has said its time.
     pub clock_offset_ms: Option<i64>,
+    /// Minutes that differ from the exchange's candles.
+    pub different_minutes: u64,
+    /// How long ago the newest minute ended that is verified of every symbol, in ms, if there is one.
+    pub verified_age_ms: Option<i64>,
 }
 
 /// What was counted so far.
@@ -225,6 +235,10 @@ pub fn counter_of(event: &Event) -> Option<Counter> {
         Event::ReadingResumed => ("tickflux_reading_resumes_total", 1),
         Event::ClockDiffers { .. } => ("tickflux_clock_differences_total", 1),
         Event::ClockAgrees => ("tickflux_clock_agreements_total", 1),
+        Event::MinutesVerified(_, minutes) => ("tickflux_minutes_verified_total", *minutes),
+        Event::MinuteDiffers(..) => ("tickflux_minutes_different_total", 1),
+        Event::MinuteAgrees(..) => ("tickflux_minutes_agreed_total", 1),
+        Event::VerifyFailed(_) => ("tickflux_verify_failures_total", 1),
         Event::ChoreFailed(_) => ("tickflux_chore_failures_total", 1),
     };
     Some(Counter { name, label: None, by })
@@ -244,6 +258,10 @@ pub fn publish(state: State, health: &Health, tally: &Tally) {
     gauge!("tickflux_holes_open").set(state.open_holes as f64);
     if let Some(ms) = state.clock_offset_ms {
         gauge!("tickflux_clock_offset_seconds").set(ms as f64 / 1_000.0);
+    }
+    gauge!("tickflux_minutes_different").set(state.different_minutes as f64);
+    if let Some(ms) = state.verified_age_ms {
+        gauge!("tickflux_verified_minute_age_seconds").set(ms as f64 / 1_000.0);
     }
     gauge!("tickflux_outbox_bytes").set(state.outbox_bytes as f64);
     publish_health(health);

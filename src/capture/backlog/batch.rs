@@ -23,6 +23,8 @@ pub struct About {
     pub arrivals: Vec<(Instant, u32)>,
     /// Whether this run received it; else an earlier one did.
     pub is_of_this_run: bool,
+    /// How many trades of this run had been taken before its first one.
+    pub taken_before: u64,
 }
 
 /// Where the trades of a batch are: in exactly one of these places.
@@ -129,6 +131,7 @@ impl About {
         self.disk_bytes += next.disk_bytes;
         self.ids.merge(&next.ids);
         self.arrivals.extend(next.arrivals);
+        self.taken_before = self.taken_before.min(next.taken_before);
     }
 
     /// Keeps of the arrivals the first only, as that of all: nothing looks faster than it was.

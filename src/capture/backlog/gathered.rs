@@ -9,6 +9,8 @@ use crate::trade::{Symbol, Trade, TradeIds};
 pub(super) struct Gathered {
     pub(super) trades: Vec<Trade>,
     pub(super) arrivals: Vec<(Instant, u32)>,
+    /// How many trades had been taken before its first one.
+    pub(super) taken_before: u64,
     /// Nothing is added any more.
     pub(super) is_closed: bool,
     /// Symbols whose count was started again behind it: its ids are of the old one.

@@ -82,6 +82,7 @@ impl Capture {
             ids: left.ids,
             arrivals: Vec::new(),
             is_of_this_run: false,
+            taken_before: 0,
         };
         self.backlog.take_left(left.into_iter().map(|(left, rows)| (about(left), rows)).collect());
         self.ledger = known.stored;

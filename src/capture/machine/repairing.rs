@@ -74,6 +74,7 @@ impl Capture {
             Outcome::Found(Lookup::First(symbol, since), found) => {
                 // As if the trade before it had been the last one known: all from it on is wanted.
                 let before = IdRange { first: found.id.saturating_sub(1), last: found.id.saturating_sub(1) };
+                self.sign_off.fetched(&symbol, since);
                 self.sequencer.learn(&symbol, &before.into(), &IdRanges::default(), since);
             }
             Outcome::Found(Lookup::Newest(symbol), found) => self.heard_of_newest(&symbol, found, now.at),
@@ -130,8 +131,12 @@ impl Capture {
     pub(super) fn note_ended(&mut self, ended: impl IntoIterator<Item = EndedHole>) {
         for (symbol, range, end) in ended {
             match end {
-                End::Repaired => self.journal.note(Event::HoleRepaired(symbol, range)),
+                End::Repaired => {
+                    self.sign_off.repaired(&symbol, self.backlog.taken());
+                    self.journal.note(Event::HoleRepaired(symbol, range));
+                }
                 End::Stays(state) => {
+                    self.sign_off.repaired(&symbol, self.backlog.taken());
                     self.end_ids(&symbol, range, state);
                     self.journal.note(Event::HoleStays(symbol, range, state));
                 }
@@ -160,7 +165,7 @@ impl Capture {
     }
 
     /// How much of the exchange's current minute is left: its limits are by the minute.
-    fn minute_left(&self, now: Instant) -> Duration {
+    pub(super) fn minute_left(&self, now: Instant) -> Duration {
         let passed = self.clock.now(now).map_or(0, |time| time.ms().rem_euclid(60_000));
         Duration::from_millis(60_000_u64.saturating_sub(passed.unsigned_abs()))
     }

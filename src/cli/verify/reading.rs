@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cli::{Failure, drawing};
-use crate::store::minutes::{Account, Minute, MinuteSum, Part};
-use crate::store::{AnyStore, Scope, StoredTrade};
+use crate::store::minutes::{Account, Minute, MinuteSums};
+use crate::store::{AnyStore, Scope};
 use crate::trade::{MINUTE_MS, TradeTime};
 use crate::verify::{Judged, Verdict};
 
@@ -41,23 +41,16 @@ pub(super) async fn read(
     let bar = (all > 0).then(|| drawing::bar("trades", all, move || shown.load(Ordering::Relaxed)));
     let mut exact = BTreeMap::new();
     for (first, last) in stretches(wanted) {
-        let mut running: Option<MinuteSum> = None;
-        let mut ended = Vec::new();
-        let mut take = |StoredTrade { trade, .. }: StoredTrade| {
-            let quantity = trade.quantity.as_bytes();
-            let part = Part { id: trade.id, price: trade.price, quantity, buyer_is_maker: trade.buyer_is_maker };
-            match running.as_mut().filter(|minute| minute.holds(trade.time)) {
-                Some(minute) => minute.add(part),
-                None => ended.extend(running.replace(MinuteSum::of_first(trade.time, part))),
-            }
+        let mut sums = MinuteSums::default();
+        let mut take = |stored| {
+            sums.add(&stored);
             done.fetch_add(1, Ordering::Relaxed);
             ControlFlow::Continue(())
         };
         let until = last.later_by(MINUTE_MS);
         store.trades(scope, first, Some(until), &mut take).await?;
         let Some(Minute { exchange, symbol, .. }) = minutes.first() else { break };
-        let sums = ended.into_iter().chain(running).map(|minute| minute.finish(exchange, symbol));
-        exact.extend(sums.map(|minute| (minute.start, minute)));
+        exact.extend(sums.finish(exchange, symbol).into_iter().map(|minute| (minute.start, minute)));
     }
     bar.into_iter().for_each(drawing::Drawing::end);
     // What has no trade after all, such as one with points that are none, is no minute.

@@ -45,7 +45,7 @@ impl Influx {
         with(&mut self.refusals.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    async fn post(&self, lines: Bytes) -> Result<Reply, WriteError> {
+    pub(super) async fn post(&self, lines: Bytes) -> Result<Reply, WriteError> {
         let mut request = self
             .http
             .post(self.write_url.clone())

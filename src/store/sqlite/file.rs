@@ -9,6 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use thiserror::Error;
 
 use super::look::{self, AtRest, BUSY_TIMEOUT};
+use super::minute_points;
 use crate::store::StoreError;
 
 /// `tkfx`, in SQLite's `application_id`: marks a file as ours.
@@ -139,6 +140,7 @@ fn open_to_write(path: &Path, may_make: bool) -> Result<Opened, StoreError> {
     }
     let connection = prepared.map_err(|error| cannot_use(path, &error))?;
     check_ours(&connection, path)?;
+    connection.execute_batch(minute_points::SCHEMA).map_err(|error| cannot_use(path, &error))?;
     Ok(Opened { connection, id: FileId::at(path), at_rest: None, is_written: true })
 }
 

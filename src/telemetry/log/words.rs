@@ -23,7 +23,7 @@ pub(super) fn write(event: &Event, repeated: Option<u64>) {
         Event::TradeBelieved(symbol, id, why) => {
             warn!(%symbol, %id, why = why.words(), repeated, "Another trade agrees: both are taken.");
         }
-        Event::Duplicate | Event::BatchStored(_) => {}
+        Event::Duplicate | Event::BatchStored(_) | Event::MinutesVerified(..) => {}
         Event::HoleFound(symbol, range) => {
             warn!(%symbol, from_id = range.first, to_id = range.last, trades = range.count(), repeated, "Trades are missing.");
         }
@@ -102,6 +102,13 @@ pub(super) fn write(event: &Event, repeated: Option<u64>) {
             warn!(repeated, "The memory for unstored trades is used up: reading stops until the store takes some.");
         }
         Event::ReadingResumed => debug!(repeated, "Reading goes on."),
+        Event::MinuteDiffers(symbol, minute, why) => {
+            warn!(%symbol, %minute, %why, repeated, "A minute differs from the exchange's candle; nothing is changed.")
+        }
+        Event::MinuteAgrees(symbol, minute) => {
+            info!(%symbol, %minute, repeated, "A minute that differed agrees with the exchange's candle now.")
+        }
+        Event::VerifyFailed(why) => warn!(%why, repeated, "Minutes stay unverified; they are tried again."),
         Event::ClockDiffers { offset_ms, host } => warn!(
             offset_seconds = *offset_ms as f64 / 1_000.0, %host, repeated,
             "This host's clock differs from the exchange's: trades are judged by the exchange's time."

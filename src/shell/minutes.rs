@@ -1,0 +1,66 @@
+//! Minutes of the store, read trade by trade to be held against the exchange's candles.
+
+use std::ops::ControlFlow;
+
+use crate::binance::rest::Kline;
+use crate::capture::input::{MinutesKnown, MinutesRead};
+use crate::capture::signoff::Stretch;
+use crate::store::minutes::MinuteSums;
+use crate::store::{AnyStore, Scope, StoreError};
+use crate::trade::{Exchange, MINUTE_MS, TradeTime};
+use crate::verify::find;
+
+/// Reads every trade of these minutes, and holds them against the candles.
+///
+/// # Errors
+///
+/// [`StoreError`] if the store does not answer.
+///
+/// # Cancel safety
+///
+/// Safe: it only reads.
+pub async fn read(
+    store: &AnyStore,
+    exchange: &Exchange,
+    stretch: &Stretch,
+    candles: &[Kline],
+) -> Result<MinutesRead, StoreError> {
+    let Stretch { symbol, first, last } = stretch;
+    let scope = Scope { symbols: vec![symbol.clone()], exchange: Some(exchange.clone()) };
+    let mut sums = MinuteSums::default();
+    let mut take = |stored| {
+        sums.add(&stored);
+        ControlFlow::Continue(())
+    };
+    store.trades(&scope, *first, Some(last.later_by(MINUTE_MS)), &mut take).await?;
+    let findings = find(symbol, *first, *last, &sums.finish(exchange, symbol), candles);
+    let is_different = findings.points.iter().any(|point| point.difference.is_some());
+    let begin = if is_different { begin(store, &scope, *first).await? } else { None };
+    Ok(MinutesRead { findings, begin })
+}
+
+/// When the first stored trade happened, if none is stored before `first`.
+async fn begin(store: &AnyStore, scope: &Scope, first: TradeTime) -> Result<Option<TradeTime>, StoreError> {
+    let nearest = store.price_at(scope, first.earlier_by(1), true).await?;
+    if !nearest.is_empty() {
+        return Ok(None);
+    }
+    let nearest = store.price_at(scope, first, false).await?;
+    Ok(nearest.first().map(|stored| stored.trade.time))
+}
+
+/// Asks what the store knows of minutes from `since` on.
+///
+/// # Errors
+///
+/// [`StoreError`] if the store does not answer.
+///
+/// # Cancel safety
+///
+/// Safe: it only reads.
+pub async fn known(store: &AnyStore, scope: &Scope, since: TradeTime) -> Result<MinutesKnown, StoreError> {
+    let kept = store.kept_minutes(scope, since, TradeTime::LATEST).await?;
+    let begins = store.price_at(scope, since, false).await?;
+    let begins = begins.into_iter().map(|stored| (stored.trade.symbol, stored.trade.time)).collect();
+    Ok(MinutesKnown { kept, begins })
+}
