@@ -371,7 +371,9 @@ mod tests {
             Script::HighLow => all.push(("minute", "-1m")),
             Script::Candles | Script::Volume => all.extend([("since", "-1h"), ("every", "1m"), ("graph", "false")]),
             Script::Minutes => all.extend([("since", "-1h"), ("until", "48h")]),
-            Script::Gaps => all.extend([("since", "-24h"), ("until", "48h"), ("all", "false")]),
+            Script::Gaps | Script::Verified => {
+                all.extend([("since", "-24h"), ("until", "48h"), ("all", "false")]);
+            }
             Script::Ids => all.extend([("from_time", "-2m"), ("until_time", "-1m")]),
             Script::Trades => all.extend([("from_time", "-2m"), ("until_time", "-1m"), ("by_field", "false")]),
             Script::Foreign => all.extend([("since", "-24h"), ("until", "48h")]),
@@ -398,6 +400,7 @@ mod tests {
             Script::Ids => Question::Ids { from_ms: ms, until_ms: ms },
             Script::Trades => Question::Trades { from_ms: ms, until_ms: ms, by_field: true },
             Script::Foreign => Question::Foreign { since_ms: ms, until_ms: ms },
+            Script::Verified => Question::Verified { since_ms: ms, until_ms: ms, all: true },
         })
     }
 

@@ -14,6 +14,8 @@ mod exchange;
 mod faults;
 #[path = "simulation/file.rs"]
 mod file;
+#[path = "simulation/minutes.rs"]
+mod minutes;
 #[path = "simulation/node.rs"]
 mod node;
 #[path = "simulation/oracle.rs"]

@@ -11,4 +11,6 @@ mod changed;
 mod kit;
 #[path = "verify/refused.rs"]
 mod refused;
+#[path = "verify/sign_off.rs"]
+mod sign_off;
 mod support;

@@ -184,7 +184,8 @@ impl History {
                     Outcome::Brought(brought)
                 }
                 None => {
-                    self.not_before = now + self.backoff.after_failure(rng);
+                    let wait = self.backoff.after_failure(rng);
+                    self.wait_until(now + wait);
                     Outcome::Nothing
                 }
             },
@@ -214,17 +215,12 @@ impl History {
     }
 
     /// Candles came, or were refused: limits are those of the address, whatever was asked for.
-    pub fn candles_answered(
-        &mut self,
-        refusal: Option<&Refusal>,
-        used_weight: Option<(u32, Duration)>,
-        now: Instant,
-    ) {
+    pub fn candles_answered(&mut self, refusal: Option<&Refusal>, used_weight: Option<(u32, Duration)>, now: Instant) {
         if let Some((used, minute_left)) = used_weight {
             self.budget.believe(used, minute_left, now);
         }
         if let Some(Refusal { kind: RefusalKind::Limited(wait), .. }) = refusal {
-            self.not_before = self.not_before.max(now + (*wait).min(WAIT_MAX));
+            self.wait_until(now + (*wait).min(WAIT_MAX));
         }
     }
 
@@ -253,6 +249,11 @@ impl History {
         let lookup = lookup.map(|due| due.max(allowed(AGGREGATE_WEIGHT)));
         let page = self.holes.next_due().filter(|_| may_repair).map(|due| due.max(allowed(HISTORY_WEIGHT)));
         [lookup, page].into_iter().flatten().min()
+    }
+
+    /// Asks for nothing before `at`, nor before what was said earlier: two answers may come beside each other.
+    fn wait_until(&mut self, at: Instant) {
+        self.not_before = self.not_before.max(at);
     }
 
     fn next_lookup(&mut self, now: Instant) -> Option<Request> {
@@ -295,7 +296,8 @@ impl History {
             RefusalKind::NotFromHere => NOT_SERVED_WAIT,
             RefusalKind::NotServed | RefusalKind::Failed => Duration::ZERO,
         };
-        self.not_before = now + wait + self.backoff.after_failure(rng);
+        let backoff = self.backoff.after_failure(rng);
+        self.wait_until(now + wait + backoff);
         match request {
             Request::Page(_) | Request::NewestTrades(_) => self.holes.failed(self.not_before + BEHIND_OTHERS),
             // It is asked for again when the clock wants it.

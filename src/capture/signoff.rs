@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A minute is due once it is over and what had been taken by then is acknowledged: what is compared is what the store has. One
-//! stretch of minutes of one symbol is under way at a time. What is new goes first; everything else waits many times as long as
-//! it took, so that it costs little however much there is. Pure: time comes in.
+//! stretch of minutes of one symbol is under way at a time. What is new goes first; everything else waits the longer the more
+//! trades were read, so that it costs little however much there is. Pure: time comes in.
 
 mod series;
 mod stretch;
@@ -28,9 +28,9 @@ use crate::verify::Findings;
 const SETTLED_MS: i64 = 5_000;
 /// What is about to leave the retention is not looked at any more.
 const LEAVING_MS: i64 = 2 * MINUTE_MS;
-/// After a failure nothing is tried for so long, and ever longer.
-const BACKOFF_FIRST: Duration = Duration::from_secs(5);
-const BACKOFF_CAP: Duration = Duration::from_secs(120);
+/// After a failure nothing is tried for so long, and ever longer while nothing works.
+const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+const BACKOFF_CAP: Duration = Duration::from_secs(10);
 /// A store that does not tell what it knows is asked again after so long.
 const ASK_KNOWN_AGAIN: Duration = Duration::from_secs(30);
 /// Where nothing is due it is not looked for each time.
@@ -180,7 +180,7 @@ impl SignOff {
             self.not_before = now + LOOK_EVERY;
             return None;
         };
-        self.under_way = Some(Reading { series: at, range, lane, since: now, outcome: Vec::new() });
+        self.under_way = Some(Reading { series: at, range, lane, outcome: Vec::new() });
         self.under_way()
     }
 
@@ -190,15 +190,11 @@ impl SignOff {
         Some(Stretch { symbol: self.series[*series].symbol.clone(), first: time(range.first), last: time(range.last) })
     }
 
-    /// The candles of what is under way came: from here on the store is read.
-    pub fn told(&mut self, now: Instant) -> Option<Stretch> {
-        self.under_way.iter_mut().for_each(|reading| reading.since = now);
-        self.under_way()
-    }
-
     /// What is under way cannot be done now.
     pub fn failed(&mut self, now: Instant, rng: &mut fastrand::Rng) {
-        self.under_way = None;
+        if let Some(reading) = self.under_way.take() {
+            self.series[reading.series].failed(now, rng);
+        }
         self.not_before = now + self.backoff.after_failure(rng);
     }
 
@@ -206,21 +202,22 @@ impl SignOff {
     pub fn found(&mut self, findings: Findings, about: &Circumstances, now: Instant) -> Vec<MinutePoint> {
         let Some(reading) = &mut self.under_way else { return Vec::new() };
         let series = &self.series[reading.series];
-        let Findings { points, untold } = findings;
+        let Findings { points, untold, behind } = findings;
+        let trades = points.iter().fold(0, |sum: u64, point| sum.saturating_add(point.trades));
         let mut keep = Vec::new();
         for point in points {
             let minute = number(point.start);
-            let judgement = about.judge(&point, minute >= self.first);
-            let is_news = judgement == Judgement::Differs || judgement == Judgement::Agrees && !series.is_verified(minute);
+            let judgement = about.judge(&point, minute >= self.first, behind.contains(&point.start));
+            let is_news =
+                judgement == Judgement::Differs || judgement == Judgement::Agrees && !series.is_verified(minute);
             reading.outcome.push((minute, judgement));
             keep.extend(Some(point).filter(|_| is_news));
         }
         let untold = untold.into_iter().map(|start| (number(start), Judgement::Untold));
         reading.outcome.extend(untold);
-        let took = now.saturating_duration_since(reading.since);
-        self.rest_until = now + reading.lane.rest(took);
+        self.rest_until = self.rest_until.max(now + reading.lane.rest(trades));
         if reading.lane == Lane::Verified {
-            self.again_minutes = stretch::next_length(self.again_minutes, took);
+            self.again_minutes = stretch::next_length(self.again_minutes, trades);
         }
         keep
     }
@@ -231,6 +228,7 @@ impl SignOff {
         let Some(Reading { series, lane, outcome, .. }) = self.under_way.take() else { return kept };
         self.backoff.reset();
         let series = &mut self.series[series];
+        series.worked();
         for (minute, judgement) in outcome {
             let before = series.settle(minute, judgement, lane, now);
             match judgement {
@@ -259,7 +257,7 @@ impl SignOff {
 
     /// Whose turn it is, which minutes, and why.
     fn choose(&mut self, now: Instant) -> Option<(usize, IdRange, Lane)> {
-        let due = self.series.iter().enumerate().filter_map(|(at, series)| Some((at, series.next_due()?)));
+        let due = self.series.iter().enumerate().filter_map(|(at, series)| Some((at, series.next_due(now)?)));
         if let Some((at, range)) = due.min_by_key(|(_, range)| range.first) {
             return Some((at, range, Lane::Due));
         }
@@ -272,7 +270,9 @@ impl SignOff {
         let length = self.again_minutes;
         let series = &mut self.series;
         let mut first = |lane: Lane, of: &dyn Fn(&mut Series) -> Option<IdRange>| {
-            round.clone().find_map(|at| Some((at, of(&mut series[at])?, lane)))
+            round
+                .clone()
+                .find_map(|at| Some((at, of(Some(&mut series[at]).filter(|series| series.may_be_tried(now))?)?, lane)))
         };
         let chosen = first(Lane::Again, &|series| series.next_again(now))
             .or_else(|| first(Lane::Past, &|series| series.next_past()))

@@ -32,8 +32,8 @@ use self::refusals::Refusals;
 pub use self::token::{Credentials, Token};
 use self::writing::BodyLimit;
 use super::{
-    Attempt, Candle, Checked, Gaps, HighLow, Interval, KeptMinute, LineStore, Lines, Minute, MinutePoint, OnTrade, Scope,
-    Store, StoreError, StoredTrade, WriteError, Written,
+    Attempt, Candle, Checked, Gaps, HighLow, Interval, KeptMinute, LineStore, Lines, Minute, MinutePoint, OnTrade,
+    Scope, Store, StoreError, StoredTrade, WriteError, Written,
 };
 use crate::net::Network;
 use crate::net::endpoint::{Endpoint, is_loopback};

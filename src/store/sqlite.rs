@@ -23,8 +23,8 @@ use rusqlite::params;
 use self::file::{File, FileError};
 use self::questions::{Look, QuestionError};
 use super::{
-    Attempt, Bounds, Candle, Checked, Gaps, HighLow, Interval, KeptMinute, Minute, MinutePoint, OnTrade, RETENTION_MS, Scope,
-    Store, StoreError, StoredTrade, WriteError, Written,
+    Attempt, Bounds, Candle, Checked, Gaps, HighLow, Interval, KeptMinute, Minute, MinutePoint, OnTrade, RETENTION_MS,
+    Scope, Store, StoreError, StoredTrade, WriteError, Written,
 };
 use crate::trade::{Exchange, Trade, TradeTime};
 

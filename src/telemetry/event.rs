@@ -144,8 +144,8 @@ pub enum Event {
     MinuteDiffers(Symbol, TradeTime, Excerpt),
     /// One that differed does not any more.
     MinuteAgrees(Symbol, TradeTime),
-    /// Minutes stay unverified: the exchange told no candles, or the store did not answer.
-    VerifyFailed(Excerpt),
+    /// Minutes of a symbol stay unverified: the exchange told no candles, or the store did not answer.
+    VerifyFailed(Symbol, Excerpt),
     /// This host's clock is so many ms ahead of the exchange's time.
     ClockDiffers {
         /// Milliseconds; negative if it is behind.

@@ -40,16 +40,8 @@ pub enum Part {
 
 impl Part {
     /// Every part.
-    pub const ALL: [Self; 8] = [
-        Self::Stream,
-        Self::Store,
-        Self::Memory,
-        Self::Outbox,
-        Self::Clock,
-        Self::Trades,
-        Self::Minutes,
-        Self::Loop,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Stream, Self::Store, Self::Memory, Self::Outbox, Self::Clock, Self::Trades, Self::Minutes, Self::Loop];
 
     /// Its name, for people and as a label.
     pub fn name(self) -> &'static str {

@@ -2,7 +2,7 @@
 
 mod words;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use self::words::write;
@@ -21,7 +21,8 @@ pub struct Log {
     held_back: Option<Vec<(Event, Option<u64>)>>,
     pauses: u64,
     is_outbox_full: bool,
-    is_unverified: bool,
+    /// Symbols whose minutes are known not to be verified.
+    unverified: HashSet<Symbol>,
 }
 
 /// What tells lines apart that may follow each other at once: never foreign text.
@@ -89,11 +90,11 @@ impl Log {
     fn is_worth_a_line(&mut self, event: &Event) -> bool {
         match event {
             Event::Duplicate => false,
-            Event::MinutesVerified(..) => {
-                self.is_unverified = false;
+            Event::MinutesVerified(symbol, _) => {
+                self.unverified.remove(symbol);
                 false
             }
-            Event::VerifyFailed(_) => !std::mem::replace(&mut self.is_unverified, true),
+            Event::VerifyFailed(symbol, _) => self.unverified.insert(symbol.clone()),
             Event::BatchStored(_) => {
                 self.is_outbox_full = false;
                 false

@@ -238,7 +238,7 @@ pub fn counter_of(event: &Event) -> Option<Counter> {
         Event::MinutesVerified(_, minutes) => ("tickflux_minutes_verified_total", *minutes),
         Event::MinuteDiffers(..) => ("tickflux_minutes_different_total", 1),
         Event::MinuteAgrees(..) => ("tickflux_minutes_agreed_total", 1),
-        Event::VerifyFailed(_) => ("tickflux_verify_failures_total", 1),
+        Event::VerifyFailed(..) => ("tickflux_verify_failures_total", 1),
         Event::ChoreFailed(_) => ("tickflux_chore_failures_total", 1),
     };
     Some(Counter { name, label: None, by })

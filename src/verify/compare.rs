@@ -9,6 +9,8 @@ use crate::trade::Price;
 /// What a number is known to within: the exchange's have eight digits behind the point.
 const LAST_DIGIT: f64 = 1e-8;
 const DECIMALS: u32 = 8;
+/// Nearly all are all but one in so many.
+const NEARLY_ALL: u64 = 50;
 /// By this much of its value a number is changed at most when it is rounded to a float: 2^-53.
 const ROUNDING: f64 = f64::EPSILON / 2.0;
 
@@ -87,7 +89,7 @@ fn different(trades: u64, account: &ExactAccount, candle: &Kline) -> Vec<Field> 
         (Field::Low, price(account.low, candle.low)),
         (Field::Close, price(account.close, candle.close)),
         (Field::Volume, sum(account.volume, candle.volume)),
-        (Field::QuoteVolume, is_same_quote(account, candle.quote_volume)),
+        (Field::QuoteVolume, is_same_quote(trades, account, candle.quote_volume)),
         (Field::TakerBuyVolume, sum(account.taker_buy_volume, candle.taker_buy_volume)),
     ];
     all.into_iter().filter(|(_, is_same)| !is_same).map(|(field, _)| field).collect()
@@ -95,9 +97,11 @@ fn different(trades: u64, account: &ExactAccount, candle: &Kline) -> Vec<Field> 
 
 /// The exchange writes price times quantity with eight decimals. Where that is not all of it, it is not known whether it cuts or
 /// rounds each one or their sum: each may be a last digit off. Of Binance's symbols with a tick and a step that multiply to
-/// 1e-8 or more it is none.
-fn is_same_quote(account: &ExactAccount, told: Decimal) -> bool {
-    let off = Decimal::from(account.cut).checked_mul(Decimal::new(1, DECIMALS));
+/// 1e-8 or more it is none, and of the others most products have more. So where nearly all fit, one that does not is no trade
+/// of that symbol, and nothing may be off.
+fn is_same_quote(trades: u64, account: &ExactAccount, told: Decimal) -> bool {
+    let cut = if account.cut.saturating_mul(NEARLY_ALL) <= trades { 0 } else { account.cut };
+    let off = Decimal::from(cut).checked_mul(Decimal::new(1, DECIMALS));
     let is_near = |stored: Decimal| Some((stored.checked_sub(told)?).abs() <= off?);
     account.quote_volume.and_then(is_near).unwrap_or(false)
 }

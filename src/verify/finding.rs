@@ -7,8 +7,8 @@ use rust_decimal::Decimal;
 
 use super::compare::{Comparison, Field, compare};
 use crate::binance::rest::Kline;
-use crate::store::minutes::{Account, ExactAccount, Minute};
 use crate::store::MinutePoint;
+use crate::store::minutes::{Account, ExactAccount, Minute};
 use crate::text::Excerpt;
 use crate::trade::{IdRange, MINUTE_MS, Symbol, TradeTime};
 
@@ -19,6 +19,8 @@ pub struct Findings {
     pub points: Vec<MinutePoint>,
     /// The begins of those without one, in order.
     pub untold: Vec<TradeTime>,
+    /// The begins of those whose candle has fewer trades than are stored: it may not be the last word.
+    pub behind: Vec<TradeTime>,
 }
 
 /// Holds the minutes from the one that begins at `first` to the one that begins at `last` against their candles. `minutes` are
@@ -30,7 +32,11 @@ pub fn find(symbol: &Symbol, first: TradeTime, last: TradeTime, minutes: &[Minut
     let mut start = first;
     while start <= last {
         match candles.get(&start) {
-            Some(candle) => findings.points.push(point(symbol, minutes.get(&start).copied(), candle)),
+            Some(candle) => {
+                let minute = minutes.get(&start).copied();
+                findings.behind.extend(minute.filter(|minute| minute.trades > candle.trades).map(|_| start));
+                findings.points.push(point(symbol, minute, candle));
+            }
             None => findings.untold.push(start),
         }
         start = start.later_by(MINUTE_MS);
@@ -91,7 +97,8 @@ fn words(fields: &[Field], minute: &Minute, account: &ExactAccount, candle: &Kli
     };
     let IdRange { first, last } = minute.ids;
     let absent = (last - first + 1).saturating_sub(minute.trades);
-    let absent = (absent > 0).then(|| format!("{absent} ids missing from {first} to {last}"));
+    let are = if absent == 1 { "1 id is".to_owned() } else { format!("{absent} ids are") };
+    let absent = (absent > 0).then(|| format!("{are} missing between {first} and {last}"));
     Excerpt::line(&fields.iter().map(word).chain(absent).collect::<Vec<_>>().join("; "))
 }
 
@@ -120,7 +127,8 @@ mod tests {
             quantity: quantity.as_bytes(),
             buyer_is_maker: *buyer_is_maker,
         };
-        let trades: Vec<_> = trades.iter().map(|(id, price, quantity, maker)| (*id, *price, *quantity, *maker)).collect();
+        let trades: Vec<_> =
+            trades.iter().map(|(id, price, quantity, maker)| (*id, *price, *quantity, *maker)).collect();
         let leaked: Vec<(u64, &'static str, &'static str, bool)> = trades
             .into_iter()
             .map(|(id, price, quantity, maker)| (id, &*price.to_owned().leak(), &*quantity.to_owned().leak(), maker))
@@ -155,15 +163,15 @@ mod tests {
             candle(10, 4, ["2", "2", "2", "2", "4", "8", "1"]),
         ];
         let symbol = "BTCUSDT".parse().unwrap();
-        let Findings { points, untold } = find(&symbol, time(7), time(11), &[whole, torn], &candles);
-        assert_eq!(untold, [time(11)]);
+        let Findings { points, untold, behind } = find(&symbol, time(7), time(11), &[whole, torn], &candles);
+        assert_eq!((untold, behind), (vec![time(11)], vec![]));
         let told: Vec<_> = points
             .iter()
             .map(|point| (point.trades, point.ids.map(|ids| (ids.first, ids.last)), point.difference.clone()))
             .collect();
         let words = |text| Some(Excerpt::line(text));
         let of_torn = "trades 2, by the exchange 3; volume 2.00000000, by the exchange 2.5; quote_volume 4.00000000, by the \
-                       exchange 5; 1 ids missing from 9 to 11";
+                       exchange 5; 1 id is missing between 9 and 11";
         assert_eq!(
             told,
             [
@@ -174,7 +182,10 @@ mod tests {
             ]
         );
         let texts = points[0].decimals().map(|(name, decimal)| format!("{name} {}", decimal.unwrap()));
-        assert_eq!(texts, ["open 2.0", "high 3.0", "low 2.0", "close 3.0", "volume 3.00000000", "taker_buy_volume 1.00000000"]);
+        assert_eq!(
+            texts,
+            ["open 2.0", "high 3.0", "low 2.0", "close 3.0", "volume 3.00000000", "taker_buy_volume 1.00000000"]
+        );
         assert_eq!(points[1].close.to_string(), "3");
     }
 }

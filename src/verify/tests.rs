@@ -179,6 +179,41 @@ fn what_is_cut_of_a_product_is_no_difference() {
     }
 }
 
+/// Where every other product fits eight decimals, one that does not is no trade of that symbol: a changed last digit.
+#[test]
+fn one_price_of_more_digits_among_many_is_a_difference() {
+    let compared = |trades: u64, odd: bool| {
+        let part = |id, price| Part {
+            id: TradeId::new(id).unwrap(),
+            price: Price::new(price).unwrap(),
+            quantity: b"0.00010000",
+            buyer_is_maker: true,
+        };
+        let mut sum = MinuteSum::of_first(start(0), part(1, "100.00000000"));
+        (2..trades).for_each(|id| sum.add(part(id, "100.00000000")));
+        sum.add(part(trades, if odd { "99.99999999" } else { "100.00000000" }));
+        sum.add(part(trades + 1, "100.00000000"));
+        let minute = sum.finish(&"binance".parse().unwrap(), &"BTCUSDT".parse().unwrap());
+        let price = Decimal::from(100);
+        let volume = Decimal::new(10_000, 8) * Decimal::from(trades + 1);
+        let candle = Kline {
+            start: start(0),
+            open: price,
+            high: price,
+            low: if odd { "99.99999999".parse().unwrap() } else { price },
+            close: price,
+            volume,
+            quote_volume: volume * price,
+            trades: trades + 1,
+            taker_buy_volume: Decimal::ZERO,
+        };
+        compare(&minute, &candle)
+    };
+    assert_eq!(compared(60, false), Comparison::Same);
+    assert_eq!(compared(60, true), Comparison::Different(vec![Field::QuoteVolume]));
+    assert_eq!(compared(40, true), Comparison::Same, "of so few it is not known");
+}
+
 /// The minute of these quantities as an engine adds them up.
 fn sums(quantities: &[u64], order: &mut fastrand::Rng) -> (Minute, Decimal) {
     let decimal = |eighths: u64| Decimal::from_i128_with_scale(eighths.into(), 8);

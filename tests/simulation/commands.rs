@@ -6,13 +6,14 @@ use tickflux::capture::backlog::Payload;
 use tickflux::capture::input::{Command, DiskWork, Input};
 use tickflux::outbox::Changes;
 use tickflux::outbox::OutboxFound;
+use tickflux::store::StoreError;
 use tickflux::store::influx::line::encode_all;
 use tickflux::text::Excerpt;
 
 use super::{Happening, ToNode, World, Wrong};
 use crate::disk::Trouble;
 use crate::plan::Lasting;
-use crate::{oracle, rest};
+use crate::{minutes, oracle, rest};
 
 impl World {
     /// Begins what a capture wants to have done.
@@ -76,6 +77,38 @@ impl World {
                 let answer = self.store.audit(&self.exchange, &self.faults, asked, self.now);
                 let after = self.ms(20, 2_000);
                 self.put_to(number, after, ToNode::Input(Box::new(Input::Audited(symbol, answer))));
+            }
+            Command::AskCandles(stretch) => {
+                let weight = &mut self.nodes[number].weight;
+                let (answer, used, after) =
+                    rest::candles(&self.exchange, &self.faults, weight, &stretch, self.now, &mut self.rng)?;
+                self.put_to(number, after, ToNode::Input(Box::new(Input::Candles(answer, used))));
+            }
+            Command::ReadMinutes(stretch, candles) => {
+                let read = minutes::read(&self.exchange, &self.faults, &stretch, &candles, self.now)?;
+                let after = self.ms(5, 500);
+                self.put_to(number, after, ToNode::Input(Box::new(Input::MinutesRead(read))));
+            }
+            Command::KeepMinutes(points) => {
+                let is_down = self.faults.any(&[Lasting::StoreDown, Lasting::StoreHolds], self.now);
+                let kept = if is_down {
+                    Err(StoreError::Unusable("it takes nothing".to_owned()))
+                } else {
+                    self.minutes.keep(&points);
+                    Ok(())
+                };
+                let after = self.ms(1, 20);
+                self.put_to(number, after, ToNode::Input(Box::new(Input::MinutesKept(points, kept))));
+            }
+            Command::AskKnownMinutes(since) => {
+                let is_down = self.faults.any(&[Lasting::StoreDown, Lasting::StoreTellsNothing], self.now);
+                let known = if is_down {
+                    Err(StoreError::Unusable("it does not answer".to_owned()))
+                } else {
+                    Ok(self.minutes.known(&self.exchange, since))
+                };
+                let after = self.ms(20, 2_000);
+                self.put_to(number, after, ToNode::Input(Box::new(Input::MinutesKnown(known))));
             }
             Command::ExpireStore(_) => {
                 // InfluxDB expires by itself; a store that does not may fail at it.

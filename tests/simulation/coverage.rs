@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tickflux::telemetry::Event;
 
 /// Every event of the machine. What is not here comes from the shell, which is not simulated, or is counted only.
-pub const EVENTS: [&str; 40] = [
+pub const EVENTS: [&str; 44] = [
     "AuditFailed",
     "BatchStored",
     "ChoreFailed",
@@ -26,6 +26,9 @@ pub const EVENTS: [&str; 40] = [
     "LeftInOutbox",
     "LineRefused",
     "MessageRefused",
+    "MinuteAgrees",
+    "MinuteDiffers",
+    "MinutesVerified",
     "NothingKnown",
     "OtherOutboxLeft",
     "OutboxFailed",
@@ -44,6 +47,7 @@ pub const EVENTS: [&str; 40] = [
     "SymbolsUnchecked",
     "TradeBelieved",
     "TradeSuspected",
+    "VerifyFailed",
     "WriteFailed",
     "WriteRecovered",
 ];
@@ -72,6 +76,9 @@ pub fn name(event: &Event) -> &'static str {
         Event::LeftInOutbox(..) => "LeftInOutbox",
         Event::LineRefused(_) => "LineRefused",
         Event::MessageRefused(_) => "MessageRefused",
+        Event::MinuteAgrees(..) => "MinuteAgrees",
+        Event::MinuteDiffers(..) => "MinuteDiffers",
+        Event::MinutesVerified(..) => "MinutesVerified",
         Event::NothingKnown(..) => "NothingKnown",
         Event::OtherOutboxLeft(..) => "OtherOutboxLeft",
         Event::OutboxFailed { .. } => "OutboxFailed",
@@ -92,6 +99,7 @@ pub fn name(event: &Event) -> &'static str {
         Event::SymbolsUnchecked(_) => "SymbolsUnchecked",
         Event::TradeBelieved(..) => "TradeBelieved",
         Event::TradeSuspected(..) => "TradeSuspected",
+        Event::VerifyFailed(..) => "VerifyFailed",
         Event::WriteFailed { .. } => "WriteFailed",
         Event::WriteRecovered => "WriteRecovered",
     }

@@ -123,6 +123,7 @@ impl Node {
                 idle_timeout: Duration::from_secs(30),
                 asks: true,
                 repairs: true,
+                verifies: plan.verifies,
                 only_repair: None,
                 count: None,
                 duration: None,

@@ -118,6 +118,8 @@ pub struct Plan {
     pub is_real_disk: bool,
     /// The store is as near as a file: trades go into it without an outbox.
     pub is_near: bool,
+    /// Minutes are held against the exchange's candles.
+    pub verifies: bool,
     /// When someone runs `gaps --repair` beside the captures.
     pub repairs: Vec<Time>,
     pub backfill: Option<Duration>,
@@ -272,6 +274,7 @@ pub fn plan(seed: u64, length: Duration) -> Plan {
         per_second,
         is_real_disk,
         is_near: seed % 10 == 8,
+        verifies: seed % 3 != 1,
         repairs,
         captures,
         subsets: if is_wide { vec![200, 200] } else { vec![2] },

@@ -3,14 +3,17 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use tickflux::binance::weight::{AGGREGATE_WEIGHT, HISTORY_WEIGHT, TIME_WEIGHT};
+use tickflux::binance::rest::Kline;
+use tickflux::binance::weight::{AGGREGATE_WEIGHT, HISTORY_WEIGHT, KLINES_WEIGHT, TIME_WEIGHT};
 use tickflux::capture::history::{Found, HistoryAnswer, Lookup, Refusal, RefusalKind, Request};
 use tickflux::capture::page::{BadRow, Page, Row};
+use tickflux::capture::signoff::Stretch;
 use tickflux::text::Excerpt;
 use tickflux::trade::TradeTime;
 
 use crate::exchange::{Exchange, exchange_ms};
 use crate::faults::Faults;
+use crate::minutes;
 use crate::plan::Lasting;
 use crate::time::Time;
 
@@ -22,11 +25,17 @@ const WEIGHT_MAX: u32 = 3_000;
 pub struct Weight {
     used: VecDeque<(Time, u32)>,
     sum: u32,
-    /// Up to when the process was told to ask nothing; the next process does not know of it.
-    pub told_to_wait: Time,
+    /// From when up to when the process was told to ask nothing; the next process does not know of it.
+    pub told_to_wait: (Time, Time),
 }
 
 impl Weight {
+    /// Whether the process knows that it is to ask nothing: another question may have been on its way when that was said.
+    fn is_to_wait(&self, now: Time) -> bool {
+        let (from, until) = self.told_to_wait;
+        from < now && now < until
+    }
+
     /// Counts a request; says why if it breaks the limit.
     fn count(&mut self, weight: u32, now: Time) -> Result<u32, String> {
         while self.used.front().is_some_and(|(at, _)| *at + Duration::from_secs(60) <= now) {
@@ -38,8 +47,59 @@ impl Weight {
     }
 }
 
-fn refused(kind: RefusalKind, why: &str) -> (HistoryAnswer, Option<u32>) {
-    (HistoryAnswer::Refused(Refusal { kind, why: Excerpt::of(why) }), None)
+fn refused(kind: RefusalKind, why: &str) -> Option<Refusal> {
+    Some(Refusal { kind, why: Excerpt::of(why) })
+}
+
+/// Why a request is not answered, if so.
+fn refusal(faults: &Faults, is_history: bool, now: Time, rng: &mut fastrand::Rng) -> Option<Refusal> {
+    if faults.is(Lasting::RestFails, now) {
+        refused(RefusalKind::Failed, "503: try later")
+    } else if faults.is(Lasting::RestBans, now) {
+        refused(RefusalKind::Limited(Duration::from_secs(rng.u64(120..600))), "418: banned")
+    } else if faults.is(Lasting::RestLimits, now) {
+        refused(RefusalKind::Limited(Duration::from_secs(rng.u64(1..60))), "429: too many requests")
+    } else if faults.is(Lasting::RestNotFromHere, now) {
+        refused(RefusalKind::NotFromHere, "451: not from here")
+    } else if is_history && faults.is(Lasting::RestNotServed, now) {
+        refused(RefusalKind::NotServed, "404: not served here")
+    } else {
+        None
+    }
+}
+
+/// Up to when REST knows of trades, in the exchange's ms.
+fn known_ms(faults: &Faults, now: Time) -> i64 {
+    exchange_ms(now) - if faults.is(Lasting::RestLags, now) { 20_000 } else { 300 }
+}
+
+/// What is answered to a request for candles, and after how long.
+pub fn candles(
+    exchange: &Exchange,
+    faults: &Faults,
+    weight: &mut Weight,
+    stretch: &Stretch,
+    now: Time,
+    rng: &mut fastrand::Rng,
+) -> Result<(Result<Vec<Kline>, Refusal>, Option<u32>, Duration), String> {
+    if weight.is_to_wait(now) {
+        return Err(format!("{stretch:?} before it may ask again"));
+    }
+    let used = weight.count(KLINES_WEIGHT, now)?;
+    let latency = latency(faults, now, rng);
+    let refusal = refusal(faults, false, now, rng);
+    if let Some(Refusal { kind: RefusalKind::Limited(wait), .. }) = &refusal {
+        weight.told_to_wait = (now + latency, now + latency + *wait);
+    }
+    Ok(match refusal {
+        Some(refusal) => (Err(refusal), None, latency),
+        None => (Ok(minutes::candles(exchange, stretch, known_ms(faults, now))), Some(used), latency),
+    })
+}
+
+fn latency(faults: &Faults, now: Time, rng: &mut fastrand::Rng) -> Duration {
+    let slow = faults.is(Lasting::RestSlow, now);
+    Duration::from_millis(if slow { rng.u64(500..9_900) } else { rng.u64(20..200) })
 }
 
 fn time(ms: i64) -> TradeTime {
@@ -60,29 +120,19 @@ pub fn ask(
         Request::Lookup(Lookup::Time) => TIME_WEIGHT,
         Request::Lookup(_) => AGGREGATE_WEIGHT,
     };
-    if now < weight.told_to_wait {
+    if weight.is_to_wait(now) {
         return Err(format!("{request:?} before it may ask again"));
     }
     let used = weight.count(costs, now)?;
     let crowd = if faults.is(Lasting::RestCrowded, now) { 5_000 } else { 0 };
-    let slow = faults.is(Lasting::RestSlow, now);
-    let latency = Duration::from_millis(if slow { rng.u64(500..9_900) } else { rng.u64(20..200) });
+    let latency = latency(faults, now, rng);
     let is_history = matches!(request, Request::Page(_));
-    let (answer, used) = if faults.is(Lasting::RestFails, now) {
-        refused(RefusalKind::Failed, "503: try later")
-    } else if faults.is(Lasting::RestBans, now) {
-        refused(RefusalKind::Limited(Duration::from_secs(rng.u64(120..600))), "418: banned")
-    } else if faults.is(Lasting::RestLimits, now) {
-        refused(RefusalKind::Limited(Duration::from_secs(rng.u64(1..60))), "429: too many requests")
-    } else if faults.is(Lasting::RestNotFromHere, now) {
-        refused(RefusalKind::NotFromHere, "451: not from here")
-    } else if is_history && faults.is(Lasting::RestNotServed, now) {
-        refused(RefusalKind::NotServed, "404: not served here")
-    } else {
-        (answer(exchange, faults, request, now, rng), Some(used + crowd))
+    let (answer, used) = match refusal(faults, is_history, now, rng) {
+        Some(refusal) => (HistoryAnswer::Refused(refusal), None),
+        None => (answer(exchange, faults, request, now, rng), Some(used + crowd)),
     };
     if let HistoryAnswer::Refused(Refusal { kind: RefusalKind::Limited(wait), .. }) = &answer {
-        weight.told_to_wait = now + latency + *wait;
+        weight.told_to_wait = (now + latency, now + latency + *wait);
     }
     Ok((answer, used, latency))
 }
@@ -94,8 +144,7 @@ fn answer(
     now: Time,
     rng: &mut fastrand::Rng,
 ) -> HistoryAnswer {
-    let lag = if faults.is(Lasting::RestLags, now) { 20_000 } else { 300 };
-    let known_ms = exchange_ms(now) - lag;
+    let known_ms = known_ms(faults, now);
     let market =
         |symbol: &tickflux::trade::Symbol| exchange.market_of(symbol.as_str()).expect("only ours is asked for");
     match request {

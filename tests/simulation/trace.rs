@@ -70,6 +70,10 @@ pub fn kind(input: &Input) -> &'static str {
         Input::Disk(_) => "disk",
         Input::Written(..) => "written",
         Input::Audited(..) => "audited",
+        Input::Candles(..) => "candles",
+        Input::MinutesRead(_) => "minutes read",
+        Input::MinutesKept(..) => "minutes kept",
+        Input::MinutesKnown(_) => "minutes known",
         Input::ChoreFailed(_) => "chore failed",
         Input::Stop => "stop",
     }

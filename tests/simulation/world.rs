@@ -23,6 +23,7 @@ use self::happening::{Happening, ToNode};
 use crate::coverage::{self, Coverage};
 use crate::exchange::{Exchange, flag};
 use crate::faults::Faults;
+use crate::minutes::Minutes;
 use crate::node::Node;
 use crate::oracle;
 use crate::plan::{Fault, Lasting, Plan};
@@ -44,6 +45,7 @@ pub struct World {
     rng: fastrand::Rng,
     pub exchange: Exchange,
     pub store: Store,
+    pub minutes: Minutes,
     pub faults: Faults,
     pub nodes: Vec<Node>,
     pub trace: Trace,
@@ -75,6 +77,7 @@ impl World {
             rng,
             exchange,
             store: Store::new(),
+            minutes: Minutes::default(),
             faults: Faults::default(),
             nodes,
             trace: Trace::new(in_words),

@@ -155,8 +155,7 @@ impl Capture {
         let seconds = self.first_trade.zip(self.last_acknowledgement);
         let seconds = seconds.map_or(0.0, |(first, last)| last.saturating_duration_since(first).as_secs_f64());
         let left = (self.backlog.weight().trades as u64, self.sign_off.different());
-        let summary =
-            Summary::new(self.journal.tally(), &self.sequencer, &self.latencies, seconds, left, usage);
+        let summary = Summary::new(self.journal.tally(), &self.sequencer, &self.latencies, seconds, left, usage);
         RunOutcome { shortfall: self.shortfall(), summary }
     }
 

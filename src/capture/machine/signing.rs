@@ -56,7 +56,7 @@ impl Capture {
         self.history.candles_answered(answer.as_ref().err(), used_weight, now.at);
         match answer {
             Ok(candles) => {
-                if let Some(stretch) = self.sign_off.told(now.at) {
+                if let Some(stretch) = self.sign_off.under_way() {
                     self.commands.push_back(Command::ReadMinutes(stretch, candles));
                 }
             }
@@ -119,7 +119,8 @@ impl Capture {
     }
 
     fn verify_failed(&mut self, why: Excerpt, now: Instant) {
+        let Some(stretch) = self.sign_off.under_way() else { return };
         self.sign_off.failed(now, &mut self.rng);
-        self.journal.note(Event::VerifyFailed(why));
+        self.journal.note(Event::VerifyFailed(stretch.symbol, why));
     }
 }

@@ -48,6 +48,7 @@ fn settings(symbols: &[Symbol]) -> Settings {
         outbox_limit: 1 << 30,
         asks: true,
         repairs: true,
+        verifies: false,
         only_repair: None,
         backfill: None,
         count: None,

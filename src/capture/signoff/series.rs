@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::MinuteNumber;
 use super::stretch::{Judgement, Lane};
+use crate::capture::backoff::Backoff;
 use crate::trade::{IdRange, IdRanges, Symbol};
 
 /// Minutes that are due and follow each other, at once at most.
@@ -11,6 +12,9 @@ const DUE_AT_ONCE: u64 = 30;
 /// And minutes of before this run, or of which one differs.
 const PAST_AT_ONCE: u64 = 10;
 /// What differs, and what has no candle, is looked at again after so long.
+/// What failed is tried again after so long, and ever longer.
+const BACKOFF_FIRST: Duration = Duration::from_secs(5);
+const BACKOFF_CAP: Duration = Duration::from_secs(120);
 const AGAIN_EVERY: Duration = Duration::from_secs(45);
 
 /// The minutes of one symbol: each of them in one of the sets at most, but for what differs, which is looked at again, too.
@@ -31,6 +35,9 @@ pub(super) struct Series {
     /// The verified minutes from here on were read again in this round; every other turn are the newest ones.
     read_from: Option<MinuteNumber>,
     is_turn_of_newest: bool,
+    /// After a failure the others go on.
+    backoff: Backoff,
+    not_before: Instant,
 }
 
 /// What was known of a minute before.
@@ -54,6 +61,8 @@ impl Series {
             verified: none(),
             read_from: None,
             is_turn_of_newest: false,
+            backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_CAP),
+            not_before: now,
         }
     }
 
@@ -111,9 +120,23 @@ impl Series {
         self.verified.span().map(|span| span.last)
     }
 
+    /// Something of it could not be done.
+    pub(super) fn failed(&mut self, now: Instant, rng: &mut fastrand::Rng) {
+        self.not_before = now + self.backoff.after_failure(rng);
+    }
+
+    /// Something of it was done.
+    pub(super) fn worked(&mut self) {
+        self.backoff.reset();
+    }
+
+    pub(super) fn may_be_tried(&self, now: Instant) -> bool {
+        now >= self.not_before
+    }
+
     /// The oldest that are due.
-    pub(super) fn next_due(&self) -> Option<IdRange> {
-        self.due.iter().next().map(|range| begin_of(range, DUE_AT_ONCE))
+    pub(super) fn next_due(&self, now: Instant) -> Option<IdRange> {
+        self.due.iter().next().filter(|_| self.may_be_tried(now)).map(|range| begin_of(range, DUE_AT_ONCE))
     }
 
     /// The next of those that are to be looked at again, if it is time.

@@ -1,21 +1,19 @@
 //! Minutes of one symbol that are looked at together, and what is to be said of each.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::MinuteNumber;
 use crate::store::MinutePoint;
 use crate::trade::{IdRange, MINUTE_MS, Symbol, TradeTime};
 
-/// A hole may be repaired for so long before what it makes of its minute is said.
-const REPAIR_MS: i64 = 2 * MINUTE_MS;
-/// Everything that is not due waits so many times as long as the store was read for.
-const REST_TIMES: u32 = 20;
-const REST_TIMES_OF_VERIFIED: u32 = 200;
+/// For so long a hole may be repaired, and a candle change, before it is said that a minute differs.
+const YOUNG_MS: i64 = 2 * MINUTE_MS;
+/// To read a trade costs a few microseconds. Everything that is not due waits so long for each one that was read.
+const REST_A_TRADE: Duration = Duration::from_micros(50);
+const REST_A_VERIFIED_TRADE: Duration = Duration::from_millis(2);
 const REST_MIN: Duration = Duration::from_millis(500);
-/// A reading of what is verified is to take about so long.
-const READ_MIN: Duration = Duration::from_millis(40);
-const READ_MAX: Duration = Duration::from_millis(100);
-/// Minutes of one such reading, at most.
+/// What is verified is read again in stretches of about so many trades, and of so many minutes at most.
+const VERIFIED_TRADES: u64 = 10_000;
 const VERIFIED_AT_ONCE: u64 = 60;
 
 /// Minutes of one symbol that follow each other.
@@ -49,8 +47,6 @@ pub(super) struct Reading {
     pub(super) series: usize,
     pub(super) range: IdRange,
     pub(super) lane: Lane,
-    /// When it was begun; once the candles are there, when that was.
-    pub(super) since: Instant,
     /// What is to be said of each minute, once it is kept.
     pub(super) outcome: Vec<(MinuteNumber, Judgement)>,
 }
@@ -84,8 +80,8 @@ pub struct Circumstances {
 }
 
 impl Circumstances {
-    /// `is_of_run`: the minute ended in this run.
-    pub(super) fn judge(&self, point: &MinutePoint, is_of_run: bool) -> Judgement {
+    /// `is_of_run`: the minute ended in this run; `is_behind`: its candle has fewer trades than are stored.
+    pub(super) fn judge(&self, point: &MinutePoint, is_of_run: bool, is_behind: bool) -> Judgement {
         if point.difference.is_none() {
             return Judgement::Agrees;
         }
@@ -95,27 +91,29 @@ impl Circumstances {
         }
         // Its last trades may not have come: the ids say so only once a later one is there.
         let is_open = is_of_run && self.newest.is_none_or(|newest| newest < end);
-        let may_be_repaired = !is_of_run || self.exchange_now <= end.later_by(REPAIR_MS);
-        if is_open || self.has_open_holes && may_be_repaired { Judgement::Waits } else { Judgement::Differs }
+        let is_young = self.exchange_now <= end.later_by(YOUNG_MS);
+        let may_be_repaired = self.has_open_holes && (!is_of_run || is_young);
+        if is_open || may_be_repaired || is_behind && is_young { Judgement::Waits } else { Judgement::Differs }
     }
 }
 
 impl Lane {
-    /// How long everything that is not due waits after a reading that took so long.
-    pub(super) fn rest(self, took: Duration) -> Duration {
+    /// How long everything that is not due waits after so many trades were read.
+    pub(super) fn rest(self, trades: u64) -> Duration {
+        let times = u32::try_from(trades).unwrap_or(u32::MAX);
         match self {
             Self::Due => Duration::ZERO,
-            Self::Again | Self::Past => REST_MIN.max(took.saturating_mul(REST_TIMES)),
-            Self::Verified => REST_MIN.max(took.saturating_mul(REST_TIMES_OF_VERIFIED)),
+            Self::Again | Self::Past => REST_MIN.max(REST_A_TRADE.saturating_mul(times)),
+            Self::Verified => REST_MIN.max(REST_A_VERIFIED_TRADE.saturating_mul(times)),
         }
     }
 }
 
-/// How many verified minutes are read the next time, after so many took so long.
-pub(super) fn next_length(length: u64, took: Duration) -> u64 {
-    if took < READ_MIN {
+/// How many verified minutes are read the next time, after so many had so many trades.
+pub(super) fn next_length(length: u64, trades: u64) -> u64 {
+    if trades < VERIFIED_TRADES / 2 {
         (length * 2).min(VERIFIED_AT_ONCE)
-    } else if took > READ_MAX {
+    } else if trades > VERIFIED_TRADES {
         (length / 2).max(1)
     } else {
         length

@@ -43,8 +43,9 @@ impl Sqlite {
             )?;
             for point in points {
                 let (first, last) = point.kept_ids();
-                let [open, high, low, close, volume, taker_buy_volume] =
-                    point.decimals().map(|(_, decimal)| decimal.map_or_else(String::new, |decimal| decimal.to_string()));
+                let [open, high, low, close, volume, taker_buy_volume] = point
+                    .decimals()
+                    .map(|(_, decimal)| decimal.map_or_else(String::new, |decimal| decimal.to_string()));
                 insert.execute(params![
                     self.exchange.as_str(),
                     point.symbol.as_str(),

@@ -108,7 +108,9 @@ pub(super) fn write(event: &Event, repeated: Option<u64>) {
         Event::MinuteAgrees(symbol, minute) => {
             info!(%symbol, %minute, repeated, "A minute that differed agrees with the exchange's candle now.")
         }
-        Event::VerifyFailed(why) => warn!(%why, repeated, "Minutes stay unverified; they are tried again."),
+        Event::VerifyFailed(symbol, why) => {
+            warn!(%symbol, %why, repeated, "Minutes stay unverified; they are tried again.")
+        }
         Event::ClockDiffers { offset_ms, host } => warn!(
             offset_seconds = *offset_ms as f64 / 1_000.0, %host, repeated,
             "This host's clock differs from the exchange's: trades are judged by the exchange's time."

@@ -49,14 +49,18 @@ fn events() -> Vec<Event> {
         Event::StoreLost(symbol.clone(), 1),
         Event::StoreChanged("another".to_owned()),
         Event::AuditFailed(symbol.clone(), why.clone()),
-        Event::NothingKnown(symbol, why.clone()),
+        Event::NothingKnown(symbol.clone(), why.clone()),
         Event::Expired(1),
         Event::LineRefused(why.clone()),
-        Event::DeadLetterLost(why),
+        Event::DeadLetterLost(why.clone()),
         Event::ReadingPaused,
         Event::ReadingResumed,
         Event::ClockDiffers { offset_ms: 9_000, host: TradeTime::EPOCH },
         Event::ClockAgrees,
+        Event::MinutesVerified(symbol.clone(), 2),
+        Event::MinuteDiffers(symbol.clone(), TradeTime::EPOCH, why.clone()),
+        Event::MinuteAgrees(symbol.clone(), TradeTime::EPOCH),
+        Event::VerifyFailed(symbol, why),
         Event::ChoreFailed("away".to_owned()),
     ]
 }
@@ -84,8 +88,15 @@ fn series(text: &str) -> BTreeSet<String> {
     lines.filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect()
 }
 
-const STATE: State =
-    State { connections: 0, waiting: 0, open_holes: 0, outbox_bytes: 0, clock_offset_ms: Some(-7_000) };
+const STATE: State = State {
+    connections: 0,
+    waiting: 0,
+    open_holes: 0,
+    outbox_bytes: 0,
+    clock_offset_ms: Some(-7_000),
+    different_minutes: 3,
+    verified_age_ms: Some(8_500),
+};
 
 #[test]
 fn every_event_changes_one_metric_of_its_own() {
@@ -127,11 +138,13 @@ fn every_counter_is_there_before_its_first_event() {
 }
 
 #[test]
-fn the_clocks_difference_is_a_gauge_in_seconds() {
+fn differences_and_ages_are_gauges_in_seconds() {
     let recorder = PrometheusBuilder::new().build_recorder();
     metrics::with_local_recorder(&recorder, || publish(STATE, &Health::default(), &Tally::default()));
     let text = recorder.handle().render();
-    assert!(text.contains("tickflux_clock_offset_seconds -7\n"), "{text}");
+    for line in ["clock_offset_seconds -7", "minutes_different 3", "verified_minute_age_seconds 8.5"] {
+        assert!(text.contains(&format!("tickflux_{line}\n")), "{line}: {text}");
+    }
 }
 
 #[test]
