@@ -14,6 +14,8 @@ mod dashboard;
 mod feeder;
 #[path = "whole/questions.rs"]
 mod questions;
+#[path = "whole/sign_off.rs"]
+mod sign_off;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -83,6 +85,7 @@ fn capture_prints(influxd: &Influxd, store: &[&str], prints: &[Print], pace: Pac
             "--format",
             "json",
             "--no-repair",
+            "--no-verify",
             "--rest-url",
             "http://127.0.0.1:9",
         ])
@@ -255,6 +258,9 @@ fn main() {
     }
     if is_wanted("symbols") {
         symbols(&influxd);
+    }
+    if is_wanted("sign-off") {
+        sign_off::sign_off(&influxd);
     }
     if is_wanted("questions") {
         questions::questions(&influxd);

@@ -156,7 +156,7 @@ fn a_minute_that_differs_is_told_once_and_looked_at_until_it_agrees() {
 fn every_minute_that_differs_has_its_turn() {
     let mut bench = Bench::new(&["BTCUSDT"]);
     bench.pass(60 * 40);
-    let differs = |minute: MinuteNumber| Some("volume").filter(|_| minute % 2 == 0);
+    let differs = |minute: MinuteNumber| Some("volume").filter(|_| minute.is_multiple_of(2));
     while bench.next().is_some_and(|(_, _, last)| last < NOON + 39) {
         bench.answer(differs);
     }
