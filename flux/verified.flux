@@ -191,7 +191,17 @@ found = (field) =>
         |> filter(fn: (r) => r._field == field)
 asTexts = (tables=<-, name) =>
     tables
-        |> map(fn: (r) => ({exchange: r.exchange, symbol: r.symbol, _time: r._time, _field: name, _value: string(v: r._value)}))
+        // The first window of an hour begins with the hour's first point.
+        |> map(
+            fn: (r) =>
+                ({
+                    exchange: r.exchange,
+                    symbol: r.symbol,
+                    _time: date.truncate(t: r._time, unit: 1m),
+                    _field: name,
+                    _value: string(v: r._value),
+                }),
+        )
         |> group()
 verdicts = [
     found(field: "verified") |> asTexts(name: "verified"),

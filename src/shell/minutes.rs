@@ -6,7 +6,7 @@ use crate::binance::rest::Kline;
 use crate::capture::input::{MinutesKnown, MinutesRead};
 use crate::capture::signoff::Stretch;
 use crate::store::minutes::MinuteSums;
-use crate::store::{AnyStore, Scope, StoreError};
+use crate::store::{AHEAD_MS, AnyStore, RETENTION_MS, Scope, StoreError};
 use crate::trade::{Exchange, MINUTE_MS, TradeTime};
 use crate::verify::find;
 
@@ -59,7 +59,7 @@ async fn begin(store: &AnyStore, scope: &Scope, first: TradeTime) -> Result<Opti
 ///
 /// Safe: it only reads.
 pub async fn known(store: &AnyStore, scope: &Scope, since: TradeTime) -> Result<MinutesKnown, StoreError> {
-    let kept = store.kept_minutes(scope, since, TradeTime::LATEST).await?;
+    let kept = store.kept_minutes(scope, since, since.later_by(RETENTION_MS + AHEAD_MS)).await?;
     let begins = store.price_at(scope, since, false).await?;
     let begins = begins.into_iter().map(|stored| (stored.trade.symbol, stored.trade.time)).collect();
     Ok(MinutesKnown { kept, begins })

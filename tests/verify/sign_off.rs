@@ -30,7 +30,19 @@ fn capture(world: &World, rest: &str, more: &[&str]) -> Capture {
     let stream = format!("ws://{}", world.exchange.address());
     let args = ["--exchange", "practice", "--stream-url", &stream, "--rest-url", rest, "--store", &world.store];
     let others = ["--idle-timeout", "1h", "--format", "json"];
-    Capture::start(world.folder.path(), &[&args[..], &others, more].concat())
+    let environment = [("RUST_LOG".to_owned(), "tickflux=debug".to_owned())];
+    Capture::start_in(world.folder.path(), &[&args[..], &others, more].concat(), &environment)
+}
+
+/// Its log is what a failure needs.
+struct ToldOnPanic<'a>(&'a Capture);
+
+impl Drop for ToldOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("{}", self.0.log());
+        }
+    }
 }
 
 /// What the store keeps, read plainly.
@@ -135,6 +147,7 @@ fn what_is_changed_behind_a_running_capture_is_found_and_a_repair_makes_it_verif
     for world in worlds(seed()) {
         let context = &world.store;
         let capture = capture(&world, &world.rest(), &[]);
+        let log = ToldOnPanic(&capture);
         wait_until_verified(&world, &[]);
         // Each number is that of a plain computation over the exchange's list.
         let found = kept(&world);
@@ -171,6 +184,7 @@ fn what_is_changed_behind_a_running_capture_is_found_and_a_repair_makes_it_verif
         wait_until_different(&world, &[&key(changed)]);
         assert_eq!(named_by_flux(&world).unwrap_or_else(|| vec![key(changed)]), [key(changed)], "{context}");
 
+        drop(log);
         let log = capture.log();
         let output = capture.stop();
         let summary = summary(&output);

@@ -107,8 +107,10 @@ impl Capture {
     pub(super) fn minutes_known(&mut self, known: Result<MinutesKnown, StoreError>, now: Instant) {
         match known {
             Ok(MinutesKnown { kept, begins }) => self.sign_off.known(&kept, &begins),
-            // What is stored is read as little then, and that is told.
-            Err(_) => self.sign_off.not_known(now),
+            Err(error) => {
+                self.journal.note(Event::ChoreFailed(format!("cannot learn which minutes are verified: {error}")));
+                self.sign_off.not_known(now);
+            }
         }
     }
 
