@@ -12,6 +12,7 @@
 
 pub mod check;
 pub(crate) mod checksum;
+pub mod dump;
 pub mod folder;
 pub mod manifest;
 pub mod parquet;

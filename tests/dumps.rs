@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail so")]
 
+#[path = "dumps/archived.rs"]
+mod archived;
 #[path = "dumps/kept.rs"]
 mod kept;
 #[path = "dumps/kit.rs"]

@@ -1,6 +1,6 @@
 //! The SHA-256 of what is written or read.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
@@ -12,6 +12,12 @@ pub(crate) struct Checksummed<W> {
     out: W,
     context: Context,
     bytes: u64,
+}
+
+impl<W> fmt::Debug for Checksummed<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checksummed").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
 }
 
 impl<W: Write> Checksummed<W> {

@@ -19,16 +19,19 @@ use crate::trade::Symbol;
 #[derive(Debug)]
 pub(super) struct OpenDump {
     pub(super) file: DumpFile,
-    /// Whether its SHA-256 is what is said of it.
+    /// Its SHA-256, in hexadecimal digits.
+    pub(super) sha256: String,
+    /// Whether that is what is said of it.
     pub(super) is_checked: bool,
 }
 
 /// Opens a daily file of `symbol`, or of any, and compares it with what is said of it: in `told`, or in what lies beside it.
 pub(super) fn open(path: &Path, told: Option<&Path>, symbol: Option<&Symbol>) -> Result<OpenDump, Failure> {
     let file = DumpFile::open(path, symbol).map_err(|error| failed(path, &error))?;
+    let (sha256, _) = checksum(path).map_err(|error| failed(path, &error.into()))?;
     let beside = beside(path);
     let Some(told) = told.or_else(|| Some(&*beside).filter(|beside| beside.exists())) else {
-        return Ok(OpenDump { file, is_checked: false });
+        return Ok(OpenDump { file, sha256, is_checked: false });
     };
     let cannot = |why: &dyn std::fmt::Display| Failure::Usage(format!("cannot use {}: {why}", shown(told)));
     let said = read(told).map_err(|error| cannot(&error))?;
@@ -36,12 +39,11 @@ pub(super) fn open(path: &Path, told: Option<&Path>, symbol: Option<&Symbol>) ->
     if said.name != name {
         return Err(cannot(&format_args!("it speaks of {}, and not of {name}", Excerpt::of(&said.name))));
     }
-    let (sha256, _) = checksum(path).map_err(|error| failed(path, &error.into()))?;
     if said.sha256 != sha256 {
         let why = format!("its SHA-256 is {sha256}, and {} says {}", shown(told), said.sha256);
         return Err(Failure::No(format!("{}: {why}: download both again", shown(path))));
     }
-    Ok(OpenDump { file, is_checked: true })
+    Ok(OpenDump { file, sha256, is_checked: true })
 }
 
 /// How a command ends that cannot read a daily file.

@@ -1,21 +1,11 @@
 //! Of a day that is over a store keeps only the last 24 hours: by a clock that says the morning after.
 
-use std::sync::LazyLock;
-
 use tickflux::store::sqlite::Sqlite;
 use tickflux::store::{Attempt, Store};
-use tickflux::trade::{Trade, TradeTime};
+use tickflux::trade::Trade;
 
 use crate::kit::*;
-use crate::support::faketime::WrongClock;
-use crate::support::{exchange, now, runtime, tickflux_in};
-
-/// Eight o'clock tomorrow.
-static MORNING: LazyLock<i64> = LazyLock::new(|| now().ms() / DAY_MS * DAY_MS + DAY_MS + 8 * HOUR_MS);
-
-fn morning() -> TradeTime {
-    TradeTime::from_ms(*MORNING).unwrap()
-}
+use crate::support::{exchange, runtime};
 
 /// What verify says of the file of a day that begins then, tomorrow morning or so many hours later.
 fn verify_then(begin: i64, stored: &[Trade], told: &[Trade], hours_later: i64) -> Verified {
@@ -23,12 +13,8 @@ fn verify_then(begin: i64, stored: &[Trade], told: &[Trade], hours_later: i64) -
     let store = Sqlite::create(&folder.path().join("trades.db"), exchange("binance"), morning).unwrap();
     runtime().block_on(store.write(stored, Attempt::default())).unwrap();
     let name = dump(folder.path(), &date(begin), &told.iter().map(line).collect::<Vec<_>>());
-    let ahead = (*MORNING + hours_later * HOUR_MS - now().ms()) / 1_000;
-    let clock = WrongClock::new(&format!("+{ahead}"));
-    let environment = clock.environment();
-    let environment: Vec<_> = environment.iter().map(|(name, value)| (&**name, &**value)).collect();
     let args = ["verify", "--dump", &name, "--store", "sqlite:trades.db", "--format", "json"];
-    Verified::new(&tickflux_in(folder.path(), &environment, &args))
+    Verified::new(&tickflux_then(folder.path(), hours_later, &args))
 }
 
 /// The begin of the day before that morning.

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Output;
+use std::sync::LazyLock;
 
 use serde_json::Value;
 use tickflux::store::sqlite::Sqlite;
@@ -12,8 +13,9 @@ use tickflux::trade::{Price, Quantity, Trade, TradeId, TradeTime};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
+use crate::support::faketime::WrongClock;
 use crate::support::influxd::{BUCKET, Influxd};
-use crate::support::{exchange, now, runtime, tickflux};
+use crate::support::{exchange, now, runtime, tickflux, tickflux_in};
 
 pub(crate) const DAY_MS: i64 = 86_400_000;
 pub(crate) const HOUR_MS: i64 = 3_600_000;
@@ -23,6 +25,22 @@ pub(crate) fn day() -> (i64, i64, i64) {
     let now = now().ms();
     let begin = (now - DAY_MS / 2) / DAY_MS * DAY_MS;
     (begin, begin.max(now - 23 * HOUR_MS), (begin + DAY_MS).min(now - 60_000))
+}
+
+/// Eight o'clock tomorrow.
+pub(crate) static MORNING: LazyLock<i64> = LazyLock::new(|| now().ms() / DAY_MS * DAY_MS + DAY_MS + 8 * HOUR_MS);
+
+pub(crate) fn morning() -> TradeTime {
+    TradeTime::from_ms(*MORNING).unwrap()
+}
+
+/// Runs `tickflux` as by a clock that says that morning, or so many hours later.
+pub(crate) fn tickflux_then(folder: &Path, hours_later: i64, args: &[&str]) -> Output {
+    let ahead = (*MORNING + hours_later * HOUR_MS - now().ms()) / 1_000;
+    let clock = WrongClock::new(&format!("+{ahead}"));
+    let environment = clock.environment();
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (&**name, &**value)).collect();
+    tickflux_in(folder, &environment, args)
 }
 
 /// So many trades of BTCUSDT from one time to another, some of them in one millisecond, with ids across a million.
