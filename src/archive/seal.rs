@@ -154,9 +154,11 @@ pub async fn seal(
     folder: &Folder,
     store: &dyn Store,
     series: &Series,
-    sealing: Sealing,
+    hour: Hour,
+    facts: &Facts,
+    (revision, replaces): (u32, Option<Replaced>),
 ) -> Result<Manifest, SealError> {
-    let hour = sealing.hour;
+    let sealing = Sealing { hour, facts: facts.clone(), revision, replaces, source: Source::Capture };
     let mut file = HourFile::begin(folder, series, sealing)?;
     let scope = Scope { symbols: vec![series.1.clone()], exchange: Some(series.0.clone()) };
     let mut written = Ok(());

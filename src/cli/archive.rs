@@ -18,9 +18,9 @@ use super::time::{interval, since};
 use super::{Answer, Failure};
 use crate::archive::check::check;
 use crate::archive::folder::Folder;
-use crate::archive::manifest::{Hole, Manifest, Source, missing};
+use crate::archive::manifest::{Hole, Manifest, missing};
 use crate::archive::plan::{Decision, End, Facts, Why, decide, holes_before};
-use crate::archive::seal::{SealError, Sealing, seal};
+use crate::archive::seal::{SealError, seal};
 use crate::archive::{Hour, Series};
 use crate::outbox::{Ended, Target, target};
 use crate::store::{AnyStore, Gaps, Interval, RETENTION_MS, Scope};
@@ -219,8 +219,7 @@ async fn look(args: &ArchiveArgs, store: &AnyStore, folder: &mut Option<Folder>)
                 Decision::Leave(why) => rows.push(HourRow::left(series, *hour, &facts, why)),
                 Decision::Seal { revision, replaces } => {
                     let state = if replaces.is_some() { "sealed again" } else { "sealed" };
-                    let sealing = Sealing { hour: *hour, facts, revision, replaces, source: Source::Capture };
-                    let sealed = seal(folder, &**store, series, sealing).await;
+                    let sealed = seal(folder, &**store, series, *hour, &facts, (revision, replaces)).await;
                     rows.push(HourRow::sealed(series, *hour, &sealed.map_err(of_seal)?, state));
                 }
             }
