@@ -1,7 +1,5 @@
 //! One line of a daily file.
 
-use rust_decimal::Decimal;
-
 use super::name::Unit;
 use crate::trade::{Price, Quantity, TradeId, TradeTime};
 
@@ -21,9 +19,7 @@ pub struct DumpTrade {
     pub price: Price,
     /// The quantity's text.
     pub quantity: Quantity,
-    /// Price times quantity, as the file has it.
-    pub quote: Decimal,
-    /// Whether [`DumpTrade::quote`] is what it should be.
+    /// Whether the quote quantity that the file has is price times quantity.
     pub is_quote_right: bool,
     /// Whether the taker sold.
     pub buyer_is_maker: bool,
@@ -57,12 +53,12 @@ pub fn read_line(line: &[u8], unit: Unit) -> Result<DumpTrade, BadLine> {
     let bad = |why| BadLine { id: Some(id), why };
     let price = text(price).and_then(|price| Price::new(price).ok()).ok_or(bad("its price is none"))?;
     let quantity = text(quantity).and_then(|text| Quantity::new(text).ok()).ok_or(bad("its quantity is none"))?;
-    let quote = decimal(quote).ok_or(bad("its quote quantity is no number"))?;
+    let quote = Number::read(quote).ok_or(bad("its quote quantity is no number"))?;
     let time = number(time).and_then(|time| unit.time(time)).ok_or(bad("its time is none"))?;
     let buyer_is_maker = boolean(maker).ok_or(bad("isBuyerMaker is neither True nor False"))?;
     boolean(best).ok_or(bad("isBestMatch is neither True nor False"))?;
-    let is_quote_right = is_product(price.to_decimal(), quantity.to_decimal(), quote);
-    Ok(DumpTrade { id, time, price, quantity, quote, is_quote_right, buyer_is_maker })
+    let is_quote_right = is_product(price.as_bytes(), quantity.as_bytes(), quote).unwrap_or(false);
+    Ok(DumpTrade { id, time, price, quantity, is_quote_right, buyer_is_maker })
 }
 
 /// The columns of a line, if they are as many as there should be.
@@ -75,11 +71,43 @@ pub(super) fn columns(line: &[u8]) -> Option<[&[u8]; COLUMNS]> {
     all.next().is_none().then_some(columns)
 }
 
+/// A plain decimal, as its digits and how many of them are behind the point. A day may have ten million, and to make a
+/// `Decimal` of each costs more than to multiply.
+#[derive(Debug, Clone, Copy)]
+struct Number {
+    digits: u128,
+    behind: u32,
+}
+
+impl Number {
+    /// Reads one, which may be zero: what is traded of a coin that is worth little.
+    fn read(text: &[u8]) -> Option<Self> {
+        let is_plain = text.first().is_some_and(u8::is_ascii_digit) && text.last().is_some_and(u8::is_ascii_digit);
+        let (mut digits, mut behind) = (0_u128, None);
+        for byte in text {
+            match byte {
+                b'0'..=b'9' => {
+                    digits = digits.checked_mul(10)?.checked_add(u128::from(byte - b'0'))?;
+                    behind = behind.map(|behind| behind + 1);
+                }
+                b'.' if behind.is_none() => behind = Some(0),
+                _ => return None,
+            }
+        }
+        is_plain.then_some(Self { digits, behind: behind.unwrap_or(0) })
+    }
+}
+
 /// Whether `quote` is the product in as many decimals as it has; of those that are left out it is not known whether they are
-/// cut or rounded.
-fn is_product(price: Decimal, quantity: Decimal, quote: Decimal) -> bool {
-    let last_digit = Decimal::new(1, quote.scale());
-    price.checked_mul(quantity).and_then(|product| product.checked_sub(quote)).is_some_and(|off| off.abs() < last_digit)
+/// cut or rounded. Nothing where a number is longer than any of Binance's.
+fn is_product(price: &[u8], quantity: &[u8], quote: Number) -> Option<bool> {
+    let (price, quantity) = (Number::read(price)?, Number::read(quantity)?);
+    let product = price.digits.checked_mul(quantity.digits)?;
+    let behind = price.behind + quantity.behind;
+    let more = |by: u32| 10_u128.checked_pow(by);
+    let product = product.checked_mul(more(quote.behind.saturating_sub(behind))?)?;
+    let last_digit = more(behind.saturating_sub(quote.behind))?;
+    Some(product.abs_diff(quote.digits.checked_mul(last_digit)?) < last_digit)
 }
 
 fn text(bytes: &[u8]) -> Option<&str> {
@@ -90,13 +118,6 @@ fn text(bytes: &[u8]) -> Option<&str> {
 fn number(bytes: &[u8]) -> Option<u64> {
     let is_digits = !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
     text(bytes).filter(|_| is_digits)?.parse().ok()
-}
-
-/// A plain decimal, which may be zero: what is traded of a coin that is worth little.
-fn decimal(bytes: &[u8]) -> Option<Decimal> {
-    let is_plain = bytes.first().is_some_and(u8::is_ascii_digit) && bytes.last().is_some_and(u8::is_ascii_digit);
-    let is_plain = is_plain && bytes.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
-    text(bytes).filter(|_| is_plain).and_then(|text| Decimal::from_str_exact(text).ok())
 }
 
 fn boolean(bytes: &[u8]) -> Option<bool> {
@@ -137,6 +158,8 @@ mod tests {
         let tiny = |quote: &str| read(&format!("1,0.00000123,0.00100000,{quote},1795996800123456,True,True")).unwrap();
         assert!(tiny("0.00000000").is_quote_right && tiny("0.00000001").is_quote_right);
         assert!(!tiny("0.00000002").is_quote_right);
+        let long = format!("1,{0},{0},1,1795996800123456,True,True", "9".repeat(28));
+        assert!(!read(&long).unwrap().is_quote_right);
     }
 
     #[test]
@@ -155,6 +178,8 @@ mod tests {
             ("95.70001100", "", true, "its quote quantity is no number"),
             ("95.70001100", "1e2", true, "its quote quantity is no number"),
             ("95.70001100", ".5", true, "its quote quantity is no number"),
+            ("95.70001100", "9.5.7", true, "its quote quantity is no number"),
+            ("95.70001100", "5.", true, "its quote quantity is no number"),
             ("1795996800123456", "+5", true, "its time is none"),
             ("1795996800123456", "18446744073709551615", true, "its time is none"),
             ("True,True", "TRUE,True", true, "isBuyerMaker is neither True nor False"),
@@ -169,6 +194,17 @@ mod tests {
         #[test]
         fn any_bytes_are_a_trade_or_none(line in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = read_line(&line, Unit::Milliseconds);
+        }
+
+        #[test]
+        fn a_product_is_that_of_decimals(price in 1u64..1_000_000_000, quantity in 1u64..1_000_000, off in -2i64..=2) {
+            use rust_decimal::Decimal;
+            let (price, quantity) = (Decimal::new(price.cast_signed(), 5), Decimal::new(quantity.cast_signed(), 6));
+            let exact = price * quantity;
+            let quote = exact.trunc_with_scale(8) + Decimal::new(off, 8);
+            prop_assume!(quote >= Decimal::ZERO);
+            let line = format!("1,{price},{quantity},{quote},1795996800123456,True,True");
+            prop_assert_eq!(read(&line).unwrap().is_quote_right, (exact - quote).abs() < Decimal::new(1, 8));
         }
 
         #[test]

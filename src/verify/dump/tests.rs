@@ -21,8 +21,7 @@ fn trade(id: u64, ms: i64, price: &str) -> Trade {
 /// The line of a trade with its id as its number.
 fn line(trade: &Trade) -> Line {
     let Trade { id, time, price, quantity, buyer_is_maker, .. } = trade.clone();
-    let quote = price.to_decimal() * quantity.to_decimal();
-    let read = Ok(DumpTrade { id, time, price, quantity, quote, is_quote_right: true, buyer_is_maker });
+    let read = Ok(DumpTrade { id, time, price, quantity, is_quote_right: true, buyer_is_maker });
     Line { number: id.get(), read }
 }
 

@@ -300,7 +300,6 @@ mod tests {
                 time: TradeTime::EPOCH,
                 price: Price::new(decimal).unwrap(),
                 quantity: Quantity::new(decimal).unwrap(),
-                quote: 25.into(),
                 is_quote_right: true,
                 buyer_is_maker: true,
             },
