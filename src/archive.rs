@@ -11,7 +11,8 @@
 //! [`plan`] decides what is sealed, [`seal`] does it, [`check`] reads everything back.
 
 pub mod check;
-mod checksum;
+pub(crate) mod checksum;
+pub mod dump;
 pub mod folder;
 pub mod manifest;
 pub mod parquet;

@@ -13,6 +13,7 @@ mod config;
 mod demo;
 mod doctor;
 mod drawing;
+mod dump;
 mod exchange;
 mod faults;
 mod flux;

@@ -4,6 +4,7 @@
 //! capture: an independent witness. One ordered [`tape`] holds the trades;
 //! every stream is a cursor into it, and REST reads it.
 
+mod dump;
 mod endless;
 pub mod faults;
 mod feed;
@@ -188,10 +189,11 @@ pub async fn start(listen: SocketAddr, config: Config) -> Result<Running, Exchan
         started: Instant::now(),
         is_calm: AtomicBool::new(false),
         restart: Mutex::new(Restart::default()),
+        dumps: Mutex::default(),
         clock: config.clock,
     });
     shared.tape.append(feed.past((config.clock)())?);
-    let router = ws::router().merge(rest::router()).with_state(Arc::clone(&shared));
+    let router = ws::router().merge(rest::router()).merge(dump::router()).with_state(Arc::clone(&shared));
     let mut stop = shared.stop.subscribe();
     let stopped = async move {
         // The sender lives as long as the exchange.

@@ -20,7 +20,7 @@ use tickflux::store::sqlite::Sqlite;
 use tickflux::store::{Attempt, Store};
 
 /// What a command begins with that is not run here, and why.
-const NOT_RUN: [(&str, &str); 16] = [
+const NOT_RUN: [(&str, &str); 19] = [
     ("scripts/", "scripts/test runs them, and this test"),
     ("docker compose up", "needs Docker; scripts/compose-check reads the file, scripts/stack-test does the rest"),
     ("docker compose --profile", "the same"),
@@ -36,6 +36,9 @@ const NOT_RUN: [(&str, &str); 16] = [
     ("tickflux capture --store https://influx.example", "tests/network/trust.rs does it"),
     ("tickflux watch", "wants a terminal; tests/watch.rs gives it one"),
     ("tickflux archive", "wants an hour that is over; tests/archive.rs has some"),
+    ("url=https://data.binance.vision", "needs Binance"),
+    ("curl -O \"$url/", "the same"),
+    ("tickflux verify --dump", "wants what Binance publishes; tests/dumps.rs makes it"),
     ("tickflux health", "tests/health.rs has the capture that it asks"),
 ];
 

@@ -1,6 +1,6 @@
 //! The SHA-256 of what is written or read.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
@@ -8,19 +8,25 @@ use std::path::Path;
 use ring::digest::{Context, SHA256};
 
 /// What is written to `out`, with its checksum and its length.
-pub(super) struct Checksummed<W> {
+pub(crate) struct Checksummed<W> {
     out: W,
     context: Context,
     bytes: u64,
 }
 
+impl<W> fmt::Debug for Checksummed<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checksummed").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
 impl<W: Write> Checksummed<W> {
-    pub(super) fn new(out: W) -> Self {
+    pub(crate) fn new(out: W) -> Self {
         Self { out, context: Context::new(&SHA256), bytes: 0 }
     }
 
     /// What was written to, the SHA-256 in hexadecimal digits, and how many bytes.
-    pub(super) fn end(self) -> (W, String, u64) {
+    pub(crate) fn end(self) -> (W, String, u64) {
         let hexadecimal = self.context.finish().as_ref().iter().fold(String::new(), |mut text, byte| {
             let _ = write!(text, "{byte:02x}");
             text
@@ -47,7 +53,7 @@ impl<W: Write> Write for Checksummed<W> {
 /// # Errors
 ///
 /// If it cannot be read.
-pub(super) fn checksum(path: &Path) -> io::Result<(String, u64)> {
+pub(crate) fn checksum(path: &Path) -> io::Result<(String, u64)> {
     let mut all = Checksummed::new(io::sink());
     io::copy(&mut File::open(path)?, &mut all)?;
     let (_, sha256, bytes) = all.end();

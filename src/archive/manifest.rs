@@ -45,8 +45,32 @@ pub struct Manifest {
     /// What this one replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Replaced>,
+    /// Where its trades come from.
+    #[serde(default)]
+    pub source: Source,
     /// The program that sealed it.
     pub sealed_by: String,
+}
+
+/// Where the trades of an hour come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A store that a capture wrote.
+    #[default]
+    Capture,
+    /// A daily file that the exchange publishes.
+    Dump(DumpSource),
+}
+
+/// Which daily file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DumpSource {
+    /// Its name.
+    pub file: String,
+    /// Its SHA-256.
+    pub sha256: String,
 }
 
 /// Ids that are missing, with what is known of them.

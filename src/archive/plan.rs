@@ -1,6 +1,6 @@
 //! What becomes of an hour: by what the store says of it and what the archive has, without doing anything.
 
-use super::manifest::{Hole, Manifest, Replaced};
+use super::manifest::{Hole, Manifest, Replaced, Source};
 use crate::store::Gaps;
 use crate::trade::{HoleState, IdRange};
 
@@ -51,6 +51,23 @@ pub enum Why {
     EndUnknown,
     /// The archive has more of it than the store.
     StoreHasLess,
+    /// The archive has trades of it that the daily file has not.
+    FileHasLess,
+    /// The archive and the daily file tell a trade differently.
+    Differs,
+}
+
+/// What a daily file has of an hour that is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sameness {
+    /// The same trades.
+    Same,
+    /// These, and more.
+    More,
+    /// Not all of them.
+    Less,
+    /// Another price, quantity, time or side of one.
+    Different,
 }
 
 impl Facts {
@@ -66,10 +83,35 @@ pub fn decide(facts: &Facts, sealed: Option<&Manifest>, seal_with_holes: bool) -
         if facts.trades < sealed.trades {
             return Decision::Leave(Why::StoreHasLess);
         }
-        if (facts.trades, &facts.holes, facts.is_whole()) == (sealed.trades, &sealed.holes, sealed.whole) {
+        // Of what lies before a day a daily file knows more than a store, and a capture that began later nothing.
+        let is_of_dump = sealed.source != Source::Capture && sealed.whole && facts.trades == sealed.trades;
+        if is_of_dump || (facts.trades, &facts.holes, facts.is_whole()) == (sealed.trades, &sealed.holes, sealed.whole)
+        {
             return Decision::Unchanged;
         }
     }
+    seal(facts, sealed, seal_with_holes)
+}
+
+/// What becomes of an hour of which a daily file says `facts`, and that is sealed perhaps, with these trades or others.
+///
+/// What is sealed is replaced only by all of it and more, or by the same of which more is known.
+pub fn decide_by_dump(facts: &Facts, sealed: Option<(&Manifest, Sameness)>, seal_with_holes: bool) -> Decision {
+    let Some((sealed, sameness)) = sealed else { return seal(facts, None, seal_with_holes) };
+    match sameness {
+        Sameness::Different => Decision::Leave(Why::Differs),
+        Sameness::Less => Decision::Leave(Why::FileHasLess),
+        Sameness::More => seal(facts, Some(sealed), seal_with_holes),
+        Sameness::Same if (&facts.holes, facts.is_whole()) == (&sealed.holes, sealed.whole) => Decision::Unchanged,
+        // One that is of a capture stays so.
+        Sameness::Same if sealed.whole && sealed.source == Source::Capture => Decision::Unchanged,
+        Sameness::Same if facts.is_whole() => seal(facts, Some(sealed), seal_with_holes),
+        Sameness::Same => Decision::Unchanged,
+    }
+}
+
+/// It is sealed, for the first time or in place of what is sealed, if it is whole or need not be.
+fn seal(facts: &Facts, sealed: Option<&Manifest>, seal_with_holes: bool) -> Decision {
     if !facts.is_whole() && !seal_with_holes {
         return Decision::Leave(if facts.end == End::Unknown { Why::EndUnknown } else { Why::Holes });
     }
@@ -107,6 +149,7 @@ mod tests {
             holes: facts.holes.clone(),
             revision,
             replaces: None,
+            source: Source::Capture,
             sealed_by: String::new(),
         }
     }
@@ -151,6 +194,36 @@ mod tests {
         // What is known of it has changed.
         let known = facts(5, &[(3, HoleState::NotAtExchange)], End::Proven);
         assert_eq!(seals(decide(&known, Some(&before), false)), Some((3, Some(2))));
+    }
+
+    #[test]
+    fn a_daily_file_replaces_only_what_it_has_all_of() {
+        use crate::archive::manifest::DumpSource;
+        let (whole, open) = (facts(5, &[], End::Proven), facts(4, &[(3, HoleState::Open)], End::Proven));
+        let decided =
+            |facts: &Facts, sealed: &Manifest, sameness| decide_by_dump(facts, Some((sealed, sameness)), false);
+        assert_eq!(seals(decide_by_dump(&whole, None, false)), Some((1, None)));
+        assert_eq!(decide_by_dump(&open, None, false), Decision::Leave(Why::Holes));
+        assert_eq!(seals(decide_by_dump(&open, None, true)), Some((1, None)));
+        assert_eq!(decided(&whole, &sealed(&whole, 1), Sameness::Same), Decision::Unchanged);
+        assert_eq!(decided(&whole, &sealed(&whole, 1), Sameness::Different), Decision::Leave(Why::Differs));
+        assert_eq!(decided(&whole, &sealed(&open, 1), Sameness::Less), Decision::Leave(Why::FileHasLess));
+        assert_eq!(seals(decided(&whole, &sealed(&open, 1), Sameness::More)), Some((2, Some(1))));
+        // The begin of what a capture sealed first is not proven by anything.
+        assert_eq!(seals(decided(&whole, &sealed(&facts(3, &[], End::Proven), 1), Sameness::More)), Some((2, Some(1))));
+        assert_eq!(
+            decided(&open, &sealed(&facts(3, &[], End::Proven), 1), Sameness::More),
+            Decision::Leave(Why::Holes)
+        );
+        // What a day is told to begin with is no reason to seal again what is of a capture, and one to what is of a file.
+        let begun = facts(5, &[(0, HoleState::Expired)], End::Proven);
+        assert_eq!(decided(&begun, &sealed(&whole, 1), Sameness::Same), Decision::Unchanged);
+        let dump = Source::Dump(DumpSource { file: "a".to_owned(), sha256: "b".to_owned() });
+        let of_dump = Manifest { source: dump, ..sealed(&whole, 1) };
+        assert_eq!(seals(decided(&begun, &of_dump, Sameness::Same)), Some((2, Some(1))));
+        // A capture that has as many trades leaves it as it is.
+        assert_eq!(decide(&begun, Some(&of_dump), false), Decision::Unchanged);
+        assert_eq!(seals(decide(&facts(6, &[], End::Proven), Some(&of_dump), false)), Some((2, Some(1))));
     }
 
     #[test]

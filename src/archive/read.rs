@@ -11,7 +11,7 @@ use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use thiserror::Error;
 
 use super::parquet::{GROUP_TRADES, Names, schema};
-use crate::trade::{Price, Quantity, TradeId, TradeTime};
+use crate::trade::{Price, Quantity, Symbol, Trade, TradeId, TradeTime};
 
 /// Why a file is none of an archive.
 #[derive(Debug, Error)]
@@ -46,6 +46,21 @@ pub struct Key {
 ///
 /// [`ReadError`] if it is no file of trades.
 pub fn keys(path: &Path, mut on_key: impl FnMut(usize, Key)) -> Result<(), ReadError> {
+    rows(path, |row, key, _| on_key(row, key))
+}
+
+/// Hands over each trade, in the order of the rows.
+///
+/// # Errors
+///
+/// [`ReadError`] if it is no file of trades.
+pub fn trades(path: &Path, symbol: &Symbol, mut on_trade: impl FnMut(Trade)) -> Result<(), ReadError> {
+    rows(path, |_, Key { time, id }, (price, quantity, buyer_is_maker)| {
+        on_trade(Trade { symbol: symbol.clone(), id, time, price, quantity, buyer_is_maker });
+    })
+}
+
+fn rows(path: &Path, mut on_row: impl FnMut(usize, Key, (Price, Quantity, bool))) -> Result<(), ReadError> {
     let file = SerializedFileReader::new(File::open(path)?)?;
     if file.metadata().file_metadata().schema() != schema(Names::InItsPath)?.as_ref() {
         return Err(ReadError::Columns);
@@ -59,23 +74,25 @@ pub fn keys(path: &Path, mut on_key: impl FnMut(usize, Key)) -> Result<(), ReadE
         }
         let (ids, times) = (integers(&*group, 0, rows)?, integers(&*group, 1, rows)?);
         let (prices, quantities) = (texts(&*group, 2, rows)?, texts(&*group, 3, rows)?);
+        let makers = booleans(&*group, 4, rows)?;
         let (price_floats, quantity_floats) = (floats(&*group, 5, rows)?, floats(&*group, 6, rows)?);
-        if [ids.len(), times.len(), prices.len(), quantities.len(), price_floats.len(), quantity_floats.len()]
-            != [rows; 6]
-        {
+        let texts = [prices.len(), quantities.len(), makers.len()];
+        if [ids.len(), times.len(), price_floats.len(), quantity_floats.len()] != [rows; 4] || texts != [rows; 3] {
             return Err(ReadError::Row(row, "a column is shorter than the others"));
         }
         for at in 0..rows {
             let none = |why| ReadError::Row(row, why);
             let id = u64::try_from(ids[at]).ok().and_then(|id| TradeId::new(id).ok());
             let time = TradeTime::from_ms(times[at]).map_err(|_| none("its time is none"))?;
-            let price = std::str::from_utf8(prices[at].data()).ok().filter(|text| Price::new(text).is_ok());
-            let quantity = std::str::from_utf8(quantities[at].data()).ok().filter(|text| Quantity::new(text).is_ok());
+            let price = std::str::from_utf8(prices[at].data()).ok().and_then(|text| Price::new(text).ok());
+            let quantity = std::str::from_utf8(quantities[at].data()).ok().and_then(|text| Quantity::new(text).ok());
             let (price, quantity) = price.zip(quantity).ok_or_else(|| none("its price or quantity is no number"))?;
-            if price.parse() != Ok(price_floats[at]) || quantity.parse() != Ok(quantity_floats[at]) {
+            let is_float_of = |text: &str, float: f64| text.parse() == Ok(float);
+            if !is_float_of(price.as_str(), price_floats[at]) || !is_float_of(quantity.as_str(), quantity_floats[at]) {
                 return Err(none("a float is not its text's"));
             }
-            on_key(row, Key { time, id: id.ok_or_else(|| none("its id is none"))? });
+            let key = Key { time, id: id.ok_or_else(|| none("its id is none"))? };
+            on_row(row, key, (price, quantity, makers[at]));
             row += 1;
         }
     }
@@ -85,6 +102,15 @@ pub fn keys(path: &Path, mut on_key: impl FnMut(usize, Key)) -> Result<(), ReadE
 fn integers(group: &dyn RowGroupReader, column: usize, rows: usize) -> Result<Vec<i64>, ReadError> {
     let mut values = Vec::with_capacity(rows);
     let ColumnReader::Int64ColumnReader(mut reader) = group.get_column_reader(column)? else {
+        return Err(ReadError::Columns);
+    };
+    reader.read_records(rows, None, None, &mut values)?;
+    Ok(values)
+}
+
+fn booleans(group: &dyn RowGroupReader, column: usize, rows: usize) -> Result<Vec<bool>, ReadError> {
+    let mut values = Vec::with_capacity(rows);
+    let ColumnReader::BoolColumnReader(mut reader) = group.get_column_reader(column)? else {
         return Err(ReadError::Columns);
     };
     reader.read_records(rows, None, None, &mut values)?;

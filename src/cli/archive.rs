@@ -1,5 +1,7 @@
 //! `tickflux archive`: whole hours as Parquet files that outlive the store, and what such files are worth.
 
+mod dump;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,12 +34,13 @@ const EXAMPLES: &str = "\
 Examples:
   tickflux archive --to archive
   tickflux archive --to archive --follow
+  tickflux archive --to archive --from-dump BTCUSDT-trades-2026-11-29.zip
   tickflux archive --check archive
 
 Exit codes:
   0  every hour that is over is sealed, or --follow was ended; with --check: every file is as its manifest says
-  1  an hour was left, or there is no trade; with --check: a file is not
-  2  wrong usage or settings, or a folder that is no archive
+  1  an hour was left, there is no trade, or a daily file is damaged; with --check: a file is not
+  2  wrong usage or settings, a folder that is no archive, or a file that is no daily file
   3  the store or the archive's disk cannot be used";
 
 /// Which hours of which store, into which folder; or which folder to check.
@@ -50,6 +53,12 @@ pub(super) struct ArchiveArgs {
     /// Read every file of an archive back: exit 1 if anything is not as its manifest says
     #[arg(long, value_name = "DIR")]
     check: Option<PathBuf>,
+    /// Seal the hours of a past day out of the zip of it that the exchange publishes, and not out of a store
+    #[arg(long, value_name = "FILE", requires = "to", conflicts_with_all = ["check", "follow", "since"])]
+    from_dump: Option<PathBuf>,
+    /// What the exchange publishes of --from-dump, its SHA-256; without it FILE.CHECKSUM, if that is there
+    #[arg(long, value_name = "FILE", requires = "from_dump")]
+    checksum: Option<PathBuf>,
     /// Go on until SIGINT or SIGTERM, beside a capture: look again --every so often
     #[arg(long, conflicts_with = "check")]
     follow: bool,
@@ -100,12 +109,20 @@ pub(super) async fn run(args: ArchiveArgs) -> Result<Answer, Failure> {
     if let Some(root) = &args.check {
         return tokio::task::block_in_place(|| run_check(root));
     }
+    if let Some(path) = &args.from_dump {
+        return tokio::task::block_in_place(|| dump::run(path, &args));
+    }
     if args.follow {
         return follow(args).await;
     }
     let store = args.store.open(Purpose::Questions)?;
     let Look { rows, unchanged } = look(&args, &store, &mut None).await?;
-    print(&rows, args.printing())?;
+    tell(&rows, unchanged, &args)
+}
+
+/// Prints what became of hours, and how many they are.
+fn tell(rows: &[HourRow], unchanged: u64, args: &ArchiveArgs) -> Result<Answer, Failure> {
+    print(rows, args.printing())?;
     let left = rows.iter().filter(|row| row.is_left()).count();
     inform(format!(
         "{} hours sealed, {left} left, {unchanged} unchanged in {}",
@@ -319,6 +336,8 @@ impl HourRow {
                 Why::Holes => "left: ids are missing",
                 Why::EndUnknown => "left: no trade after it",
                 Why::StoreHasLess => "left: the store has less of it",
+                Why::FileHasLess => "left: the file has less of it",
+                Why::Differs => "left: another trade is sealed",
             },
             trades: facts.trades,
             missing: missing(&facts.holes),

@@ -1,6 +1,8 @@
-//! `tickflux verify`: every whole minute of the store against the exchange's own candle.
+//! `tickflux verify`: every whole minute of the store against the exchange's own candle, or every trade of a day against the
+//! daily file that the exchange publishes.
 
 mod candles;
+mod dump;
 mod reading;
 mod rows;
 
@@ -35,10 +37,11 @@ Examples:
   tickflux verify
   tickflux verify BTCUSDT --since 1h --exact
   tickflux verify BTCUSDT --kline-file klines.json
+  tickflux verify --dump BTCUSDT-trades-2026-11-29.zip
 
 Exit codes:
-  0  every minute agrees
-  1  a minute differs or is missing, or there is no trade
+  0  every minute agrees; with --dump: every trade that is kept still
+  1  a minute differs or is missing, or there is no trade; with --dump: a trade, or the file is damaged
   2  wrong usage or settings
   3  the exchange or the store cannot be used";
 
@@ -63,6 +66,12 @@ pub(super) struct VerifyArgs {
     /// Compare with recorded answers of /api/v3/klines of one symbol instead of asking; may be given several times
     #[arg(long, value_name = "FILE")]
     kline_file: Vec<PathBuf>,
+    /// Compare every trade of a day with the zip of it that the exchange publishes
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["since", "until", "exact", "kline_file"])]
+    dump: Option<PathBuf>,
+    /// What the exchange publishes of --dump, its SHA-256; without it FILE.CHECKSUM, if that is there
+    #[arg(long, value_name = "FILE", requires = "dump")]
+    checksum: Option<PathBuf>,
     #[command(flatten)]
     question: QuestionArgs,
 }
@@ -85,7 +94,10 @@ struct Verifying {
 }
 
 pub(super) async fn run(args: VerifyArgs) -> Result<Answer, Failure> {
-    let VerifyArgs { symbols, since, until, rest_url, exact, kline_file, question } = args;
+    let VerifyArgs { symbols, since, until, rest_url, exact, kline_file, dump, checksum, question } = args;
+    if let Some(path) = dump {
+        return dump::run(&path, checksum.as_deref(), &symbols, question).await;
+    }
     let exchange = question.exchange.clone().map_or_else(default_exchange, Ok)?;
     let rest_url = endpoint(Service::Rest, rest_url.as_str())?;
     if !kline_file.is_empty() && symbols.len() != 1 {

@@ -33,6 +33,8 @@ pub(super) struct Shared {
     pub(super) started: Instant,
     pub(super) is_calm: AtomicBool,
     pub(super) restart: Mutex<Restart>,
+    /// The first and the last id of each daily file, as it was served last.
+    pub(super) dumps: Mutex<HashMap<String, (u64, u64)>>,
     pub(super) clock: fn() -> TradeTime,
 }
 

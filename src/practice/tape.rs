@@ -183,6 +183,16 @@ impl Tape {
         ids.get(ids.partition_point(|(_, position)| inner.time_ms(*position) < ms)).map(|(id, _)| *id)
     }
 
+    /// The first and the last id of `symbol` with `T` from `from_ms` on and before `until_ms`.
+    pub fn ids_between(&self, symbol: &Symbol, from_ms: i64, until_ms: i64) -> Option<(u64, u64)> {
+        let inner = self.inner();
+        let ids = inner.ids.get(symbol)?;
+        let before = |ms: i64| ids.partition_point(|(_, position)| inner.time_ms(*position) < ms);
+        let (from, until) = (before(from_ms), before(until_ms));
+        let last = until.checked_sub(1).filter(|last| *last >= from)?;
+        Some((ids.get(from)?.0, ids.get(last)?.0))
+    }
+
     /// Notes how far a subscriber has read; `None` when it leaves.
     pub fn note_cursor(&self, subscriber: u64, position: Option<u64>) {
         let mut inner = self.inner();

@@ -42,6 +42,15 @@ pub(super) fn history_row(trade: &Trade) -> String {
     row(trade, trade.price.as_str(), quote)
 }
 
+/// A line of a daily file; times are in microseconds since 2025-01-01.
+pub(super) fn dump_line(trade: &Trade, has_microseconds: bool) -> String {
+    let quote = trade.price.to_decimal().checked_mul(trade.quantity.to_decimal()).unwrap_or_default();
+    let (ms, behind) = (trade.time.ms(), if has_microseconds { "000" } else { "" });
+    let maker = if trade.buyer_is_maker { "True" } else { "False" };
+    let Trade { id, price, quantity, .. } = trade;
+    format!("{id},{price},{quantity},{},{ms}{behind},{maker},True\n", eight_decimals(quote))
+}
+
 /// The row of a trade whose price the exchange has lost.
 pub(super) fn bad_row(trade: &Trade) -> String {
     row(trade, "0", Decimal::ZERO)
