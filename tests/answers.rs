@@ -1,11 +1,11 @@
-//! The three questions: one suite, run against both stores, with hand-made cases and with random trades
+//! The three questions: one suite, run against both stores and an archive, with hand-made cases and with random trades
 //! whose answers a plain computation gives.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail so")]
 
 mod support;
 
-use support::{exchange, minute_ago, now, oracle, seed, trade, with_each_store};
+use support::{exchange, minute_ago, now, oracle, seed, trade, with_all_that_answer};
 use tickflux::store::{Attempt, Gaps, Scope, Store, StoredTrade};
 use tickflux::trade::{Trade, TradeTime};
 
@@ -74,7 +74,7 @@ fn only(symbol: &str) -> Scope {
 
 /// Every subject there is.
 fn with_each_subject(check: impl AsyncFn(&Subject<'_>)) {
-    with_each_store(async |name, binance, practice| check(&Subject { name, binance, practice }).await);
+    with_all_that_answer(async |name, binance, practice| check(&Subject { name, binance, practice }).await);
 }
 
 #[test]
