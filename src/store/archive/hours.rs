@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::{Answer, Archive, QuestionError};
 use crate::archive::manifest::Manifest;
-use crate::archive::read::TradesReader;
+use crate::archive::parquet::Names;
+use crate::archive::read::{ReadError, TradesReader};
 use crate::archive::{HOUR_MS, Hour, Series};
 
 /// A day in milliseconds.
@@ -86,6 +87,11 @@ impl Archive {
         Ok(Some(manifest))
     }
 
+    /// Whether an hour has a manifest, whatever that says.
+    pub(super) fn is_sealed(&self, series: &Series, hour: Hour) -> bool {
+        self.folder.manifest(series, hour).exists()
+    }
+
     /// The manifest of an hour and its file, which fit each other; `None` if it has no manifest.
     pub(super) fn sealed(&self, series: &Series, hour: Hour) -> Answer<Option<(Manifest, TradesReader)>> {
         let path = self.folder.file(series, hour);
@@ -94,6 +100,9 @@ impl Archive {
             let Some(manifest) = self.manifest(series, hour)? else { return Ok(None) };
             let opened = TradesReader::open(&path);
             let file = opened.map_err(|source| QuestionError::File { path: path.clone(), source })?;
+            if file.names() != Names::InItsPath {
+                return Err(QuestionError::File { path, source: ReadError::Columns });
+            }
             let found = file.trades();
             if found == manifest.trades {
                 return Ok(Some((manifest, file)));

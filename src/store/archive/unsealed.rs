@@ -40,7 +40,7 @@ impl Question<'_> {
         let (first, mut last) = (all.next()?, None);
         let mut from_behind = Hours::within(self.archive, series, (i64::MIN, i64::MAX))?;
         while let (None, Some(hour)) = (last, from_behind.next_back()?) {
-            last = self.archive.manifest(series, hour)?.map(|_| hour);
+            last = Some(hour).filter(|hour| self.archive.is_sealed(series, *hour));
         }
         let Some((first, last)) = first.zip(last) else { return Ok(None) };
         let end = until.unwrap_or(i64::MAX).min((self.archive.clock)().ms());
@@ -63,38 +63,48 @@ impl Question<'_> {
     fn between(&self, series: &Series, (since, end): (i64, i64), last: Hour) -> Answer<Unsealed> {
         let mut unsealed = Unsealed::default();
         // From the sealed hour before the time on to the one after it.
-        let mut before: Option<(Hour, Manifest)> = None;
+        let mut before = None;
         let mut hours = Hours::within(self.archive, series, (i64::MIN, since))?;
-        while let (None, Some(hour)) = (&before, hours.next_back()?) {
-            before = self.archive.manifest(series, hour)?.map(|manifest| (hour, manifest));
+        while let (None, Some(hour)) = (before, hours.next_back()?) {
+            before = Some(hour).filter(|hour| self.archive.is_sealed(series, *hour));
         }
-        let from = before.as_ref().map_or(since, |(hour, _)| hour.begin().ms() + HOUR_MS);
+        let from = before.map_or(since, |hour: Hour| hour.begin().ms() + HOUR_MS);
         let mut hours = Hours::within(self.archive, series, (from, last.begin().ms() + HOUR_MS))?;
         while let Some(hour) = hours.next()? {
             let begin = hour.begin().ms();
-            let Some(after) = self.archive.manifest(series, hour)? else { continue };
-            if let Some((other, before)) = &before {
-                let gap = (other.begin().ms() + HOUR_MS, begin);
-                if gap.0 < gap.1 && !follows(before, &after) {
-                    // Of it what was asked for, in whole hours.
-                    let floor = |ms: i64| ms - ms.rem_euclid(HOUR_MS);
-                    let (from, until) = (floor(since.max(gap.0)), end.min(gap.1));
-                    if from < until {
-                        unsealed.hours += (until - from + HOUR_MS - 1) / HOUR_MS;
-                        unsealed.first = unsealed.first.or(Some(from));
-                    }
+            if !self.archive.is_sealed(series, hour) {
+                continue;
+            }
+            if let Some(before) = before {
+                // Of what is between them what was asked for, in whole hours.
+                let (from, until) = ((before.begin().ms() + HOUR_MS).max(floor(since)), begin.min(end));
+                if from < until && !self.follows(series, before, hour)? {
+                    unsealed.hours += (until - from + HOUR_MS - 1) / HOUR_MS;
+                    unsealed.first = unsealed.first.or(Some(from));
                 }
             }
             if begin >= end {
                 break;
             }
-            before = Some((hour, after));
+            before = Some(hour);
         }
         Ok(unsealed)
     }
+
+    /// Whether nothing was traded between two hours.
+    fn follows(&self, series: &Series, before: Hour, after: Hour) -> Answer<bool> {
+        let manifests = (self.archive.manifest(series, before)?, self.archive.manifest(series, after)?);
+        let (Some(before), Some(after)) = manifests else { return Ok(false) };
+        Ok(follows(&before, &after))
+    }
 }
 
-/// Whether nothing was traded between two hours, or nothing that may still come.
+/// The begin of the hour that holds a time.
+fn floor(ms: i64) -> i64 {
+    ms - ms.rem_euclid(HOUR_MS)
+}
+
+/// Whether the ids of two hours follow each other, but for such as will never come.
 fn follows(before: &Manifest, after: &Manifest) -> bool {
     let Some(first) = before.last_id.checked_add(1) else { return false };
     if first == after.first_id {

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use super::hours::Hours;
 use super::{Answer, Archive, QuestionError};
-use crate::archive::parquet::Names;
-use crate::archive::read::{Key, ReadError, Rows, TradesReader, Wanted};
+use crate::archive::read::{Key, Rows, TradesReader, Wanted};
 use crate::archive::{HOUR_MS, Hour, Series};
 
 /// Reads on, group after group.
@@ -58,8 +57,10 @@ impl OpenHour {
     pub(super) fn open(archive: &Archive, series: &Series, hour: Hour) -> Answer<Option<Self>> {
         let path = archive.folder.file(series, hour);
         let Some((_, file)) = archive.sealed(series, hour)? else { return Ok(None) };
-        if file.names() != Names::InItsPath {
-            return Err(QuestionError::File { path, source: ReadError::Columns });
+        let begin = hour.begin().ms();
+        let is_of_hour = |(first, last): (i64, i64)| begin <= first && last < begin + HOUR_MS;
+        if !(0..file.groups()).filter_map(|group| file.times(group)).all(is_of_hour) {
+            return Err(QuestionError::Odd { path, why: "it has trades of another hour".to_owned() });
         }
         Ok(Some(Self { path, hour, file, next: 0, last: None }))
     }
