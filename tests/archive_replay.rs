@@ -65,8 +65,8 @@ fn what_is_captured_of_a_replayed_archive_is_archived_as_the_same_files() {
     let count = usize::try_from(replayed.recording().unwrap().trades).unwrap();
     capture(folder.path(), &replayed, "practice", "sqlite:two.db", count);
     // The exchange's own list, of the hours that were over.
-    let mut list = exchanges_list(&exchange);
-    list.retain(|key, _| exchanges_list(&replayed).contains_key(key));
+    let (mut list, hours) = (exchanges_list(&exchange), exchanges_list(&replayed));
+    list.retain(|key, _| hours.contains_key(key));
     assert_eq!(list.len(), count);
     assert_eq!(sqlite_trades(&folder.path().join("two.db")), list);
     assert!(archive("sqlite:two.db", "second") == first, "the same files");
