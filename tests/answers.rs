@@ -353,7 +353,7 @@ fn random_trades_agree_with_a_plain_computation() {
                 assert_eq!(subject.at(symbol, asked).await, one(oracle::at(&all, asked)), "{context}");
                 assert_eq!(subject.as_of(symbol, asked).await, one(oracle::as_of(&all, asked)), "{context} as of");
             }
-            for since in [start, rng.i64(start..=end), rng.choice(&all).unwrap().time.ms()] {
+            for since in [start - 2 * 3_600_000, start, rng.i64(start..=end), rng.choice(&all).unwrap().time.ms()] {
                 let context = format!("{} {symbol} since {since}", subject.name);
                 assert_eq!(subject.gaps(symbol, since).await, oracle::gaps(&all, since, i64::MAX), "{context}");
                 let until = rng.choice(&all).unwrap().time.ms() + rng.i64(-1..2);

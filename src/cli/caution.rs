@@ -35,7 +35,10 @@ pub(super) async fn say_unsealed(
 /// Refuses a time of which the store cannot know.
 pub(super) async fn refuse_unsealed(store: &AnyStore, scope: &Scope, time: TradeTime) -> Result<(), Failure> {
     match store.unsealed(scope, time, Some(time.later_by(1))).await? {
-        Some(line) => Err(Failure::No(format!("{time} is not sealed in {}: {line}", searched(store, scope)))),
+        Some(line) => {
+            let why = format!("{time} is not sealed in {}: {line}", searched(store, scope));
+            Err(Failure::No(format!("{why}: ask for another time, or seal more with tickflux archive --to")))
+        }
         None => Ok(()),
     }
 }

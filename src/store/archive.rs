@@ -74,8 +74,13 @@ impl Archive {
                 "cannot use --store archive: there is no folder behind it: write archive:DIR".to_owned(),
             ));
         }
-        let folder = Folder::open(root)
-            .map_err(|error| StoreError::Settings(format!("cannot use --store archive:{}: {error}", root.display())))?;
+        let folder = Folder::open(root).map_err(|error| {
+            let why = match error.kind() {
+                io::ErrorKind::NotFound => "there is no such folder: tickflux archive --to makes one".to_owned(),
+                _ => error.to_string(),
+            };
+            StoreError::Settings(format!("cannot use --store archive:{}: {why}", root.display()))
+        })?;
         Ok(Self { root: root.to_owned(), folder, clock, without_manifest: Mutex::default() })
     }
 
