@@ -8,6 +8,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use support::archived::Archived;
 use support::trades::{Trades, exchanges_list, sqlite_trades};
@@ -164,8 +165,9 @@ fn what_cannot_be_replayed_is_one_line() {
         archive.join(names.keys().find(|name| name.to_str().unwrap().contains(symbol)).unwrap())
     };
     let refused = |path: &Path, more: &[&str], code: i32, words: &[&str]| {
-        let args = ["exchange", "--listen", "127.0.0.1:0", "--replay", path.to_str().unwrap()];
-        let output = tickflux(folder.path(), &[&args[..], more].concat());
+        // One that starts would run until somebody ends it.
+        let args = ["30", env!("CARGO_BIN_EXE_tickflux"), "exchange", "--listen", "127.0.0.1:0", "--replay"];
+        let output = Command::new("timeout").args(args).arg(path).args(more).env_clear().output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!((output.status.code(), said.lines().count()), (Some(code), 1), "{said}");
         assert!(words.iter().all(|word| said.contains(word)), "{words:?}: {said}");
