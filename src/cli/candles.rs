@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::caution::{say_if_clocks_disagree, say_passed_over, say_unsealed, with_newest};
 use super::report::{Column, TableRow, Zone, print, utc};
 use super::settings::{Kind, QuestionArgs, now, searched};
-use super::time::{Since, TimeArg, interval};
+use super::time::{self, Since, TimeArg, interval};
 use super::{Answer, Failure};
 use crate::store::{Candle, Interval};
 use crate::trade::{Symbol, TradeTime};
@@ -64,10 +64,7 @@ struct CandleRow {
 pub(super) async fn run(args: CandlesArgs) -> Result<Answer, Failure> {
     let (kind, asked) = (args.question.kind(), now());
     let since = args.since.within(kind, asked)?;
-    let until = args.until.map(|until| until.as_trade_time(asked)).transpose()?;
-    if let Some(until) = until.filter(|until| *until <= since) {
-        return Err(Failure::Usage(format!("--until {until} is not after --since {since}: give a later one")));
-    }
+    let until = time::until(args.until, since, asked)?;
     let count = (until.map_or(asked, |until| until.min(asked)).ms() - since.ms()) / args.every.ms();
     if count > CANDLES_MAX {
         let why = format!("{count} candles are more than {CANDLES_MAX}");

@@ -15,7 +15,7 @@ use super::report::{Column, TableRow, Zone, print};
 use super::settings::{DEFAULT_OUTBOX, Purpose, QuestionArgs, default_exchange, endpoint, now, searched};
 use super::signals::stop_on_signals;
 use super::stderr::inform;
-use super::time::{Since, TimeArg};
+use super::time::{self, Since, TimeArg};
 use super::{Answer, Failure};
 use crate::binance::DEFAULT_REST_URL;
 use crate::binance::rest::Rest;
@@ -103,10 +103,7 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
     let settings = question.store.clone();
     let (kind, asked) = (question.kind(), now());
     let since = since.within(kind, asked)?;
-    let until = until.map(|until| until.as_trade_time(asked)).transpose()?;
-    if let Some(until) = until.filter(|until| *until <= since) {
-        return Err(Failure::Usage(format!("--until {until} is not after --since {since}: give a later one")));
-    }
+    let until = time::until(until, since, asked)?;
     let (store, scope, printing) = question.open(symbols)?;
     let mut audits = store.gaps(&scope, since, until).await?;
     let store_id = store.id().await;

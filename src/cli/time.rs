@@ -133,6 +133,15 @@ impl Since {
     }
 }
 
+/// Up to when a question goes that begins at `since`: after that.
+pub(super) fn until(until: Option<TimeArg>, since: TradeTime, now: TradeTime) -> Result<Option<TradeTime>, Failure> {
+    let until = until.map(|until| until.as_trade_time(now)).transpose()?;
+    match until.filter(|until| *until <= since) {
+        Some(until) => Err(Failure::Usage(format!("--until {until} is not after --since {since}: give a later one"))),
+        None => Ok(until),
+    }
+}
+
 /// Whether what may be a duration has no part of a millisecond.
 fn is_in_whole_ms(text: &str) -> bool {
     let duration = humantime::parse_duration(text.strip_prefix('-').unwrap_or(text));

@@ -19,7 +19,7 @@ use super::report::{Zone, printed};
 use super::settings::{Kind, Purpose, StoreArgs, now, searched};
 use super::signals::stop_on_signals;
 use super::stderr::inform;
-use super::time::TimeArg;
+use super::time::{self, TimeArg};
 use super::{Answer, Failure};
 use crate::files::whole::WholeFile;
 use crate::store::{Scope, StoredTrade};
@@ -84,10 +84,7 @@ pub(super) async fn run(args: TradesArgs) -> Result<Answer, Failure> {
     let asked = now();
     let kind = args.store.kind();
     let since = args.since.within(kind, asked)?;
-    let until = args.until.map(|until| until.as_trade_time(asked)).transpose()?;
-    if let Some(until) = until.filter(|until| *until <= since) {
-        return Err(Failure::Usage(format!("--until {until} is not after --since {since}: give a later one")));
-    }
+    let until = time::until(args.until, since, asked)?;
     let is_parquet = args.format == TradesFormat::Parquet;
     if is_parquet && args.output.is_none() && io::stdout().is_terminal() {
         return Err(Failure::Usage("Parquet is nothing to read on a terminal: give --output FILE".to_owned()));

@@ -1,9 +1,8 @@
 //! Recorded sessions: a file of lines `recv_ns message`, compressed or not; or an archive, a folder in one, or a Parquet file of
 //! trades ([`archived`]).
 //!
-//! Ids, prices and quantities are kept byte for byte; only `T` and `E` move,
-//! by one constant of whole minutes. A message that the capture refused stands
-//! in a recording, too: it is passed over and counted.
+//! Ids, prices and quantities are kept byte for byte; only `T` and `E` move, by one constant of whole minutes. A message that
+//! the capture refused stands in a recording, too: it is passed over and counted.
 
 pub mod archived;
 

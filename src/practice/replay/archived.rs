@@ -136,8 +136,7 @@ impl Reading {
                     return Err(Stopped::Full);
                 }
                 // It was looked at when it was read.
-                self.session.prints.extend(rows.trade(row, &symbol).map(|trade| (0, print(trade))));
-                self.session.symbols.insert(symbol);
+                rows.trade(row, &symbol).into_iter().for_each(|trade| self.session.push(0, print(trade)));
             }
         }
         Ok(())
