@@ -8,7 +8,8 @@
 //! exchange=binance/symbol=BTCUSDT/date=2026-11-30/_hour-14.json
 //! ```
 //!
-//! [`plan`] decides what is sealed, [`seal`] does it, [`check`] reads everything back.
+//! [`plan`] decides what is sealed, [`seal`] does it, [`check`] reads everything back. [`crate::store::archive`] answers
+//! questions out of it.
 
 pub mod check;
 pub(crate) mod checksum;
@@ -23,7 +24,7 @@ pub mod seal;
 use crate::trade::{Exchange, Symbol, TradeError, TradeTime};
 
 /// An hour in milliseconds.
-const HOUR_MS: i64 = 3_600_000;
+pub(crate) const HOUR_MS: i64 = 3_600_000;
 
 /// Whose trades a file has.
 pub type Series = (Exchange, Symbol);

@@ -8,7 +8,8 @@
 //! what strangers may have put there; [`practice`] is an exchange to try it all against; [`doctor`] looks at what a capture will find;
 //! [`verify`] holds what is stored against the exchange's own candles; [`cli`] is the command line.
 //!
-//! [`archive`] has trades as files for others to read; [`dump`] reads the daily files that the exchange itself publishes.
+//! [`archive`] has trades as files for others to read, and [`store::archive`] answers out of them; [`dump`] reads the daily files that the
+//! exchange itself publishes.
 //!
 //! Dependencies point one way: cli → shell → capture → {binance, outbox → store} → trade.
 

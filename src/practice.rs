@@ -1,6 +1,6 @@
 //! The practice exchange: Binance's streams and REST on a market of its own, or on a recorded session.
 //!
-//! It knows [`crate::trade`] and Binance's wire format and nothing of the
+//! It knows [`crate::trade`], Binance's wire format and the files of an archive, and nothing of the
 //! capture: an independent witness. One ordered [`tape`] holds the trades;
 //! every stream is a cursor into it, and REST reads it.
 

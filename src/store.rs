@@ -1,8 +1,9 @@
 //! What keeps trades and answers for them.
 //!
 //! Two stores, one trait: [`sqlite`], embedded and the default, and
-//! [`influx`]. Both keep [`RETENTION`] and answer the same questions alike.
+//! [`influx`]. Both keep [`RETENTION`] and answer the same questions alike; so does an [`mod@archive`], which takes no trades.
 
+pub mod archive;
 pub mod candles;
 pub mod gaps;
 pub mod influx;
@@ -21,7 +22,7 @@ use futures_util::future::BoxFuture;
 use thiserror::Error;
 
 pub use self::candles::{Candle, Interval};
-pub use self::gaps::Gaps;
+pub use self::gaps::{Gaps, KnownHole};
 pub use self::lines::{LineStore, Lines};
 pub use self::minute_point::{KeptMinute, MinutePoint};
 pub use self::minutes::Minute;
@@ -272,6 +273,36 @@ pub trait Store: Send + Sync + fmt::Debug {
         until: Option<TradeTime>,
     ) -> BoxFuture<'a, Result<Vec<Gaps>, StoreError>>;
 
+    /// What it knows itself of ids that will never come, of the time from `since` up to `until`: an archive's manifests say so
+    /// of theirs, of a store the ledger does.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if it cannot be read.
+    fn known_holes<'a>(
+        &'a self,
+        _scope: &'a Scope,
+        _since: TradeTime,
+        _until: Option<TradeTime>,
+    ) -> BoxFuture<'a, Result<Vec<KnownHole>, StoreError>> {
+        std::future::ready(Ok(Vec::new())).boxed()
+    }
+
+    /// What it cannot know of the time from `since` up to `until`, in words for people: an archive the hours that are not
+    /// sealed. Nothing of a store, whose trades are those that were captured.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if it cannot be read.
+    fn unsealed<'a>(
+        &'a self,
+        _scope: &'a Scope,
+        _since: TradeTime,
+        _until: Option<TradeTime>,
+    ) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
+        std::future::ready(Ok(None)).boxed()
+    }
+
     /// The extremes of the minute that holds `time`; nothing for a series without a trade in it.
     ///
     /// # Errors
@@ -279,7 +310,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// [`StoreError`] if the store does not answer.
     fn high_low<'a>(&'a self, scope: &'a Scope, time: TradeTime) -> BoxFuture<'a, Result<Vec<HighLow>, StoreError>>;
 
-    /// The candles of each series from the one that holds `since`, within the retention; none without a trade.
+    /// The candles of each series from the one that holds `since` to the last one that begins before `until`, within the
+    /// retention; none without a trade.
     ///
     /// # Errors
     ///
@@ -288,6 +320,7 @@ pub trait Store: Send + Sync + fmt::Debug {
         &'a self,
         scope: &'a Scope,
         since: TradeTime,
+        until: Option<TradeTime>,
         every: Interval,
     ) -> BoxFuture<'a, Result<Vec<Candle>, StoreError>>;
 

@@ -1,11 +1,11 @@
-//! The three questions: one suite, run against both stores, with hand-made cases and with random trades
+//! The three questions: one suite, run against both stores and an archive, with hand-made cases and with random trades
 //! whose answers a plain computation gives.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail so")]
 
 mod support;
 
-use support::{exchange, minute_ago, now, oracle, seed, trade, with_each_store};
+use support::{exchange, minute_ago, now, oracle, seed, trade, with_all_that_answer};
 use tickflux::store::{Attempt, Gaps, Scope, Store, StoredTrade};
 use tickflux::trade::{Trade, TradeTime};
 
@@ -74,7 +74,7 @@ fn only(symbol: &str) -> Scope {
 
 /// Every subject there is.
 fn with_each_subject(check: impl AsyncFn(&Subject<'_>)) {
-    with_each_store(async |name, binance, practice| check(&Subject { name, binance, practice }).await);
+    with_all_that_answer(async |name, binance, practice| check(&Subject { name, binance, practice }).await);
 }
 
 #[test]
@@ -353,7 +353,7 @@ fn random_trades_agree_with_a_plain_computation() {
                 assert_eq!(subject.at(symbol, asked).await, one(oracle::at(&all, asked)), "{context}");
                 assert_eq!(subject.as_of(symbol, asked).await, one(oracle::as_of(&all, asked)), "{context} as of");
             }
-            for since in [start, rng.i64(start..=end), rng.choice(&all).unwrap().time.ms()] {
+            for since in [start - 2 * 3_600_000, start, rng.i64(start..=end), rng.choice(&all).unwrap().time.ms()] {
                 let context = format!("{} {symbol} since {since}", subject.name);
                 assert_eq!(subject.gaps(symbol, since).await, oracle::gaps(&all, since, i64::MAX), "{context}");
                 let until = rng.choice(&all).unwrap().time.ms() + rng.i64(-1..2);

@@ -1,4 +1,4 @@
-//! Candles: both stores, the command and the bundled file give what a plain computation over the trades gives.
+//! Candles: both stores, an archive, the command and the bundled file give what a plain computation over the trades gives.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail so")]
 
@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use support::influxd::Influxd;
-use support::{exchange, minute_ago, now, oracle, practice, runtime, seed, tickflux, trade, with_each_store};
+use support::{
+    exchange, minute_ago, now, oracle, practice, runtime, seed, tickflux, trade, with_all_that_answer, with_each_store,
+};
 use tickflux::store::influx::flux_csv;
 use tickflux::store::{Attempt, Candle, Interval, Scope, Store};
 use tickflux::trade::{Quantity, Trade, TradeTime};
@@ -23,8 +25,13 @@ fn scope(symbol: &str) -> Scope {
 }
 
 async fn ask(store: &dyn Store, symbol: &str, since: i64, every: i64) -> Vec<Candle> {
+    ask_until(store, symbol, since, None, every).await
+}
+
+async fn ask_until(store: &dyn Store, symbol: &str, since: i64, until: Option<i64>, every: i64) -> Vec<Candle> {
     let every = Interval::try_from(Duration::from_millis(every.unsigned_abs())).unwrap();
-    store.candles(&scope(symbol), TradeTime::from_ms(since).unwrap(), every).await.unwrap()
+    let time = |ms| TradeTime::from_ms(ms).unwrap();
+    store.candles(&scope(symbol), time(since), until.map(time), every).await.unwrap()
 }
 
 fn plain(candle: &Candle) -> Plain {
@@ -44,7 +51,7 @@ fn assert_same(found: &[Plain], expected: &[Plain], context: &str) {
 
 #[test]
 fn hand_made_cases() {
-    with_each_store(async |name, store, other| {
+    with_all_that_answer(async |name, store, other| {
         let minute = minute_ago(10);
         let at = async |symbol: &str| ask(store, symbol, minute, 60_000).await.iter().map(plain).collect::<Vec<_>>();
         assert_same(&at("NOTHING").await, &[], name);
@@ -82,7 +89,7 @@ fn hand_made_cases() {
         let practice = Scope { exchange: Some(exchange("practice")), ..Scope::default() };
         let since = TradeTime::from_ms(minute).unwrap();
         let hour = Interval::try_from(Duration::from_secs(3_600)).unwrap();
-        let found = store.candles(&practice, since, hour).await.unwrap();
+        let found = store.candles(&practice, since, None, hour).await.unwrap();
         assert_eq!(found.iter().map(|candle| candle.symbol.as_str()).collect::<Vec<_>>(), ["BOTH"], "{name}");
     });
 }
@@ -121,7 +128,7 @@ fn random_trades(rng: &mut fastrand::Rng, symbol: &str, start: i64) -> Vec<Trade
 #[test]
 fn random_trades_agree_with_a_plain_computation() {
     let seed = seed();
-    with_each_store(async |name, store, _| {
+    with_all_that_answer(async |name, store, _| {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut expected_of_all = Vec::new();
         for symbol in ["R1", "R2", "R3"] {
@@ -133,16 +140,27 @@ fn random_trades_agree_with_a_plain_computation() {
             let end = all.iter().map(|trade| trade.time.ms()).max().unwrap();
             for every in [1_000, 1_001, 7_000, 60_000, 90_500, HOUR_MS] {
                 for since in [start - HOUR_MS, rng.i64(start..=end), rng.choice(&all).unwrap().time.ms()] {
-                    let expected = oracle::candles(&all, since / every * every, every);
+                    let mut expected = oracle::candles(&all, since / every * every, every);
+                    let context = format!("{name} {symbol} since {since} every {every}");
                     let found: Vec<_> = ask(store, symbol, since, every).await.iter().map(plain).collect();
-                    assert_same(&found, &expected, &format!("{name} {symbol} since {since} every {every}"));
+                    assert_same(&found, &expected, &context);
+                    // Up to a time: those that begin before it, and the last one is whole.
+                    let until =
+                        rng.choice(&all).unwrap().time.ms() / every * every + rng.choice([0, 1, every]).unwrap();
+                    expected.retain(|(begin, ..)| *begin < until);
+                    let found = ask_until(store, symbol, since, Some(until), every).await;
+                    assert_same(
+                        &found.iter().map(plain).collect::<Vec<_>>(),
+                        &expected,
+                        &format!("{context} until {until}"),
+                    );
                 }
             }
             expected_of_all.extend(oracle::candles(&all, 0, 60_000));
         }
         // Several symbols at once, most of them with an id across a million.
         let minute = Interval::try_from(Duration::from_secs(60)).unwrap();
-        let found = store.candles(&Scope::default(), TradeTime::EPOCH, minute).await.unwrap();
+        let found = store.candles(&Scope::default(), TradeTime::EPOCH, None, minute).await.unwrap();
         let found: Vec<_> = found.iter().map(plain).collect();
         assert_same(&found, &expected_of_all, &format!("{name}, every symbol"));
     });

@@ -12,12 +12,14 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Child, Command};
 
+use support::archived::Archived;
 use support::influxd::{Influxd, TOKEN, free_port};
 use support::process::{Capture, wait_until};
 use support::trades::{influx_ids, sqlite_trades};
 use support::{points, runtime, trade};
 use tickflux::store::sqlite::Sqlite;
 use tickflux::store::{Attempt, Store};
+use tickflux::trade::TradeTime;
 
 /// What a command begins with that is not run here, and why.
 const NOT_RUN: [(&str, &str); 19] = [
@@ -43,11 +45,15 @@ const NOT_RUN: [(&str, &str); 19] = [
 ];
 
 /// What ends with another code than 0, as its document says.
-const CODES: [(&str, i32); 3] = [
+const CODES: [(&str, i32); 4] = [
+    ("tickflux at BTCUSDT 2026-11-30T17:30:00Z --store archive:archive", 1),
     ("tickflux gaps --store sqlite:holes.db", 1),
     ("tickflux doctor --exchange practice", 3),
     ("tickflux verify BTCUSDT --since 30m --store sqlite:changed.db", 1),
 ];
+
+/// The last moment of the archive that the documents ask: a second before 2026-11-30 17:00.
+const ARCHIVED_MS: i64 = 1_796_057_999_000;
 
 /// A fenced block of a document that holds commands.
 struct Block {
@@ -230,6 +236,10 @@ impl World {
         let holes = [1_000, 1_001, 1_005].map(|id| trade("BTCUSDT", id, old, "5"));
         let store = Sqlite::create(&at("holes.db"), support::exchange("practice"), support::now).unwrap();
         runtime.block_on(store.write(&holes, Attempt::default())).unwrap();
+        let times = (0..720).map(|at| ARCHIVED_MS - at * 30_000).rev();
+        let sealed: Vec<_> = (1..).zip(times).map(|(id, ms)| trade("BTCUSDT", id, ms, "5")).collect();
+        let archived = Archived::at(folder.path(), "practice", || TradeTime::from_ms(ARCHIVED_MS).unwrap());
+        runtime.block_on(archived.write(&sealed, Attempt::default())).unwrap();
         // A quantity of the last whole minute is not what was traded.
         let minute = chrono::Utc::now().timestamp_millis() / 60_000 - 1;
         wait_until("the last whole minute is there", || {

@@ -1,4 +1,4 @@
-//! The trades themselves: both stores and the command hand over exactly what the exchange's own list has, in the order of
+//! The trades themselves: both stores, an archive and the command hand over exactly what the exchange's own list has, in the order of
 //! (T, id), whatever is between them.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail so")]
@@ -17,7 +17,7 @@ use support::process::{peak_bytes, wait_until};
 use support::tmux::Terminal;
 use support::{
     column, exchange, minute_ago, now, practice, runtime, seed, tickflux, tickflux_in, tickflux_ok, trade,
-    with_each_store,
+    with_all_that_answer, with_each_store,
 };
 use tickflux::store::sqlite::Sqlite;
 use tickflux::store::{Attempt, Scope, Store, StoredTrade};
@@ -59,7 +59,7 @@ fn expected(trades: &[Trade], since: i64, until: i64) -> Vec<Trade> {
 
 #[test]
 fn hand_made_cases() {
-    with_each_store(async |name, store, other| {
+    with_all_that_answer(async |name, store, other| {
         let minute = minute_ago(10);
         let write = async |trades: &[Trade]| drop(store.write(trades, Attempt::default()).await.unwrap());
         assert_eq!(ids(store, "NOTHING", minute, None).await, [0; 0], "{name}");
@@ -165,7 +165,7 @@ fn random_trades(rng: &mut fastrand::Rng, symbol: &str, start: i64, count: usize
 #[test]
 fn random_trades_agree_with_a_plain_computation() {
     let seed = seed();
-    with_each_store(async |name, store, _| {
+    with_all_that_answer(async |name, store, _| {
         let mut rng = fastrand::Rng::with_seed(seed);
         for symbol in ["R1", "R2", "R3"] {
             let start = minute_ago(23 * 60) + rng.i64(0..60_000);
@@ -189,7 +189,7 @@ fn random_trades_agree_with_a_plain_computation() {
 /// More than InfluxDB is asked for at once: by minutes, by parts of a minute, and in halves where it was not known.
 #[test]
 fn many_trades_come_in_parts_and_none_is_lost_between_them() {
-    with_each_store(async |name, store, _| {
+    with_all_that_answer(async |name, store, _| {
         let minute = minute_ago(60);
         // A quiet time, a minute with more than a stretch holds, and one with more than an answer may have.
         let quiet = (0..30_000_i64).map(|at| minute - 1_200_000 + at * 40);

@@ -1,8 +1,10 @@
-//! `tickflux verify`: each minute of either store against the exchange's own candle, by a plain computation over the exchange's
+//! `tickflux verify`: each minute of either store, and of an archive, against the exchange's own candle, by a plain computation over the exchange's
 //! own list; what was changed behind the program's back is named, and what the exchange answers is never believed blindly.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail so")]
 
+#[path = "verify/archived.rs"]
+mod archived;
 #[path = "verify/candles.rs"]
 mod candles;
 #[path = "verify/changed.rs"]

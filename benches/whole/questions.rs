@@ -56,7 +56,7 @@ fn ask(store: &dyn Store, name: &str, scope: &Scope, (oldest, newest): (TradeTim
     let gaps = begin.elapsed();
     let begin = Instant::now();
     let minute = Interval::try_from(Duration::from_secs(60)).unwrap();
-    let candles = runtime.block_on(store.candles(scope, oldest, minute)).unwrap();
+    let candles = runtime.block_on(store.candles(scope, oldest, None, minute)).unwrap();
     assert_eq!(candles.iter().map(|candle| candle.trades).sum::<u64>(), trades as u64);
     println!("| {name} | {latest:.2} ms | {at:.2} ms | {high_low:.2} ms | {gaps:.2?} | {:.2?} |", begin.elapsed());
 }

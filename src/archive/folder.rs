@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate};
 
 use super::{Hour, Series};
 use crate::files::whole::{WholeFile, is_part};
-use crate::trade::TradeTime;
+use crate::trade::{Exchange, Symbol, TradeTime};
 
 /// Says that a folder is an archive, and which form it has.
 const MARK: &str = "_tickflux-archive";
@@ -72,6 +72,17 @@ impl Folder {
         Ok(folder)
     }
 
+    /// Opens the archive that a folder in it belongs to, to read it.
+    ///
+    /// # Errors
+    ///
+    /// If it belongs to none.
+    pub fn open_around(inside: &Path) -> io::Result<Self> {
+        let inside = inside.canonicalize()?;
+        let root = inside.ancestors().find(|folder| folder.join(MARK).exists());
+        Self::open(root.unwrap_or(&inside))
+    }
+
     /// The file of an hour.
     pub fn file(&self, series: &Series, hour: Hour) -> PathBuf {
         let time = DateTime::from_timestamp_millis(hour.begin().ms()).unwrap_or_default();
@@ -111,17 +122,61 @@ impl Folder {
         Ok(Contents { hours, others })
     }
 
+    /// Every series in it, in order.
+    ///
+    /// # Errors
+    ///
+    /// If a folder cannot be read.
+    pub fn series(&self) -> io::Result<Vec<Series>> {
+        let mut all = Vec::new();
+        for (exchange, folder) in folders_named(&self.root, "exchange=")? {
+            let Ok(exchange) = exchange.parse::<Exchange>() else { continue };
+            for (name, _) in folders_named(&folder, "symbol=")? {
+                let symbol = name.parse().ok().filter(|symbol: &Symbol| symbol.as_str() == name);
+                all.extend(symbol.map(|symbol| (exchange.clone(), symbol)));
+            }
+        }
+        all.sort();
+        Ok(all)
+    }
+
+    /// The first hour of each day of which a series has a folder, in order.
+    ///
+    /// # Errors
+    ///
+    /// If a folder cannot be read.
+    pub fn days(&self, (exchange, symbol): &Series) -> io::Result<Vec<Hour>> {
+        let folder = self.root.join(format!("exchange={exchange}")).join(format!("symbol={symbol}"));
+        let names = folders_named(&folder, "date=")?;
+        let mut days: Vec<_> = names.iter().filter_map(|(date, _)| hour_of(date, "00")).collect();
+        days.sort();
+        Ok(days)
+    }
+
+    /// The hours of a day that have a file or a manifest, in order.
+    ///
+    /// # Errors
+    ///
+    /// If a folder cannot be read.
+    pub fn hours(&self, series: &Series, day: Hour) -> io::Result<Vec<Hour>> {
+        let mut hours = Vec::new();
+        for path in entries(self.file(series, day).parent().unwrap_or(&self.root))? {
+            hours.extend(self.named(&path?.path()).map(|(_, hour)| hour));
+        }
+        hours.sort();
+        hours.dedup();
+        Ok(hours)
+    }
+
     /// Whose file or manifest a path is.
     fn named(&self, path: &Path) -> Option<(Series, Hour)> {
         let parts: Vec<_> =
             path.strip_prefix(&self.root).ok()?.iter().map(|part| part.to_str()).collect::<Option<_>>()?;
         let [exchange, symbol, date, name] = parts[..] else { return None };
-        let date: NaiveDate = date.strip_prefix("date=")?.parse().ok()?;
         let hour = name.strip_prefix("hour=").and_then(|name| name.strip_suffix(".parquet"));
         let hour = hour.or_else(|| name.strip_prefix("_hour-")?.strip_suffix(".json"))?;
-        let time = date.and_hms_opt(hour.parse().ok()?, 0, 0)?.and_utc().timestamp_millis();
+        let hour = hour_of(date.strip_prefix("date=")?, hour)?;
         let series = (exchange.strip_prefix("exchange=")?.parse().ok()?, symbol.strip_prefix("symbol=")?.parse().ok()?);
-        let hour = Hour::of(TradeTime::from_ms(time).ok()?);
         // Only the name that it would be given is its own.
         let is_its_own = path == self.file(&series, hour) || path == self.manifest(&series, hour);
         is_its_own.then_some((series, hour))
@@ -142,4 +197,33 @@ impl Folder {
         }
         Ok(())
     }
+}
+
+/// The hour of a date and an hour, as they stand in names.
+fn hour_of(date: &str, hour: &str) -> Option<Hour> {
+    let date: NaiveDate = date.parse().ok()?;
+    let time = date.and_hms_opt(hour.parse().ok()?, 0, 0)?.and_utc().timestamp_millis();
+    Some(Hour::of(TradeTime::from_ms(time).ok()?))
+}
+
+/// The folders in a folder whose names begin so: what is behind that, and the path. None where there is no such folder.
+fn folders_named(folder: &Path, begin: &str) -> io::Result<Vec<(String, PathBuf)>> {
+    let mut all = Vec::new();
+    for entry in entries(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_str().and_then(|name| name.strip_prefix(begin)).map(str::to_owned);
+        if let Some(name) = name.filter(|_| entry.path().is_dir()) {
+            all.push((name, entry.path()));
+        }
+    }
+    Ok(all)
+}
+
+/// What lies in a folder; nothing where there is none.
+fn entries(folder: &Path) -> io::Result<impl Iterator<Item = io::Result<fs::DirEntry>>> {
+    let read = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        read => Some(read?),
+    };
+    Ok(read.into_iter().flatten())
 }

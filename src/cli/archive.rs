@@ -109,6 +109,7 @@ pub(super) async fn run(args: ArchiveArgs) -> Result<Answer, Failure> {
     if let Some(root) = &args.check {
         return tokio::task::block_in_place(|| run_check(root));
     }
+    args.store.refuse_archive("what is in an archive is sealed: copy its folder, or name a store to seal from")?;
     if let Some(path) = &args.from_dump {
         return tokio::task::block_in_place(|| dump::run(path, &args));
     }

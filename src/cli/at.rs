@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::caution::{say_if_clocks_disagree, say_passed_over, with_newest};
+use super::caution::{refuse_unsealed, say_if_clocks_disagree, say_passed_over, with_newest};
 use super::report::{TradeRow, print};
-use super::settings::{QuestionArgs, now, searched};
+use super::settings::{Kind, QuestionArgs, now, searched};
 use super::time::TimeArg;
 use super::{Answer, Failure};
 use crate::trade::{Symbol, TradeTime};
@@ -37,10 +37,12 @@ pub(super) struct AtArgs {
 }
 
 pub(super) async fn run(args: AtArgs) -> Result<Answer, Failure> {
-    let time = args.time.within_retention(now())?;
+    let kind = args.question.kind();
+    let time = args.time.within(kind, now())?;
     let (store, scope, printing) = args.question.open(vec![args.symbol.clone()])?;
+    refuse_unsealed(&store, &scope, time).await?;
     let trades = store.price_at(&scope, time, args.as_of);
-    let (trades, newest) = with_newest(trades, args.time.is_relative(), &store, &scope).await?;
+    let (trades, newest) = with_newest(trades, args.time.is_relative() && kind == Kind::Store, &store, &scope).await?;
     let now = now();
     let rows: Vec<_> = trades.iter().map(|trade| TradeRow::new(trade, now, Some(time))).collect();
     print(&rows, printing)?;
@@ -50,9 +52,9 @@ pub(super) async fn run(args: AtArgs) -> Result<Answer, Failure> {
     say_passed_over(&store, &scope, times().min().unwrap_or(TradeTime::EPOCH), until).await;
     say_if_clocks_disagree(newest, now);
     if rows.is_empty() {
-        let which = if args.as_of { format!("at or before {time}") } else { "within 24 h".to_owned() };
-        let why = format!("no trade of {} {which} in {}: capture it first", args.symbol, searched(&store, &scope));
-        return Err(Failure::No(why));
+        let which = if args.as_of { format!(" at or before {time}") } else { kind.span().to_owned() };
+        let why = format!("no trade of {}{which} in {}", args.symbol, searched(&store, &scope));
+        return Err(Failure::No(format!("{why}: {}", kind.advice())));
     }
     Ok(Answer::Done)
 }

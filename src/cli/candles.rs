@@ -3,17 +3,21 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::caution::{say_if_clocks_disagree, say_passed_over, with_newest};
+use super::caution::{say_if_clocks_disagree, say_passed_over, say_unsealed, with_newest};
 use super::report::{Column, TableRow, Zone, print, utc};
-use super::settings::{QuestionArgs, now, searched};
-use super::time::{interval, since};
+use super::settings::{Kind, QuestionArgs, now, searched};
+use super::time::{self, Since, TimeArg, interval};
 use super::{Answer, Failure};
 use crate::store::{Candle, Interval};
 use crate::trade::{Symbol, TradeTime};
 
+/// Candles of a series in an answer, at most: some 100 bytes each. A day of candles of a second has 86,400.
+const CANDLES_MAX: i64 = 500_000;
+
 const EXAMPLES: &str = "\
 Examples:
   tickflux candles BTCUSDT --since 6h --every 5m --format csv
+  tickflux candles BTCUSDT --store archive:archive --since 2026-01-31 --until 2026-02-01 --every 1h
 
 Prices and volumes are floats, to draw. An interval without a trade is left out; the last one is still running.
 
@@ -29,9 +33,12 @@ Exit codes:
 pub(super) struct CandlesArgs {
     /// A symbol such as BTCUSDT
     symbol: Symbol,
-    /// How far back, 1s to 24h; the candle of that moment is the first
-    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = since, allow_hyphen_values = true)]
-    since: Interval,
+    /// How far back, 1s to 24h, or from when on, RFC 3339; the candle of that moment is the first. An archive has older ones
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = Since::parse, allow_hyphen_values = true)]
+    since: Since,
+    /// Only candles that begin before then
+    #[arg(long, value_name = "TIME", value_parser = TimeArg::parse, allow_hyphen_values = true)]
+    until: Option<TimeArg>,
     /// How long a candle is, 1s to 24h; candles begin at multiples of it since 1970, UTC
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = interval)]
     every: Interval,
@@ -55,17 +62,27 @@ struct CandleRow {
 }
 
 pub(super) async fn run(args: CandlesArgs) -> Result<Answer, Failure> {
+    let (kind, asked) = (args.question.kind(), now());
+    let since = args.since.within(kind, asked)?;
+    let until = time::until(args.until, since, asked)?;
+    let count = (until.map_or(asked, |until| until.min(asked)).ms() - since.ms()) / args.every.ms();
+    if count > CANDLES_MAX {
+        let why = format!("{count} candles are more than {CANDLES_MAX}");
+        return Err(Failure::Usage(format!("{why}: give a longer --every, or an --until that is nearer to --since")));
+    }
     let (store, scope, printing) = args.question.open(vec![args.symbol.clone()])?;
-    let since = now().earlier_by(args.since.ms());
-    let candles = store.candles(&scope, since, args.every);
-    let (candles, newest) = with_newest(candles, true, &store, &scope).await?;
+    let candles = store.candles(&scope, since, until, args.every);
+    let (candles, newest) = with_newest(candles, kind == Kind::Store, &store, &scope).await?;
     let rows: Vec<_> = candles.iter().map(CandleRow::new).collect();
     print(&rows, printing)?;
-    say_passed_over(&store, &scope, args.every.begin(since).unwrap_or(since), None).await;
+    let begin = args.every.begin(since).unwrap_or(since);
+    say_passed_over(&store, &scope, begin, until).await;
+    say_unsealed(&store, &scope, begin, until).await?;
     say_if_clocks_disagree(newest, now());
     if rows.is_empty() {
         let why = format!("no trade of {} since {since} in {}", args.symbol, searched(&store, &scope));
-        return Err(Failure::No(format!("{why}: capture it first, or give a longer --since")));
+        let advice = if kind == Kind::Store { "capture it first, or give a longer --since" } else { kind.advice() };
+        return Err(Failure::No(format!("{why}: {advice}")));
     }
     Ok(Answer::Done)
 }

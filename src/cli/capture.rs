@@ -88,6 +88,7 @@ pub(super) async fn run(args: CaptureArgs) -> Result<Answer, Failure> {
         return Err(Failure::Usage("no-repair and backfill are both set: take one of them back".to_owned()));
     }
     let given = args.setup;
+    given.store.refuse_archive_of_capture()?;
     let (symbols, stream_url, rest_url) = (given.symbols(), given.stream_url()?, given.rest_url()?);
     let network = given.store.network()?;
     let store = given.store.open_through(Purpose::Capture(given.exchange.clone()), Some(&network))?;

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use super::Failure;
+use super::settings::searched;
 use crate::store::{AnyStore, Scope, StoreError};
 use crate::trade::TradeTime;
 
@@ -14,6 +16,30 @@ const QUIET_MS: i64 = 300_000;
 pub(super) async fn say_passed_over(store: &AnyStore, scope: &Scope, since: TradeTime, until: Option<TradeTime>) {
     if let Some(line) = store.passed_over(scope, since, until).await {
         warn(&line);
+    }
+}
+
+/// Says what of the time from `since` up to `until` the store cannot know: of an archive the hours that are not sealed.
+pub(super) async fn say_unsealed(
+    store: &AnyStore,
+    scope: &Scope,
+    since: TradeTime,
+    until: Option<TradeTime>,
+) -> Result<(), StoreError> {
+    if let Some(line) = store.unsealed(scope, since, until).await? {
+        warn(&line);
+    }
+    Ok(())
+}
+
+/// Refuses a time of which the store cannot know.
+pub(super) async fn refuse_unsealed(store: &AnyStore, scope: &Scope, time: TradeTime) -> Result<(), Failure> {
+    match store.unsealed(scope, time, Some(time.later_by(1))).await? {
+        Some(line) => {
+            let why = format!("{time} is not sealed in {}: {line}", searched(store, scope));
+            Err(Failure::No(format!("{why}: ask for another time, or seal more with tickflux archive --to")))
+        }
+        None => Ok(()),
     }
 }
 

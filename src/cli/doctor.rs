@@ -58,6 +58,7 @@ pub(super) async fn run(args: DoctorArgs) -> Result<Answer, Failure> {
     forbid_writing();
     let DoctorArgs { setup: given, wait, output } = args;
     let network = given.store.network()?;
+    given.store.refuse_archive_of_capture()?;
     given.store.say_if_influx_was_meant();
     let store = match given.store.sqlite_path() {
         Some(path) => StoreSetup::Sqlite(path.to_owned()),

@@ -25,6 +25,7 @@ Examples:
   tickflux exchange
   tickflux exchange --rate 2000 --drop 5% --cut-every 10s
   tickflux exchange --replay session.gz --speed max
+  tickflux exchange --replay archive/exchange=binance/symbol=BTCUSDT --speed max --history 20000000
 
 A capture from it: --exchange practice --stream-url ws://127.0.0.1:9100 --rest-url http://127.0.0.1:9100
 
@@ -49,13 +50,14 @@ pub(super) struct ExchangeArgs {
     /// Begin now and stop after so many; without it the market was always there, and goes on after a restart
     #[arg(long, value_name = "N", conflicts_with = "replay")]
     trades: Option<u64>,
-    /// Replay a recorded session: lines of `recv_ns message`, compressed or not
-    #[arg(long, value_name = "FILE")]
+    /// Replay a recorded session, lines of `recv_ns message`, compressed or not; or an archive, a folder in one, or a Parquet
+    /// file of trades
+    #[arg(long, value_name = "FILE|DIR")]
     replay: Option<PathBuf>,
     /// How many times as fast as it would happen, or max
     #[arg(long, value_name = "N|max", default_value = "1")]
     speed: Speed,
-    /// Move a recording's times by so many minutes, instead of as close to now as whole minutes allow
+    /// Move the times of what is replayed by so many minutes, instead of as close to now as whole minutes allow
     #[arg(long, value_name = "MINUTES", requires = "replay", allow_hyphen_values = true)]
     shift: Option<i64>,
     /// Trades to keep for REST and slow readers

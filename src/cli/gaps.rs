@@ -8,14 +8,14 @@ use clap::Args;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::caution::say_passed_over;
+use super::caution::{say_passed_over, say_unsealed};
 use super::drawing;
 use super::logs::start_logs;
 use super::report::{Column, TableRow, Zone, print};
 use super::settings::{DEFAULT_OUTBOX, Purpose, QuestionArgs, default_exchange, endpoint, now, searched};
 use super::signals::stop_on_signals;
 use super::stderr::inform;
-use super::time::since;
+use super::time::{self, Since, TimeArg};
 use super::{Answer, Failure};
 use crate::binance::DEFAULT_REST_URL;
 use crate::binance::rest::Rest;
@@ -26,7 +26,7 @@ use crate::net::endpoint::{Endpoint, Service, UrlText};
 use crate::outbox::{Ended, Target, target};
 use crate::shell::mend::{MendError, Mended, Repair, mend};
 use crate::shell::setup::RunError;
-use crate::store::{AnyStore, Gaps, Interval};
+use crate::store::{AnyStore, Gaps, KnownHole};
 use crate::trade::{Exchange, HoleState, IdRange, IdRanges, Symbol, TradeTime};
 
 /// Holes that a table lists.
@@ -49,9 +49,12 @@ Exit codes:
 pub(super) struct GapsArgs {
     /// Symbols such as BTCUSDT; every stored one if none is given
     symbols: Vec<Symbol>,
-    /// How far back, 1s to 24h; a hole that began before that counts, too
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = since, allow_hyphen_values = true)]
-    since: Interval,
+    /// How far back, 1s to 24h, or from when on, RFC 3339; a hole that began before that counts, too. An archive has older ones
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = Since::parse, allow_hyphen_values = true)]
+    since: Since,
+    /// Only trades before this time
+    #[arg(long, value_name = "TIME", value_parser = TimeArg::parse, allow_hyphen_values = true)]
+    until: Option<TimeArg>,
     /// Fetch what is missing from the exchange's history first; without --exchange of binance alone
     #[arg(long)]
     repair: bool,
@@ -91,9 +94,16 @@ fn state_name<S: serde::Serializer>(state: &HoleState, serializer: S) -> Result<
 }
 
 pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
-    let GapsArgs { symbols, since, repair, rest_url, outbox, question } = args;
+    let GapsArgs { symbols, since, until, repair, rest_url, outbox, question } = args;
+    if repair {
+        let why = "an archive is not repaired: repair the store and seal the hours again with tickflux archive --to DIR, or leave --repair out";
+        question.store.refuse_archive(why)?;
+    }
     let rest_url = endpoint(Service::Rest, rest_url.as_str())?;
     let settings = question.store.clone();
+    let (kind, asked) = (question.kind(), now());
+    let since = since.within(kind, asked)?;
+    let until = time::until(until, since, asked)?;
     let (mut store, scope, printing) = question.open(symbols)?;
     let exchange = scope.exchange.clone().map_or_else(default_exchange, Ok)?;
     let network = repair.then(|| settings.network()).transpose()?;
@@ -103,13 +113,13 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
         drop(store);
         store = settings.open_through(Purpose::Capture(exchange.clone()), network.as_ref())?;
     }
-    let since = now().earlier_by(since.ms());
-    let mut audits = store.gaps(&scope, since, None).await?;
+    let mut audits = store.gaps(&scope, since, until).await?;
     let store_id = store.id().await;
-    let mut ledger = Ledger { folder: outbox, store: AnyStore::clone(&store), store_id, mended: Vec::new() };
+    let told = store.known_holes(&scope, since, until).await?;
+    let mut ledger = Ledger { folder: outbox, store: AnyStore::clone(&store), store_id, mended: Vec::new(), told };
     if let Some(network) = network {
         let rest = Rest::new(&rest_url, &network).map_err(|error| Failure::Unusable(crate::error_chain(&error)))?;
-        ledger.add_lost(&mut audits, since)?;
+        ledger.add_lost(&mut audits, since, until)?;
         let repair = Repair {
             store: AnyStore::clone(&store),
             exchange,
@@ -119,20 +129,22 @@ pub(super) async fn run(args: GapsArgs) -> Result<Answer, Failure> {
             clock: now,
         };
         ledger.mended = mend_all(repair, &rest_url, &audits, &ledger).await?;
-        audits = store.gaps(&scope, since, None).await?;
+        audits = store.gaps(&scope, since, until).await?;
     }
-    ledger.add_lost(&mut audits, since)?;
+    ledger.add_lost(&mut audits, since, until)?;
     let rows = audits.iter().map(|audit| Ok(GapsRow::new(audit, &ledger.ended(audit)?)));
     let rows: Vec<_> = rows.collect::<Result<_, Failure>>()?;
     print(&rows, printing)?;
-    say_passed_over(&store, &scope, since, None).await;
+    say_passed_over(&store, &scope, since, until).await;
+    say_unsealed(&store, &scope, since, until).await?;
     let is_found = |symbol: &&Symbol| audits.iter().any(|audit| audit.symbol == **symbol);
     let absent: Vec<_> = scope.symbols.iter().filter(|symbol| !is_found(symbol)).map(Symbol::as_str).collect();
     if audits.is_empty() || !absent.is_empty() {
         let of = if absent.is_empty() { String::new() } else { format!(" of {}", absent.join(", ")) };
         return Err(Failure::No(format!(
-            "no trade{of} since {since} in {}: capture it first",
-            searched(&store, &scope)
+            "no trade{of} since {since} in {}: {}",
+            searched(&store, &scope),
+            kind.advice()
         )));
     }
     let is_whole = rows.iter().flat_map(|row| &row.holes).all(|hole| hole.state != HoleState::Open);
@@ -173,11 +185,14 @@ struct Ledger {
     store_id: Option<String>,
     /// What a repair found out just now.
     mended: Vec<Ended>,
+    /// What the store itself says of them.
+    told: Vec<KnownHole>,
 }
 
 impl Ledger {
     /// Adds the holes that no store can know of: what a capture lost before the first stored trade or behind the last one.
-    fn add_lost(&self, audits: &mut [Gaps], since: TradeTime) -> Result<(), Failure> {
+    fn add_lost(&self, audits: &mut [Gaps], since: TradeTime, until: Option<TradeTime>) -> Result<(), Failure> {
+        let is_asked = |time: TradeTime| time >= since && until.is_none_or(|until| time < until);
         let (mut newest, mut by_exchange) = (BTreeMap::new(), BTreeMap::new());
         // Of several counts the newest comes last.
         for (at, audit) in audits.iter().enumerate() {
@@ -191,7 +206,7 @@ impl Ledger {
                     unread.insert(lost.map_err(|error| Failure::Unusable(error.to_string()))?)
                 }
             };
-            let ranges = lost.ranges().filter(|(other, _, newest)| **other == symbol && *newest >= since);
+            let ranges = lost.ranges().filter(|(other, _, newest)| **other == symbol && is_asked(*newest));
             ranges.for_each(|(_, range, _)| audits[at].add_lost(range));
         }
         Ok(())
@@ -206,6 +221,12 @@ impl Ledger {
         let ended = target::read_ended(&self.folder, &self.target(&audit.exchange));
         // What was found out just now stands before what was known.
         let mut all = self.mended.clone();
+        let of_exchange = self.told.iter().filter(|hole| hole.exchange == audit.exchange);
+        all.extend(of_exchange.map(|KnownHole { symbol, range, state, .. }| Ended {
+            symbol: symbol.clone(),
+            range: *range,
+            state: *state,
+        }));
         all.extend(ended.map_err(|error| Failure::Unusable(error.to_string()))?);
         let mut ended = all;
         ended.retain(|ended| ended.symbol == audit.symbol);

@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::caution::{say_if_clocks_disagree, say_passed_over, with_newest};
+use super::caution::{refuse_unsealed, say_if_clocks_disagree, say_passed_over, with_newest};
 use super::report::{HighLowRow, print};
-use super::settings::{QuestionArgs, now, searched};
+use super::settings::{Kind, QuestionArgs, now, searched};
 use super::time::TimeArg;
 use super::{Answer, Failure};
 use crate::trade::{MINUTE_MS, Symbol};
@@ -34,10 +34,13 @@ pub(super) struct HighLowArgs {
 }
 
 pub(super) async fn run(args: HighLowArgs) -> Result<Answer, Failure> {
-    let time = args.minute.within_retention(now())?;
+    let kind = args.question.kind();
+    let time = args.minute.within(kind, now())?;
     let (store, scope, printing) = args.question.open(vec![args.symbol.clone()])?;
+    refuse_unsealed(&store, &scope, time).await?;
     let answers = store.high_low(&scope, time);
-    let (answers, newest) = with_newest(answers, args.minute.is_relative(), &store, &scope).await?;
+    let (answers, newest) =
+        with_newest(answers, args.minute.is_relative() && kind == Kind::Store, &store, &scope).await?;
     let now = now();
     let rows: Vec<_> = answers.iter().map(|answer| HighLowRow::new(answer, now)).collect();
     print(&rows, printing)?;
@@ -46,7 +49,8 @@ pub(super) async fn run(args: HighLowArgs) -> Result<Answer, Failure> {
     say_if_clocks_disagree(newest, now);
     if rows.is_empty() {
         let why = format!("no trade of {} in the minute of {time} in {}", args.symbol, searched(&store, &scope));
-        return Err(Failure::No(format!("{why}: ask for a minute that was captured")));
+        let which = if kind == Kind::Store { "captured" } else { "sealed" };
+        return Err(Failure::No(format!("{why}: ask for a minute that was {which}")));
     }
     Ok(Answer::Done)
 }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::caution::{say_if_clocks_disagree, say_passed_over};
 use super::report::{TradeRow, print};
-use super::settings::{QuestionArgs, now, searched};
+use super::settings::{Kind, QuestionArgs, now, searched};
 use super::{Answer, Failure};
 use crate::trade::{Symbol, TradeTime};
 
@@ -33,6 +33,7 @@ pub(super) struct LatestArgs {
 }
 
 pub(super) async fn run(args: LatestArgs) -> Result<Answer, Failure> {
+    let kind = args.question.kind();
     let (store, scope, printing) = args.question.open(args.symbols)?;
     let trades = store.latest(&scope).await?;
     let now = now();
@@ -42,18 +43,24 @@ pub(super) async fn run(args: LatestArgs) -> Result<Answer, Failure> {
     if times().min().is_none_or(|oldest| oldest.ms() < now.ms() - FRESH_MS) {
         say_passed_over(&store, &scope, times().min().unwrap_or(TradeTime::EPOCH), None).await;
     }
-    say_if_clocks_disagree(times().max(), now);
+    if kind == Kind::Store {
+        say_if_clocks_disagree(times().max(), now);
+    }
     let is_found = |symbol: &&Symbol| trades.iter().any(|stored| stored.trade.symbol == **symbol);
     let missing: Vec<_> = scope.symbols.iter().filter(|symbol| !is_found(symbol)).map(Symbol::as_str).collect();
     if !missing.is_empty() {
         let symbols = missing.join(", ");
         return Err(Failure::No(format!(
-            "no trade of {symbols} within 24 h in {}: capture it first",
-            searched(&store, &scope)
+            "no trade of {symbols}{} in {}: {}",
+            kind.span(),
+            searched(&store, &scope),
+            kind.advice()
         )));
     }
     if trades.is_empty() {
-        return Err(Failure::No(format!("no trade within 24 h in {}: capture some first", searched(&store, &scope))));
+        let what = if kind == Kind::Store { "capture" } else { "seal" };
+        let why = format!("no trade{} in {}", kind.span(), searched(&store, &scope));
+        return Err(Failure::No(format!("{why}: {what} some first")));
     }
     Ok(Answer::Done)
 }

@@ -14,9 +14,11 @@ use super::report::{FormatArgs, Printing, Zone};
 use super::stderr::notice;
 use crate::net::Network;
 use crate::net::endpoint::{Endpoint, Service, UrlText, shown};
+use crate::store::archive::Archive;
 use crate::store::influx::{Credentials, Influx, InfluxSettings, Token};
 use crate::store::sqlite::Sqlite;
-use crate::store::{AnyStore, Scope, StoreError};
+use crate::store::{AnyStore, RETENTION_MS, Scope, StoreError};
+use crate::text::Excerpt;
 use crate::trade::{Exchange, Symbol, TradeTime};
 
 /// Where capture keeps what is not stored yet, and what it knows of the store.
@@ -30,7 +32,7 @@ static OVERHEARD: Once = Once::new();
 /// Which store, and how to get in.
 #[derive(Debug, Clone, Args)]
 pub(super) struct StoreArgs {
-    /// sqlite:PATH, or http(s)://HOST:PORT of an InfluxDB 2.x [default: sqlite:tickflux.db]
+    /// sqlite:PATH, http(s)://HOST:PORT of an InfluxDB 2.x, or for questions archive:DIR [default: sqlite:tickflux.db]
     #[arg(long, env = "TICKFLUX_STORE", hide_env_values = true, value_name = "STORE")]
     pub(super) store: Option<UrlText>,
     /// InfluxDB organization
@@ -64,6 +66,11 @@ pub(super) struct QuestionArgs {
 }
 
 impl QuestionArgs {
+    /// What kind of store is asked.
+    pub(super) fn kind(&self) -> Kind {
+        self.store.kind()
+    }
+
     /// Opens the store, and says which series the question is about.
     pub(super) fn open(self, symbols: Vec<Symbol>) -> Result<(AnyStore, Scope, Printing), Failure> {
         let store = self.store.open(Purpose::Questions)?;
@@ -78,6 +85,35 @@ pub(super) fn searched(store: &AnyStore, scope: &Scope) -> String {
     match &scope.exchange {
         Some(exchange) => format!("{}, exchange {exchange}", store.describe()),
         None => store.describe(),
+    }
+}
+
+/// What kind of store is asked, as far as times and words depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// One that is captured into, and keeps 24 h.
+    Store,
+    /// One that is sealed into, and keeps everything.
+    Archive,
+}
+
+impl Kind {
+    /// How long a trade is kept, in milliseconds, if not for good.
+    pub(super) fn keeps_ms(self) -> Option<i64> {
+        (self == Self::Store).then_some(RETENTION_MS)
+    }
+
+    /// Where a trade is looked for, if not everywhere.
+    pub(super) fn span(self) -> &'static str {
+        if self == Self::Store { " within 24 h" } else { "" }
+    }
+
+    /// What to do for trades that are not there.
+    pub(super) fn advice(self) -> &'static str {
+        match self {
+            Self::Store => "capture it first",
+            Self::Archive => "seal it first (tickflux archive --to), or ask for another time",
+        }
     }
 }
 
@@ -105,6 +141,12 @@ impl StoreArgs {
     /// Opens the store; one that is no file is reached through `network`, or as the settings say.
     pub(super) fn open_through(&self, purpose: Purpose, network: Option<&Network>) -> Result<AnyStore, Failure> {
         self.say_if_influx_was_meant();
+        if let Some(root) = self.archive_root() {
+            if matches!(purpose, Purpose::Capture(_)) {
+                self.refuse_archive_of_capture()?;
+            }
+            return Ok(Arc::new(Archive::open(root, now)?));
+        }
         if let Some(path) = self.sqlite_path() {
             return Ok(Arc::new(open_sqlite(path, purpose)?));
         }
@@ -127,6 +169,33 @@ impl StoreArgs {
         self.text().strip_prefix("sqlite:").map(Path::new)
     }
 
+    /// The folder of the archive that the settings name, if they name one.
+    pub(super) fn archive_root(&self) -> Option<&Path> {
+        self.text().strip_prefix("archive:").map(Path::new)
+    }
+
+    /// What kind of store the settings name.
+    pub(super) fn kind(&self) -> Kind {
+        if self.archive_root().is_some() { Kind::Archive } else { Kind::Store }
+    }
+
+    /// Refuses an archive where only a store will do.
+    pub(super) fn refuse_archive(&self, why: &str) -> Result<(), Failure> {
+        match self.archive_root() {
+            Some(root) => {
+                Err(Failure::Usage(format!("--store archive:{}: {why}", Excerpt::of(&root.display().to_string()))))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses an archive where trades are written.
+    pub(super) fn refuse_archive_of_capture(&self) -> Result<(), Failure> {
+        self.refuse_archive(
+            "an archive takes no trades: capture into sqlite:PATH or an InfluxDB, and seal its hours with tickflux archive --to DIR",
+        )
+    }
+
     fn text(&self) -> &str {
         self.store.as_ref().map_or(DEFAULT_STORE, UrlText::as_str)
     }
@@ -135,7 +204,7 @@ impl StoreArgs {
     pub(super) fn influx_url(&self) -> Result<Endpoint, Failure> {
         let text = self.text();
         if !["http://", "https://"].iter().any(|scheme| text.to_ascii_lowercase().starts_with(scheme)) {
-            let (given, store) = (shown(text), "it is sqlite:PATH or http(s)://HOST:PORT");
+            let (given, store) = (shown(text), "it is sqlite:PATH, archive:DIR or http(s)://HOST:PORT");
             return Err(Failure::Usage(format!("--store {given} is not an InfluxDB: {store}")));
         }
         endpoint(Service::Influx, text)

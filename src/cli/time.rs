@@ -5,8 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Timelike};
 
 use super::Failure;
+use super::settings::Kind;
 use crate::flux::Value;
-use crate::store::{Interval, RETENTION_MS};
+use crate::store::Interval;
 use crate::trade::TradeTime;
 
 /// Nothing that a flag speaks of lasts longer: ten years.
@@ -89,18 +90,62 @@ impl TimeArg {
         TradeTime::from_ms(ms).map_err(|_| Failure::Usage(format!("{} is not between 1970 and 2262", words(ms))))
     }
 
-    /// The time, if trades of then can be stored at `now`.
-    pub(super) fn within_retention(self, now: TradeTime) -> Result<TradeTime, Failure> {
+    /// The time, if trades of then can be kept at `now` in a store of that kind.
+    pub(super) fn within(self, kind: Kind, now: TradeTime) -> Result<TradeTime, Failure> {
         let ms = self.ms(now);
         if ms > now.ms() + CLOCK_MARGIN_MS {
             let why = format!("{} is in the future (it is {now}): ask for a time that has passed", words(ms));
             return Err(Failure::No(why));
         }
-        let time = TradeTime::from_ms(ms).ok().filter(|time| time.ms() >= now.ms() - RETENTION_MS);
+        let Some(keeps_ms) = kind.keeps_ms() else { return self.as_trade_time(now) };
+        let time = TradeTime::from_ms(ms).ok().filter(|time| time.ms() >= now.ms() - keeps_ms);
         time.ok_or_else(|| {
             Failure::No(format!("{} is more than 24 h ago (it is {now}): only the last 24 h are kept", words(ms)))
         })
     }
+}
+
+/// From when on: so long before now, or a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Since {
+    text: String,
+    time: TimeArg,
+}
+
+impl Since {
+    /// Reads how far back a question goes, with or without a minus, or a time as [`TimeArg::parse`] does.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let time = TimeArg::parse(text).ok().filter(|_| is_in_whole_ms(text));
+        let time = time.ok_or_else(|| format!("{text:?} is not a duration of 1s to 24h in whole milliseconds, nor a time: write 1m, 1h30m, or 2026-01-31T12:00:00Z"))?;
+        Ok(Self { text: text.to_owned(), time })
+    }
+
+    /// The time, if trades of then can be kept at `now` in a store of that kind.
+    pub(super) fn within(&self, kind: Kind, now: TradeTime) -> Result<TradeTime, Failure> {
+        match self.time {
+            TimeArg::AgoMs(ms) if ms < 1_000 || kind.keeps_ms().is_some_and(|keeps_ms| ms > keeps_ms) => {
+                let at_most = if kind.keeps_ms().is_some() { "1s to 24h" } else { "1s or longer" };
+                let text = &self.text;
+                Err(Failure::Usage(format!("--since {text} is not a duration of {at_most}: write 1m, or 1h30m")))
+            }
+            time => time.within(kind, now),
+        }
+    }
+}
+
+/// Up to when a question goes that begins at `since`: after that.
+pub(super) fn until(until: Option<TimeArg>, since: TradeTime, now: TradeTime) -> Result<Option<TradeTime>, Failure> {
+    let until = until.map(|until| until.as_trade_time(now)).transpose()?;
+    match until.filter(|until| *until <= since) {
+        Some(until) => Err(Failure::Usage(format!("--until {until} is not after --since {since}: give a later one"))),
+        None => Ok(until),
+    }
+}
+
+/// Whether what may be a duration has no part of a millisecond.
+fn is_in_whole_ms(text: &str) -> bool {
+    let duration = humantime::parse_duration(text.strip_prefix('-').unwrap_or(text));
+    duration.map_or(true, |duration| duration.subsec_nanos().is_multiple_of(1_000_000))
 }
 
 /// Reads how long something lasts, for every flag that says so: `30s`, `1h30m`.
@@ -138,7 +183,7 @@ mod tests {
     const NOON_MS: i64 = 1_767_268_800_000;
 
     fn time(text: &str) -> Result<TradeTime, Failure> {
-        TimeArg::parse(text).unwrap().within_retention(TradeTime::from_ms(NOON_MS).unwrap())
+        TimeArg::parse(text).unwrap().within(Kind::Store, TradeTime::from_ms(NOON_MS).unwrap())
     }
 
     #[test]
@@ -228,5 +273,35 @@ mod tests {
             assert!(line.contains(why), "{line}");
         }
         assert!(time("2026-01-01T12:00:02Z").is_ok(), "an exchange's clock may be ahead");
+    }
+
+    #[test]
+    fn an_archive_has_every_time_that_has_passed() {
+        let now = TradeTime::from_ms(NOON_MS).unwrap();
+        let time = |text: &str| TimeArg::parse(text).unwrap().within(Kind::Archive, now);
+        assert_eq!(time("-25h").unwrap().ms(), NOON_MS - 90_000_000);
+        assert_eq!(time("2017-07-14T04:00:00Z").unwrap().ms(), 1_500_004_800_000);
+        assert!(matches!(time("2026-01-01T12:00:06Z"), Err(Failure::No(line)) if line.contains("future")));
+        assert!(matches!(time("1969-12-31T23:59:59Z"), Err(Failure::Usage(line)) if line.contains("1970")));
+    }
+
+    #[test]
+    fn a_question_goes_back_by_a_duration_or_to_a_time() {
+        let now = TradeTime::from_ms(NOON_MS).unwrap();
+        let since = |text: &str, kind| Since::parse(text).unwrap().within(kind, now);
+        for (text, ms) in [("1s", 1_000), ("-1h", 3_600_000), ("24h", 86_400_000), ("2026-01-01T11:59:00Z", 60_000)] {
+            assert_eq!(since(text, Kind::Store).unwrap().ms(), NOON_MS - ms, "{text}");
+        }
+        for (text, kind) in
+            [("0s", Kind::Store), ("999ms", Kind::Archive), ("24h1ms", Kind::Store), ("11years", Kind::Store)]
+        {
+            let Err(Failure::Usage(line)) = since(text, kind) else { panic!("{text}") };
+            assert!(line.contains(text) && line.contains("--since") && line.contains("1s"), "{line}");
+        }
+        assert_eq!(since("25h", Kind::Archive).unwrap().ms(), NOON_MS - 90_000_000);
+        assert!(matches!(since("2025-12-30", Kind::Store), Err(Failure::No(line)) if line.contains("24 h ago")));
+        for text in ["60", "minute", "1s500us", "", "99999999999999999999s"] {
+            assert!(Since::parse(text).unwrap_err().contains("1s to 24h"), "{text}");
+        }
     }
 }

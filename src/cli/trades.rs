@@ -13,13 +13,13 @@ use tokio::sync::watch;
 
 use self::progress::{Reached, draw};
 use self::sink::Sink;
-use super::caution::{say_if_clocks_disagree, say_passed_over, with_newest};
+use super::caution::{say_if_clocks_disagree, say_passed_over, say_unsealed, with_newest};
 use super::drawing::Drawing;
 use super::report::{Zone, printed};
-use super::settings::{Purpose, StoreArgs, now, searched};
+use super::settings::{Kind, Purpose, StoreArgs, now, searched};
 use super::signals::stop_on_signals;
 use super::stderr::inform;
-use super::time::TimeArg;
+use super::time::{self, TimeArg};
 use super::{Answer, Failure};
 use crate::files::whole::WholeFile;
 use crate::store::{Scope, StoredTrade};
@@ -44,7 +44,7 @@ Exit codes:
 pub(super) struct TradesArgs {
     /// A symbol such as BTCUSDT
     symbol: Symbol,
-    /// From when on: 1h for the last hour, 12:00 (UTC), or RFC 3339; at most 24 h ago
+    /// From when on: 1h for the last hour, 12:00 (UTC), or RFC 3339; at most 24 h ago, but for an archive
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = TimeArg::parse, allow_hyphen_values = true)]
     since: TimeArg,
     /// Up to when, without that millisecond; without it up to the newest trade
@@ -82,11 +82,9 @@ enum TradesFormat {
 
 pub(super) async fn run(args: TradesArgs) -> Result<Answer, Failure> {
     let asked = now();
-    let since = args.since.within_retention(asked)?;
-    let until = args.until.map(|until| until.as_trade_time(asked)).transpose()?;
-    if let Some(until) = until.filter(|until| *until <= since) {
-        return Err(Failure::Usage(format!("--until {until} is not after --since {since}: give a later one")));
-    }
+    let kind = args.store.kind();
+    let since = args.since.within(kind, asked)?;
+    let until = time::until(args.until, since, asked)?;
     let is_parquet = args.format == TradesFormat::Parquet;
     if is_parquet && args.output.is_none() && io::stdout().is_terminal() {
         return Err(Failure::Usage("Parquet is nothing to read on a terminal: give --output FILE".to_owned()));
@@ -117,7 +115,7 @@ pub(super) async fn run(args: TradesArgs) -> Result<Answer, Failure> {
         ControlFlow::Continue(())
     };
     let read = store.trades(&scope, since, until, &mut on_trade);
-    let read = with_newest(read, args.since.is_relative(), &store, &scope);
+    let read = with_newest(read, args.since.is_relative() && kind == Kind::Store, &store, &scope);
     let read = tokio::select! {
         read = read => Some(read),
         () = interrupted => None,
@@ -139,11 +137,13 @@ pub(super) async fn run(args: TradesArgs) -> Result<Answer, Failure> {
         inform(format!("{count} trades in {}", path.display()));
     }
     say_passed_over(&store, &scope, since, until).await;
+    say_unsealed(&store, &scope, since, until).await?;
     say_if_clocks_disagree(newest, asked);
     if count == 0 {
         let until = until.map(|until| format!(" and before {until}")).unwrap_or_default();
         let why = format!("no trade of {} since {since}{until} in {}", args.symbol, searched(&store, &scope));
-        return Err(Failure::No(format!("{why}: capture it first, or give a longer --since")));
+        let advice = if kind == Kind::Store { "capture it first, or give a longer --since" } else { kind.advice() };
+        return Err(Failure::No(format!("{why}: {advice}")));
     }
     Ok(Answer::Done)
 }

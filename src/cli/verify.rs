@@ -12,16 +12,16 @@ use clap::Args;
 
 use self::candles::Candles;
 use self::rows::{MinuteRow, Summary};
-use super::caution::say_passed_over;
+use super::caution::{say_passed_over, say_unsealed};
 use super::report::{Format, print, print_one};
-use super::settings::{QuestionArgs, default_exchange, endpoint, now, searched};
+use super::settings::{Kind, QuestionArgs, default_exchange, endpoint, now, searched};
 use super::stderr::{inform, notice};
-use super::time::{TimeArg, since};
+use super::time::{Since, TimeArg};
 use super::{Answer, Failure};
 use crate::binance::DEFAULT_REST_URL;
 use crate::binance::rest::Rest;
 use crate::net::endpoint::{Service, UrlText};
-use crate::store::{AnyStore, Interval, RETENTION_MS, Scope};
+use crate::store::{AnyStore, Scope};
 use crate::trade::{Exchange, MINUTE_MS, Symbol, TradeId, TradeTime};
 use crate::verify::{Edges, Verdict, judge};
 
@@ -29,6 +29,10 @@ use crate::verify::{Edges, Verdict, judge};
 const SETTLED_MS: i64 = 5_000;
 /// What is nearer to the end of the retention may leave it while it is compared.
 const LEAVING_MS: i64 = 60_000;
+/// Minutes of so long are in memory at once, some 600 bytes each with their candles.
+const SPAN_MAX_MS: i64 = 31 * 86_400_000;
+/// So far behind the last minute the next trade is looked for in an archive, which may go on for years.
+const NEXT_MS: i64 = 3_600_000;
 /// Rows that are printed; what comes behind them is counted only.
 const ROWS_MAX: usize = 20_000;
 
@@ -51,9 +55,9 @@ Exit codes:
 pub(super) struct VerifyArgs {
     /// Symbols such as BTCUSDT; every stored one if none is given
     symbols: Vec<Symbol>,
-    /// How far back, 1s to 24h; minutes that began before are left out
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = since, allow_hyphen_values = true)]
-    since: Interval,
+    /// How far back, 1s to 24h, or from when on, RFC 3339; minutes that began before are left out. An archive has older ones
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = Since::parse, allow_hyphen_values = true)]
+    since: Since,
     /// Only minutes that end by then
     #[arg(long, value_name = "TIME", value_parser = TimeArg::parse, allow_hyphen_values = true)]
     until: Option<TimeArg>,
@@ -86,6 +90,7 @@ struct Span {
 /// What is asked of every series.
 struct Verifying {
     store: AnyStore,
+    kind: Kind,
     candles: Candles,
     span: Span,
     is_exact: bool,
@@ -105,7 +110,9 @@ pub(super) async fn run(args: VerifyArgs) -> Result<Answer, Failure> {
             "a recorded answer does not say its symbol: name one beside --kline-file".to_owned(),
         ));
     }
-    let until = until.map(|until| until.within_retention(now())).transpose()?;
+    let (kind, asked) = (question.kind(), now());
+    let since = since.within(kind, asked)?;
+    let until = until.map(|until| until.within(kind, asked)).transpose()?;
     let settings = question.store.clone();
     let question = QuestionArgs { exchange: Some(exchange.clone()), ..question };
     let (store, scope, printing) = question.open(symbols)?;
@@ -115,10 +122,11 @@ pub(super) async fn run(args: VerifyArgs) -> Result<Answer, Failure> {
     } else {
         Candles::read(&kline_file)?
     };
-    let span = span(since, until, now(), candles.now())?;
+    let span = span(kind, since, until, candles.now())?;
     let newest = store.latest(&scope).await?;
     let mut verifying = Verifying {
         store: AnyStore::clone(&store),
+        kind,
         candles,
         span,
         is_exact: exact,
@@ -137,33 +145,43 @@ pub(super) async fn run(args: VerifyArgs) -> Result<Answer, Failure> {
         format => print_one(&summary, &summary.words(), format)?,
     }
     say_passed_over(&store, &scope, span.first, None).await;
+    say_unsealed(&store, &scope, span.first, Some(span.last.later_by(MINUTE_MS))).await?;
     if let Some(left) = summary.listed().checked_sub(rows.len() as u64).filter(|left| *left > 0) {
         notice(format!("{left} more minutes are not listed: name fewer symbols, or give a shorter --since"));
     }
-    ended(&summary, &absent, &store, &scope, span, !kline_file.is_empty())
+    ended(&summary, &absent, &store, kind, &scope, span, !kline_file.is_empty())
 }
 
 /// The whole minutes of `since` that are over by the exchange's time and stay in the store while they are compared.
-fn span(since: Interval, until: Option<TradeTime>, now: TradeTime, exchange_now: TradeTime) -> Result<Span, Failure> {
-    let first = now.earlier_by(since.ms()).later_by(MINUTE_MS - 1).minute().max(first_that_stays(now));
+fn span(kind: Kind, since: TradeTime, until: Option<TradeTime>, exchange_now: TradeTime) -> Result<Span, Failure> {
+    let first = since.later_by(MINUTE_MS - 1).minute().max(first_that_stays(kind, now()));
     let over = exchange_now.earlier_by(SETTLED_MS);
     let last = until.map_or(over, |until| until.min(over)).minute().earlier_by(MINUTE_MS);
     if first > last {
         let why = format!("no whole minute lies between {first} and {over}");
         return Err(Failure::No(format!("{why}: give a longer --since, or wait until one is over")));
     }
+    if last.ms() - first.ms() >= SPAN_MAX_MS {
+        let days = SPAN_MAX_MS / 86_400_000;
+        let why = format!("the time from {first} to {last} is more than {days} days");
+        return Err(Failure::Usage(format!(
+            "{why}: give an --until that is nearer to --since, and verify it part by part"
+        )));
+    }
     Ok(Span { first, last })
 }
 
 /// The begin of the first minute that does not leave the retention within [`LEAVING_MS`].
-fn first_that_stays(now: TradeTime) -> TradeTime {
-    now.earlier_by(RETENTION_MS).later_by(LEAVING_MS + MINUTE_MS - 1).minute()
+fn first_that_stays(kind: Kind, now: TradeTime) -> TradeTime {
+    kind.keeps_ms()
+        .map_or(TradeTime::EPOCH, |keeps_ms| now.earlier_by(keeps_ms).later_by(LEAVING_MS + MINUTE_MS - 1).minute())
 }
 
 fn ended(
     summary: &Summary,
     absent: &[Symbol],
     store: &AnyStore,
+    kind: Kind,
     scope: &Scope,
     span: Span,
     is_recorded: bool,
@@ -181,11 +199,12 @@ fn ended(
     if !absent.is_empty() {
         let names: Vec<_> = absent.iter().map(Symbol::as_str).collect();
         let why = format!("no trade of {} since {} in {searched}", names.join(", "), span.first);
-        return Err(Failure::No(format!("{why}: capture it first")));
+        return Err(Failure::No(format!("{why}: {}", kind.advice())));
     }
     if summary.compared() == 0 {
         let why = format!("no whole minute from {} on is stored in {searched}", span.first);
-        return Err(Failure::No(format!("{why}: capture for some minutes first, or name another --exchange")));
+        let advice = if kind == Kind::Store { "capture for some minutes first" } else { kind.advice() };
+        return Err(Failure::No(format!("{why}: {advice}, or name another --exchange")));
     }
     Ok(Answer::Done)
 }
@@ -195,10 +214,10 @@ impl Verifying {
     async fn series(&mut self, exchange: &Exchange, symbol: &Symbol, newest: TradeTime) -> Result<(), Failure> {
         let Span { first, last } = self.span;
         // Others before it may have taken long.
-        let first = first.max(first_that_stays(now()));
+        let first = first.max(first_that_stays(self.kind, now()));
         let scope = Scope { symbols: vec![symbol.clone()], exchange: Some(exchange.clone()) };
         // The minute after the last one says whether ids are missing between the two.
-        let until = newest.minute().later_by(MINUTE_MS);
+        let until = newest.minute().min(last.later_by(self.kind.keeps_ms().unwrap_or(NEXT_MS))).later_by(MINUTE_MS);
         let mut minutes = self.store.minutes(&scope, first, until).await?;
         let before = self.store.price_at(&scope, first.earlier_by(1), true).await?;
         let before = before.first().map(|stored| stored.trade.id);
@@ -210,7 +229,7 @@ impl Verifying {
         let doubtful = reading::wanted(&judge(edges, &minutes, &told), self.is_exact);
         reading::read(&self.store, &scope, &doubtful, &mut minutes).await?;
         // What has left the retention meanwhile was not read as a whole.
-        let oldest = now().earlier_by(RETENTION_MS);
+        let oldest = self.kind.keeps_ms().map_or(TradeTime::EPOCH, |keeps_ms| now().earlier_by(keeps_ms));
         let gone = minutes.iter().take_while(|minute| minute.start < oldest).count();
         if let Some(last_gone) = minutes.drain(..gone).next_back() {
             edges.before = TradeId::new(last_gone.ids.last).ok();

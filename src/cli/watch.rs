@@ -66,6 +66,9 @@ pub(super) struct WatchArgs {
 
 pub(super) async fn run(args: WatchArgs) -> Result<Answer, Failure> {
     let WatchArgs { symbols, exchange, capture, store } = args;
+    store.refuse_archive(
+        "nothing is captured into an archive while it is watched: ask it with tickflux latest, candles or trades",
+    )?;
     if !io::stdout().is_terminal() {
         let instead = "for programs there are tickflux latest --format json, and tickflux health";
         return Err(Failure::Usage(format!("watch draws on a terminal, and standard output is none: {instead}")));

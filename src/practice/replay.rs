@@ -1,8 +1,10 @@
-//! Recorded sessions: a file of lines `recv_ns message`, compressed or not.
+//! Recorded sessions: a file of lines `recv_ns message`, compressed or not; or an archive, a folder in one, or a Parquet file of
+//! trades ([`archived`]).
 //!
-//! Ids, prices and quantities are kept byte for byte; only `T` and `E` move,
-//! by one constant of whole minutes. A message that the capture refused stands
-//! in a recording, too: it is passed over and counted.
+//! Ids, prices and quantities are kept byte for byte; only `T` and `E` move, by one constant of whole minutes. A message that
+//! the capture refused stands in a recording, too: it is passed over and counted.
+
+pub mod archived;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,6 +16,7 @@ use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use thiserror::Error;
 
+use self::archived::ArchivedError;
 use super::tape::Print;
 use crate::text::Excerpt;
 use crate::trade::{MINUTE_MS, Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime};
@@ -68,6 +71,14 @@ pub enum ReplayError {
         minutes: i64,
         /// What a time would become.
         source: TradeError,
+    },
+    /// Trades that lie as files cannot be read.
+    #[error("cannot replay {path}: {why}")]
+    Archived {
+        /// The folder, or the file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: ArchivedError,
     },
     /// The recording holds no trade.
     #[error("{path} holds no trade{}", .refused.as_ref().map(|refused| format!(": {refused}")).unwrap_or_default())]
@@ -146,15 +157,21 @@ struct Event {
     m: bool,
 }
 
-/// Reads the whole recording at `path`, of `most` trades at most, and moves it by `shift` minutes, or so
+/// Reads the whole recording or archive at `path`, of `most` trades at most, and moves it by `shift` minutes, or so
 /// that its last `T` is the last whole minute that is not after `now`.
 ///
 /// # Errors
 ///
 /// [`ReplayError`] if it cannot be read, or is no recording.
 pub fn load(path: &Path, shift: Option<i64>, now: TradeTime, most: usize) -> Result<Session, ReplayError> {
-    let reader = open(path).map_err(|source| ReplayError::Read { path: path.to_owned(), source })?;
-    read(reader, path, shift, now, most)
+    let failed = |source| ReplayError::Read { path: path.to_owned(), source };
+    if archived::is_archived(path).map_err(failed)? {
+        let session = archived::read(path, most)?;
+        let last = session.prints.last().map(|(_, print)| print.trade.time.ms());
+        let last = last.ok_or_else(|| ReplayError::Empty { path: path.to_owned(), refused: None })?;
+        return session.ready(last, path, shift, now);
+    }
+    read(open(path).map_err(failed)?, path, shift, now, most)
 }
 
 /// Reads the lines of a recording as [`load`] does; errors name it `path`.
@@ -225,10 +242,7 @@ pub fn read(
         }
         return Err(ReplayError::Empty { path: path.to_owned(), refused: session.refused });
     };
-    session.put_in_order();
-    let minutes = shift.unwrap_or_else(|| (now.ms() - last).div_euclid(MINUTE_MS));
-    session.shift(minutes).map_err(|source| ReplayError::Shift { path: path.to_owned(), minutes, source })?;
-    Ok(session)
+    session.ready(last, path, shift, now)
 }
 
 /// Whether a line begins as those of a recording do.
@@ -265,6 +279,14 @@ impl Session {
     fn refuse(&mut self, why: impl FnOnce() -> String) {
         let none = || Refused { messages: 0, first: Excerpt::of(&why()) };
         self.refused.get_or_insert_with(none).messages += 1;
+    }
+
+    /// Puts it in order and moves it by `shift` minutes, or so that `last` is the last whole minute that is not after `now`.
+    fn ready(mut self, last: i64, path: &Path, shift: Option<i64>, now: TradeTime) -> Result<Self, ReplayError> {
+        self.put_in_order();
+        let minutes = shift.unwrap_or_else(|| (now.ms() - last).div_euclid(MINUTE_MS));
+        self.shift(minutes).map_err(|source| ReplayError::Shift { path: path.to_owned(), minutes, source })?;
+        Ok(self)
     }
 
     /// Leaves each trade once, and each symbol's in the exchange's order.

@@ -74,6 +74,15 @@ impl Interval {
     pub fn begin(self, time: TradeTime) -> Result<TradeTime, TradeError> {
         TradeTime::from_ms(time.ms() - time.ms() % self.0)
     }
+
+    /// The end of the last candle that begins before `until`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Interval::begin`].
+    pub fn end(self, until: Option<TradeTime>) -> Result<Option<TradeTime>, TradeError> {
+        until.map(|until| self.begin(until.earlier_by(1)).map(|begin| begin.later_by(self.0))).transpose()
+    }
 }
 
 impl TryFrom<Duration> for Interval {

@@ -1,4 +1,4 @@
-//! The audit of a store: which ids are missing. What "missing" means stands here, for both stores and every question.
+//! The audit of a store: which ids are missing. What "missing" means stands here, for every store and every question.
 //!
 //! It compares ids, not clocks: Binance numbers a symbol's trades without gaps, so an absent id is a missing trade (P1).
 //! Trades are taken in the order of (T, id):
@@ -12,7 +12,7 @@
 
 use thiserror::Error;
 
-use crate::trade::{Exchange, IdRange, IdRanges, Symbol, TradeId};
+use crate::trade::{Exchange, HoleState, IdRange, IdRanges, Symbol, TradeId};
 
 /// An id so far below the one before it is late; one that is farther below begins a new count.
 pub const RESTART: u64 = 1_000;
@@ -76,6 +76,19 @@ impl Gaps {
         self.holes.iter().for_each(|hole| stored.remove(*hole));
         stored
     }
+}
+
+/// Ids of which it is known why they are missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownHole {
+    /// The exchange.
+    pub exchange: Exchange,
+    /// The symbol.
+    pub symbol: Symbol,
+    /// Which.
+    pub range: IdRange,
+    /// Why.
+    pub state: HoleState,
 }
 
 /// A series is so full of holes that the list of them would not fit.

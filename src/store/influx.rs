@@ -231,9 +231,10 @@ impl Store for Influx {
         &'a self,
         scope: &'a Scope,
         since: TradeTime,
+        until: Option<TradeTime>,
         every: Interval,
     ) -> BoxFuture<'a, Result<Vec<Candle>, StoreError>> {
-        self.ask_candles(scope, since, every).boxed()
+        self.ask_candles(scope, since, until, every).boxed()
     }
 
     fn minutes<'a>(

@@ -273,9 +273,10 @@ impl Store for Sqlite {
         &'a self,
         scope: &'a Scope,
         since: TradeTime,
+        until: Option<TradeTime>,
         every: Interval,
     ) -> BoxFuture<'a, Result<Vec<Candle>, StoreError>> {
-        self.ask(scope, move |look| look.candles(since, every))
+        self.ask(scope, move |look| look.candles(since, until, every))
     }
 
     fn minutes<'a>(

@@ -93,7 +93,7 @@ impl Store for Encoder {
         unreachable!("the world answers")
     }
 
-    fn candles<'a>(&'a self, _: &'a Scope, _: TradeTime, _: Interval) -> Answer<'a, Vec<Candle>> {
+    fn candles<'a>(&'a self, _: &'a Scope, _: TradeTime, _: Option<TradeTime>, _: Interval) -> Answer<'a, Vec<Candle>> {
         unreachable!("the world answers")
     }
 

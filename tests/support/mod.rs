@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail so")]
 
+pub mod archived;
 pub mod faketime;
 pub mod influxd;
 pub mod oracle;
@@ -95,6 +96,14 @@ pub fn with_each_store(check: impl AsyncFn(&'static str, &dyn Store, &dyn Store)
         let open = |name| influxd.store(influxd::BUCKET, name);
         runtime.block_on(check("influx", &open("binance"), &open("practice")));
     }
+}
+
+/// Every store, and an archive of what is written into it.
+pub fn with_all_that_answer(check: impl AsyncFn(&'static str, &dyn Store, &dyn Store)) {
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let open = |name| archived::Archived::new(folder.path(), name);
+    runtime.block_on(check("archive", &open("binance"), &open("practice")));
+    with_each_store(check);
 }
 
 /// The summary that a capture with `--format json` printed: the last line on standard output.

@@ -1,4 +1,4 @@
-//! The minutes of each store are what a plain computation over the trades gives, and its sums tell what they can tell.
+//! The minutes of each store, and of an archive, are what a plain computation over the trades gives, and its sums tell what they can tell.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use tickflux::trade::{Quantity, Trade, TradeTime};
 use tickflux::verify::{Comparison, Field, compare};
 
 use crate::kit::{MINUTE, klines, minute_of};
-use crate::support::{minute_ago, now, seed, trade, with_each_store};
+use crate::support::{minute_ago, now, seed, trade, with_all_that_answer, with_each_store};
 
 async fn ask(store: &dyn Store, symbol: &str, since: i64, until: i64) -> Vec<Minute> {
     let scope = Scope { symbols: vec![symbol.parse().unwrap()], exchange: None };
@@ -67,7 +67,7 @@ fn random_trades(rng: &mut fastrand::Rng, symbol: &str, count: usize, start: i64
 #[test]
 fn the_minutes_of_each_store_are_those_of_its_trades() {
     let seed = seed();
-    with_each_store(async |name, store, _| {
+    with_all_that_answer(async |name, store, _| {
         let mut rng = fastrand::Rng::with_seed(seed);
         // Few trades are read one by one, many are added up by the engine.
         for (symbol, count, minutes) in [("FEW", 900, 20), ("MANY", 12_000, 190)] {
@@ -96,7 +96,7 @@ fn the_minutes_of_each_store_are_those_of_its_trades() {
 /// What a storage engine's sums agree with is so, but for what they do not tell; what else is changed has to be read.
 #[test]
 fn sums_are_unsure_of_whatever_they_see_changed() {
-    with_each_store(async |name, store, _| {
+    with_all_that_answer(async |name, store, _| {
         let start = minute_ago(30);
         let mut rng = fastrand::Rng::with_seed(seed());
         let trades = random_trades(&mut rng, "SUMS", 6_000, start, MINUTE);

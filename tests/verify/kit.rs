@@ -140,7 +140,7 @@ pub(crate) struct Verified {
 }
 
 impl Verified {
-    fn new(output: &Output) -> Self {
+    pub(crate) fn new(output: &Output) -> Self {
         let stdout = String::from_utf8(output.stdout.clone()).unwrap();
         let mut rows: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let summary = rows.pop().unwrap_or_default();

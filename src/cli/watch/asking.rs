@@ -50,7 +50,7 @@ pub(super) async fn ask_store(store: AnyStore, scope: Scope, clock: fn() -> Trad
                 if tell.send(Said::Latest(latest)).is_err() {
                     return;
                 }
-                answer(store.candles(&scope, since, step)).await.map(Said::Steps)
+                answer(store.candles(&scope, since, None, step)).await.map(Said::Steps)
             }
             Err(why) => Err(why),
         };

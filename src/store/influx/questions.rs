@@ -53,10 +53,13 @@ impl Influx {
         &self,
         scope: &Scope,
         since: TradeTime,
+        until: Option<TradeTime>,
         every: Interval,
     ) -> Result<Vec<Candle>, StoreError> {
         let question = Question::Candles { since_ms: Some(since.ms()), every_ms: Some(every.ms()) };
-        self.ask(question, scope, candle).await
+        let mut candles = self.ask(question, scope, candle).await?;
+        candles.retain(|candle| until.is_none_or(|until| candle.time < until));
+        Ok(candles)
     }
 
     /// How many points of a stretch of time are no trades, and why. A point that is being written is one a moment later.

@@ -123,17 +123,17 @@ impl Look<'_> {
         Ok(all.into_iter().flatten().collect())
     }
 
-    /// The candles from the one that holds `since`, in one pass.
-    pub(super) fn candles(&self, since: TradeTime, every: Interval) -> Answer<Vec<Candle>> {
-        let from = every.begin(since)?.ms().max(self.bounds.oldest);
-        let all = self.each_series(|series| self.candles_of(series, from, every).map(Some))?;
+    /// The candles from the one that holds `since` to the last one that begins before `until`, in one pass.
+    pub(super) fn candles(&self, since: TradeTime, until: Option<TradeTime>, every: Interval) -> Answer<Vec<Candle>> {
+        let within = self.bounds.within(every.begin(since)?, every.end(until)?);
+        let all = self.each_series(|series| self.candles_of(series, within, every).map(Some))?;
         Ok(all.into_iter().flatten().collect())
     }
 
-    fn candles_of(&self, series: &Series, from: i64, every: Interval) -> Answer<Vec<Candle>> {
+    fn candles_of(&self, series: &Series, within: (i64, i64), every: Interval) -> Answer<Vec<Candle>> {
         let (exchange, symbol) = series;
         let mut candles: Vec<Candle> = Vec::new();
-        self.each_row(series, (from, self.bounds.end), |row| {
+        self.each_row(series, within, |row| {
             let Some((_, price)) = self.checked(row)? else { return Ok(()) };
             let time = TradeTime::from_ms(row.get(0)?)?;
             // The exchange's texts as floats: to draw, not to reckon with.
