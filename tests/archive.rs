@@ -17,8 +17,9 @@ use support::process::wait_until;
 use support::{exchange, now, runtime, seed, tickflux, trade};
 use tickflux::archive::read::keys;
 use tickflux::store::sqlite::Sqlite;
-use tickflux::store::{Attempt, Store};
-use tickflux::trade::Trade;
+use tickflux::store::{Attempt, MinutePoint, Store};
+use tickflux::text::Excerpt;
+use tickflux::trade::{Trade, TradeTime};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -371,4 +372,51 @@ fn killed_at_any_moment_it_leaves_no_torn_file_and_the_next_run_ends_it() {
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert!(said(&output).contains("20 files, 10000 trades, 0 problems"), "{}", said(&output));
     assert!(!files(&archive).into_keys().any(|name| name.contains(".part")));
+}
+
+/// What was found of minutes stands in their hour's manifest, and is renewed without sealing anything again.
+#[test]
+fn a_manifest_says_how_many_minutes_were_verified() {
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let store = Sqlite::create(&folder.path().join("trades.db"), exchange("binance"), now).unwrap();
+    runtime.block_on(store.write(&some_trades(), Attempt::default())).unwrap();
+    let point = |symbol: &str, ms: i64, difference: Option<&str>| MinutePoint {
+        symbol: symbol.parse().unwrap(),
+        start: TradeTime::from_ms(ms).unwrap(),
+        trades: 1,
+        ids: None,
+        open: 1.into(),
+        high: 1.into(),
+        low: 1.into(),
+        close: 1.into(),
+        volume: None,
+        taker_buy_volume: None,
+        difference: difference.map(Excerpt::of),
+    };
+    let keep = |points: &[MinutePoint]| runtime.block_on(store.keep_minutes(points)).unwrap();
+    let minutes = || {
+        let manifests = files(&folder.path().join("archive")).into_iter().filter(|(name, _)| name.ends_with(".json"));
+        let of = |(name, bytes): (String, Vec<u8>)| {
+            let manifest: Value = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!(manifest["revision"], 1, "{name}");
+            let count = |key: &str| manifest["minutes"][key].as_u64().unwrap();
+            (manifest["symbol"].as_str().unwrap().to_owned(), count("verified"), count("different"))
+        };
+        manifests.map(of).collect::<Vec<_>>()
+    };
+    let row = |symbol: &str, verified, different| (symbol.to_owned(), verified, different);
+    keep(&[point("BTCUSDT", hour_ago(2), None), point("BTCUSDT", hour_ago(2) + 60_000, Some("volume"))]);
+    assert_eq!(sealed(folder.path(), "sqlite:trades.db", &[]).0, Some(0));
+    let none = |symbol| row(symbol, 0, 0);
+    assert_eq!(minutes(), [none("BTCUSDT"), row("BTCUSDT", 1, 1), none("BTCUSDT"), none("ETHUSDT")]);
+    let before = files(&folder.path().join("archive"));
+    keep(&[point("BTCUSDT", hour_ago(2) + 60_000, None), point("ETHUSDT", hour_ago(2) + HOUR_MS - 60_000, None)]);
+    assert_eq!(sealed(folder.path(), "sqlite:trades.db", &[]), (Some(0), vec![]));
+    assert_eq!(minutes(), [none("BTCUSDT"), row("BTCUSDT", 2, 0), none("BTCUSDT"), row("ETHUSDT", 1, 0)]);
+    let after = files(&folder.path().join("archive"));
+    let parquet = |all: &BTreeMap<String, Vec<u8>>| {
+        all.iter().filter(|(name, _)| name.ends_with(".parquet")).map(|(_, bytes)| bytes.clone()).collect::<Vec<_>>()
+    };
+    assert!(parquet(&before) == parquet(&after));
+    assert_eq!(checked(folder.path()).status.code(), Some(0));
 }

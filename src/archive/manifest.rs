@@ -5,8 +5,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Hour, Series};
 use crate::files::whole::WholeFile;
 use crate::small_file;
+use crate::store::KeptMinute;
 use crate::trade::{HoleState, IdRange};
 
 /// The version of the form below.
@@ -14,7 +16,7 @@ pub const VERSION: u32 = 1;
 /// Bytes of a manifest, at most: one with as many holes as an audit may have.
 const BYTES_MAX: usize = 32 << 20;
 
-/// The manifest of an hour. Minutes that are signed off by the exchange's candles will stand in it, too.
+/// The manifest of an hour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -45,11 +47,43 @@ pub struct Manifest {
     /// What this one replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Replaced>,
+    /// Minutes of the hour of which the exchange's own candles said the same when they were captured, and those that differed.
+    #[serde(default)]
+    pub minutes: Minutes,
     /// Where its trades come from.
     #[serde(default)]
     pub source: Source,
     /// The program that sealed it.
     pub sealed_by: String,
+}
+
+/// How many minutes of an hour were held against candles, as the store keeps it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Minutes {
+    /// The same.
+    pub verified: u32,
+    /// Not the same.
+    pub different: u32,
+}
+
+impl Minutes {
+    /// How many these are.
+    pub fn count(self) -> u32 {
+        self.verified.saturating_add(self.different)
+    }
+
+    /// Those of an hour of a series, of what a store keeps.
+    pub fn of(kept: &[KeptMinute], series: &Series, hour: Hour) -> Self {
+        let is_of_it = |minute: &&KeptMinute| {
+            minute.exchange == series.0 && minute.symbol == series.1 && Hour::of(minute.start) == hour
+        };
+        kept.iter().filter(is_of_it).fold(Self::default(), |mut minutes, minute| {
+            let count = if minute.is_verified { &mut minutes.verified } else { &mut minutes.different };
+            *count = count.saturating_add(1);
+            minutes
+        })
+    }
 }
 
 /// Where the trades of an hour come from.

@@ -128,6 +128,7 @@ pub fn holes_before(gaps: &Gaps) -> impl Iterator<Item = IdRange> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::manifest::Minutes;
 
     fn facts(trades: u64, holes: &[(u64, HoleState)], end: End) -> Facts {
         let hole = |(id, state): &(u64, HoleState)| Hole { from_id: *id, to_id: *id, state: *state };
@@ -149,6 +150,7 @@ mod tests {
             holes: facts.holes.clone(),
             revision,
             replaces: None,
+            minutes: Minutes::default(),
             source: Source::Capture,
             sealed_by: String::new(),
         }

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::checksum::Checksummed;
 use super::folder::Folder;
-use super::manifest::{Manifest, Replaced, Source, VERSION};
+use super::manifest::{Manifest, Minutes, Replaced, Source, VERSION};
 use super::parquet::{Names, TradesFile};
 use super::plan::Facts;
 use super::{Hour, Series};
@@ -54,6 +54,8 @@ pub struct Sealing {
     pub revision: u32,
     /// What it replaces.
     pub replaces: Option<Replaced>,
+    /// How many of its minutes were held against candles.
+    pub minutes: Minutes,
     /// Where its trades come from.
     pub source: Source,
 }
@@ -109,7 +111,7 @@ impl<'a> HourFile<'a> {
     /// seals again.
     pub fn finish(self) -> Result<Manifest, SealError> {
         let Self { folder, series, sealing, path, file, trades, ids } = self;
-        let Sealing { hour, facts, revision, replaces, source } = sealing;
+        let Sealing { hour, facts, revision, replaces, minutes, source } = sealing;
         let Some((first_id, last_id)) = ids.filter(|_| trades == facts.trades) else {
             return Err(SealError::Changed { expected: facts.trades, found: trades });
         };
@@ -130,6 +132,7 @@ impl<'a> HourFile<'a> {
                 holes: facts.holes,
                 revision,
                 replaces,
+                minutes,
                 source,
                 sealed_by: concat!("tickflux ", env!("CARGO_PKG_VERSION")).to_owned(),
             };
@@ -156,9 +159,9 @@ pub async fn seal(
     series: &Series,
     hour: Hour,
     facts: &Facts,
-    (revision, replaces): (u32, Option<Replaced>),
+    (revision, replaces, minutes): (u32, Option<Replaced>, Minutes),
 ) -> Result<Manifest, SealError> {
-    let sealing = Sealing { hour, facts: facts.clone(), revision, replaces, source: Source::Capture };
+    let sealing = Sealing { hour, facts: facts.clone(), revision, replaces, minutes, source: Source::Capture };
     let mut file = HourFile::begin(folder, series, sealing)?;
     let scope = Scope { symbols: vec![series.1.clone()], exchange: Some(series.0.clone()) };
     let mut written = Ok(());

@@ -18,7 +18,7 @@ use super::time::{interval, since};
 use super::{Answer, Failure};
 use crate::archive::check::check;
 use crate::archive::folder::Folder;
-use crate::archive::manifest::{Hole, Manifest, missing};
+use crate::archive::manifest::{Hole, Manifest, Minutes, missing};
 use crate::archive::plan::{Decision, End, Facts, Why, decide, holes_before};
 use crate::archive::seal::{SealError, seal};
 use crate::archive::{Hour, Series};
@@ -197,6 +197,7 @@ async fn look(args: &ArchiveArgs, store: &AnyStore, folder: &mut Option<Folder>)
         None => folder.insert(Folder::open_to_seal(args.root()).map_err(|error| cannot_use(args.root(), &error))?),
     };
     let store_id = store.id().await;
+    let kept = store.kept_minutes(&scope, oldest, running.begin()).await?;
     let (mut rows, mut unchanged, mut ended) = (Vec::new(), 0_u64, BTreeMap::new());
     for (series, hours) in &audits {
         if !ended.contains_key(&series.0) {
@@ -215,18 +216,32 @@ async fn look(args: &ArchiveArgs, store: &AnyStore, folder: &mut Option<Folder>)
             let sealed = Manifest::read(&manifest_path).map_err(|error| cannot_use(&manifest_path, &error))?;
             // A file that is not there is sealed again, whatever its manifest says.
             let sealed = sealed.filter(|_| folder.file(series, *hour).is_file());
+            let minutes = Minutes::of(&kept, series, *hour);
             match decide(&facts, sealed.as_ref(), args.seal_with_holes) {
-                Decision::Unchanged => unchanged += 1,
+                Decision::Unchanged => {
+                    unchanged += 1;
+                    sealed.map_or(Ok(()), |sealed| note_minutes(&manifest_path, sealed, minutes))?;
+                }
                 Decision::Leave(why) => rows.push(HourRow::left(series, *hour, &facts, why)),
                 Decision::Seal { revision, replaces } => {
                     let state = if replaces.is_some() { "sealed again" } else { "sealed" };
-                    let sealed = seal(folder, &**store, series, *hour, &facts, (revision, replaces)).await;
+                    let sealed = seal(folder, &**store, series, *hour, &facts, (revision, replaces, minutes)).await;
                     rows.push(HourRow::sealed(series, *hour, &sealed.map_err(of_seal)?, state));
                 }
             }
         }
     }
     Ok(Look { rows, unchanged })
+}
+
+/// Of a sealed hour more minutes may be verified by now: that is told beside its file, which stays as it is.
+fn note_minutes(path: &Path, mut sealed: Manifest, minutes: Minutes) -> Result<(), Failure> {
+    // What the store does not keep any more was so all the same.
+    if minutes == sealed.minutes || minutes.count() < sealed.minutes.count() {
+        return Ok(());
+    }
+    sealed.minutes = minutes;
+    tokio::task::block_in_place(|| sealed.write(path)).map_err(|error| cannot_use(path, &error))
 }
 
 impl ArchiveArgs {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tickflux::archive::folder::Folder;
-use tickflux::archive::manifest::{Hole, Manifest, Replaced};
+use tickflux::archive::manifest::{Hole, Manifest, Minutes, Replaced};
 use tickflux::archive::plan::{End, Facts};
 use tickflux::archive::seal::seal;
 use tickflux::archive::{Hour, Series};
@@ -67,7 +67,9 @@ impl Archived {
                 let before = Manifest::read(&folder.manifest(&series, hour)).unwrap();
                 let replaces = before.map(|it| Replaced { revision: it.revision, sha256: it.sha256 });
                 let revision = replaces.as_ref().map_or(1, |replaced| replaced.revision + 1);
-                seal(&folder, &self.store, &series, hour, &facts, (revision, replaces)).await.unwrap();
+                seal(&folder, &self.store, &series, hour, &facts, (revision, replaces, Minutes::default()))
+                    .await
+                    .unwrap();
             }
         }
     }

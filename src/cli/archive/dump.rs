@@ -7,7 +7,7 @@ use super::{ArchiveArgs, HourRow, ON_THEIR_WAY_MS, cannot_use, tell};
 use crate::archive::Hour;
 use crate::archive::dump::{Day, FromDumpError, HourOfDump, seal, survey};
 use crate::archive::folder::Folder;
-use crate::archive::manifest::{DumpSource, Source};
+use crate::archive::manifest::{DumpSource, Minutes, Source};
 use crate::archive::plan::{Decision, decide_by_dump};
 use crate::archive::seal::Sealing;
 use crate::cli::drawing::Drawing;
@@ -47,7 +47,14 @@ pub(super) fn run(path: &Path, args: &ArchiveArgs) -> Result<Answer, Failure> {
                 Decision::Unchanged => unchanged += 1,
                 Decision::Leave(why) => rows.push(HourRow::left(&series, hour, &facts, why)),
                 Decision::Seal { revision, replaces } => {
-                    sealings.push(Sealing { hour, facts, revision, replaces, source: source.clone() });
+                    sealings.push(Sealing {
+                        hour,
+                        facts,
+                        revision,
+                        replaces,
+                        minutes: Minutes::default(),
+                        source: source.clone(),
+                    });
                 }
             }
         }
