@@ -21,7 +21,7 @@ pub use self::stretch::{Circumstances, Judgement, Stretch};
 use self::stretch::{Lane, Reading};
 use super::backoff::Backoff;
 use crate::store::{KeptMinute, MinutePoint, RETENTION_MS};
-use crate::trade::{IdRange, MINUTE_MS, Symbol, TradeTime};
+use crate::trade::{IdRange, MINUTE_MS, Symbol, SymbolMap, TradeTime};
 use crate::verify::Findings;
 
 /// So long after its end a minute is over: its last trades may be on their way, and its candle on its.
@@ -43,6 +43,8 @@ type MinuteNumber = u64;
 #[derive(Debug)]
 pub struct SignOff {
     series: Vec<Series>,
+    /// Where each symbol's is.
+    places: SymbolMap<usize>,
     /// The first minute that ended in this run, and the first one that is not over.
     first: MinuteNumber,
     next: Option<MinuteNumber>,
@@ -82,6 +84,7 @@ impl SignOff {
     pub fn new(symbols: &[Symbol], now: Instant) -> Self {
         Self {
             series: symbols.iter().map(|symbol| Series::new(symbol.clone(), now)).collect(),
+            places: symbols.iter().cloned().zip(0..).collect(),
             first: 0,
             next: None,
             passing: VecDeque::new(),
@@ -138,15 +141,21 @@ impl SignOff {
     /// The store told what it keeps of minutes, and when its first trade of each symbol happened: what lies between that and
     /// this run and is not verified is due, too.
     pub fn known(&mut self, kept: &[KeptMinute], begins: &[(Symbol, TradeTime)]) {
-        let end = self.first_to_pass();
-        for series in &mut self.series {
-            let symbol = series.symbol.clone();
-            for minute in kept.iter().filter(|minute| minute.symbol == symbol) {
+        for minute in kept {
+            if let Some(series) = self.of(&minute.symbol) {
                 series.was_kept(number(minute.start), minute.is_verified);
             }
-            let begin = begins.iter().filter(|(other, _)| *other == symbol).map(|(_, time)| number(*time)).min();
-            begin.into_iter().for_each(|begin| series.begins(begin, end));
         }
+        let end = self.first_to_pass();
+        for (symbol, time) in begins {
+            if let Some(series) = self.of(symbol) {
+                series.begins(number(*time), end);
+            }
+        }
+    }
+
+    fn of(&mut self, symbol: &Symbol) -> Option<&mut Series> {
+        self.series.get_mut(*self.places.get(symbol)?)
     }
 
     /// What happened from `since` on was fetched from the exchange's history.
@@ -155,8 +164,9 @@ impl SignOff {
             return self.fetched.push((symbol.clone(), since));
         }
         let end = self.first_to_pass();
-        let series = self.series.iter_mut().filter(|series| series.symbol == *symbol);
-        series.for_each(|series| series.begins(number(since), end));
+        if let Some(series) = self.of(symbol) {
+            series.begins(number(since), end);
+        }
     }
 
     /// The first minute that is not due yet: those before it are, or were before this run.
@@ -166,7 +176,7 @@ impl SignOff {
 
     /// Trades of a symbol that were missing are among the `taken` ones: what differs is looked at again once they are stored.
     pub fn repaired(&mut self, symbol: &Symbol, taken: u64) {
-        let Some(at) = self.series.iter().position(|series| series.symbol == *symbol) else { return };
+        let Some(at) = self.places.get(symbol).copied() else { return };
         self.mended.retain(|(other, _)| *other != at);
         self.mended.push_back((at, taken));
     }
