@@ -202,11 +202,6 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// [`StoreError::Settings`] for a definite no, [`StoreError::Unusable`] if it cannot be reached or written now.
     fn check(&self) -> BoxFuture<'_, Result<Checked, StoreError>>;
 
-    /// For how long it keeps a trade and answers for it, in milliseconds; `None` if for ever.
-    fn retention_ms(&self) -> Option<i64> {
-        Some(RETENTION_MS)
-    }
-
     /// The store's own id, if it has one and tells it.
     fn id(&self) -> BoxFuture<'_, Option<String>> {
         std::future::ready(None).boxed()

@@ -109,12 +109,26 @@ fn a_past_day_is_sealed_hour_by_hour_with_every_text_of_the_file() {
         let manifests = manifests(folder);
         assert!(manifests.len() == 24 && manifests.iter().all(|manifest| manifest["source"] == source), "{source}");
         assert!(manifests.iter().all(|manifest| manifest["whole"] == true && manifest["version"] == 1));
+        // Every trade of it is verified, whatever the time is.
+        let verified = verify(folder, "archive:archive", &name, &[]);
+        assert_eq!((verified.code, verified.rows.len()), (Some(0), 0), "{verified:?}");
+        assert_eq!((verified.count("agree"), verified.count("not_kept")), (3_000, 0), "{verified:?}");
         // Again it changes nothing.
         let before = files(&folder.join("archive"));
         let output = from_dump(folder, &name, &[]);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0));
         assert!(said(&output).contains("0 hours sealed, 0 left, 24 unchanged in archive"), "{}", said(&output));
         assert!(files(&folder.join("archive")) == before);
+        // An hour that is gone is missing, and said to be.
+        for name in before.keys().filter(|name| name.contains("hour=07") || name.contains("hour-07")) {
+            fs::remove_file(folder.join("archive").join(name)).unwrap();
+        }
+        let verified = verify(folder, "archive:archive", &name, &[]);
+        let missing = ("missing", 126);
+        let row = &verified.rows[0];
+        assert_eq!((row["verdict"].as_str().unwrap(), row["trades"].as_u64().unwrap()), missing, "{verified:?}");
+        assert_eq!((verified.code, verified.count("agree"), verified.rows.len()), (Some(1), 2_874, 1), "{verified:?}");
+        assert!(verified.stderr.contains("T07:00:00.000Z"), "{verified:?}");
     }
 }
 

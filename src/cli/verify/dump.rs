@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::task::block_in_place;
 
 use self::rows::{Rows, Summary};
-use crate::cli::caution::say_passed_over;
+use crate::cli::caution::{say_passed_over, say_unsealed};
 use crate::cli::drawing::Drawing;
 use crate::cli::dump::{OpenDump, Reached, draw, failed, open};
 use crate::cli::report::{Format, print, print_one};
@@ -37,9 +37,10 @@ pub(super) async fn run(
     let dump = block_in_place(|| open(path, checksum, symbols.first()))?;
     let OpenDump { mut file, is_checked, .. } = dump;
     let name = file.name().clone();
+    let kind = question.kind();
     let question = QuestionArgs { exchange: Some(exchange.clone()), ..question };
     let (store, scope, printing) = question.open(vec![name.symbol.clone()])?;
-    let kept_from = store.retention_ms().map(|retention| now().earlier_by(retention).later_by(LEAVING_MS));
+    let kept_from = kind.keeps_ms().map(|keeps_ms| now().earlier_by(keeps_ms).later_by(LEAVING_MS));
     let (begin, end) = (name.day.begin(), name.day.end());
     if let Some(kept_from) = kept_from.filter(|kept_from| *kept_from >= end) {
         let searched = searched(&store, &scope);
@@ -64,6 +65,7 @@ pub(super) async fn run(
         format => print_one(&summary, &summary.words(), format)?,
     }
     say_passed_over(&store, &scope, from, Some(end)).await;
+    say_unsealed(&store, &scope, from, Some(end)).await?;
     if left > 0 {
         notice(format!("{left} more rows are not listed"));
     }
