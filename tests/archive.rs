@@ -420,3 +420,27 @@ fn a_manifest_says_how_many_minutes_were_verified() {
     assert!(parquet(&before) == parquet(&after));
     assert_eq!(checked(folder.path()).status.code(), Some(0));
 }
+
+/// A disk that takes no more, as a limit of the system on the length of files: nothing half-written is left, and the next run seals.
+#[test]
+fn a_disk_that_is_full_leaves_nothing_half_written() {
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let store = Sqlite::create(&folder.path().join("trades.db"), exchange("binance"), now).unwrap();
+    runtime.block_on(store.write(&some_trades(), Attempt::default())).unwrap();
+    drop(store);
+    // What ignores the signal gets an error from write(2): setrlimit(2).
+    let script = r#"trap '' XFSZ; ulimit -f 2; exec "$0" "$@""#;
+    let output = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_tickflux"), "archive", "--to", "archive", "--store", "sqlite:trades.db"])
+        .current_dir(folder.path())
+        .env_clear()
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), stderr.lines().count()), (Some(3), 1), "{stderr}");
+    assert!(stderr.contains("cannot write") && stderr.contains("File too large"), "{stderr}");
+    let left: Vec<_> = files(&folder.path().join("archive")).into_keys().filter(|name| name.contains("hour=")).collect();
+    assert_eq!(left, [] as [String; 0]);
+    assert_eq!(sealed(folder.path(), "sqlite:trades.db", &[]).0, Some(0));
+    assert_eq!(checked(folder.path()).status.code(), Some(0));
+}
