@@ -178,7 +178,7 @@ impl Capture {
         self.tend_streams(at);
         self.report_holes(at);
         self.ask_history(now);
-        self.ask_candles(now.at);
+        self.ask_candles(now);
         self.ask_past(now);
         self.deliver(is_drained, now);
         self.note_pause();

@@ -40,6 +40,11 @@ impl Capture {
         self.clockwork.has_lost = true;
     }
 
+    /// Whether what a store is asked is about the day that is meant: by a wrong clock it, or this host, may look for another one.
+    pub(super) fn is_clock_right(&self, now: Moment) -> bool {
+        self.clock.host_offset_ms(now).is_none_or(|ms| ms.abs() < OFFSET_FAILING_MS)
+    }
+
     /// Drops what is older than the retention for sure: by a wrong clock it would drop what is young.
     pub(super) fn expire(&mut self, now: Moment) {
         // What someone wants repaired is asked for whatever its age.

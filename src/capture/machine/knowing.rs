@@ -2,7 +2,7 @@
 
 use super::Capture;
 use crate::capture::backlog::About;
-use crate::capture::exchange_clock::{Moment, OFFSET_FAILING_MS};
+use crate::capture::exchange_clock::Moment;
 use crate::capture::history::Lookup;
 use crate::capture::input::{Audited, Command};
 use crate::capture::machine::ending::CaptureFailure;
@@ -200,9 +200,7 @@ impl Capture {
     /// restored from an older copy. Its ids become holes.
     fn find_lost(&mut self, asked: &Asked, stored: &IdRanges, newest: Option<TradeTime>, now: Moment) {
         let symbol = &asked.symbol;
-        // By a wrong clock a store, or this host, may look for another day.
-        let is_clock_right = self.clock.host_offset_ms(now).is_none_or(|ms| ms.abs() < OFFSET_FAILING_MS);
-        if !is_clock_right {
+        if !self.is_clock_right(now) {
             self.past.note_unjudged();
             return;
         }

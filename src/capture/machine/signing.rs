@@ -18,8 +18,8 @@ use crate::trade::MINUTE_MS;
 const DIFFERENCE_SHOWN: Duration = Duration::from_secs(60);
 
 impl Capture {
-    fn may_verify(&self) -> bool {
-        self.settings.verifies && self.may_ask() && !self.only_repairs()
+    fn may_verify(&self, now: Moment) -> bool {
+        self.settings.verifies && self.may_ask() && !self.only_repairs() && self.is_clock_right(now)
     }
 
     /// Takes note of the minutes that are over, and asks once what was verified before this run.
@@ -28,7 +28,7 @@ impl Capture {
             self.differed_at = None;
             self.condition.working(Part::Minutes);
         }
-        let Some(exchange_now) = self.clock.surely(now).filter(|_| self.may_verify()) else { return };
+        let Some(exchange_now) = self.clock.surely(now).filter(|_| self.may_verify(now)) else { return };
         self.sign_off.pass(exchange_now, (self.backlog.taken(), self.backlog.settled()), now.at);
         if self.disk.is_open() && self.sign_off.asks_for_known(now.at) {
             self.commands.push_back(Command::AskKnownMinutes(exchange_now.earlier_by(RETENTION_MS)));
@@ -36,12 +36,12 @@ impl Capture {
     }
 
     /// Asks for the candles of the minutes whose turn it is.
-    pub(super) fn ask_candles(&mut self, now: Instant) {
-        if !self.may_verify() {
+    pub(super) fn ask_candles(&mut self, now: Moment) {
+        if !self.may_verify(now) {
             return;
         }
         let (may_repair, history) = (self.may_repair(), &mut self.history);
-        if let Some(stretch) = self.sign_off.next(now, || history.may_ask_candles(may_repair, now)) {
+        if let Some(stretch) = self.sign_off.next(now.at, || history.may_ask_candles(may_repair, now.at)) {
             self.commands.push_back(Command::AskCandles(stretch));
         }
     }
@@ -69,6 +69,10 @@ impl Capture {
             Ok(read) => read,
             Err(error) => return self.verify_failed(Excerpt::line(&error.to_string()), now.at),
         };
+        // The clock may have been set meanwhile.
+        if !self.is_clock_right(now) {
+            return self.sign_off.failed(now.at, &mut self.rng);
+        }
         let Some(stretch) = self.sign_off.under_way() else { return };
         let about = Circumstances {
             exchange_now: self.clock.surely(now).unwrap_or(now.wall),
