@@ -431,7 +431,16 @@ fn a_disk_that_is_full_leaves_nothing_half_written() {
     // What ignores the signal gets an error from write(2): setrlimit(2).
     let script = r#"trap '' XFSZ; ulimit -f 2; exec "$0" "$@""#;
     let output = Command::new("sh")
-        .args(["-c", script, env!("CARGO_BIN_EXE_tickflux"), "archive", "--to", "archive", "--store", "sqlite:trades.db"])
+        .args([
+            "-c",
+            script,
+            env!("CARGO_BIN_EXE_tickflux"),
+            "archive",
+            "--to",
+            "archive",
+            "--store",
+            "sqlite:trades.db",
+        ])
         .current_dir(folder.path())
         .env_clear()
         .output()
@@ -439,7 +448,8 @@ fn a_disk_that_is_full_leaves_nothing_half_written() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), stderr.lines().count()), (Some(3), 1), "{stderr}");
     assert!(stderr.contains("cannot write") && stderr.contains("File too large"), "{stderr}");
-    let left: Vec<_> = files(&folder.path().join("archive")).into_keys().filter(|name| name.contains("hour=")).collect();
+    let left: Vec<_> =
+        files(&folder.path().join("archive")).into_keys().filter(|name| name.contains("hour=")).collect();
     assert_eq!(left, [] as [String; 0]);
     assert_eq!(sealed(folder.path(), "sqlite:trades.db", &[]).0, Some(0));
     assert_eq!(checked(folder.path()).status.code(), Some(0));

@@ -8,7 +8,7 @@ use crate::support::influxd::{Influxd, TOKEN, free_port};
 use crate::support::process::wait_until;
 use crate::{in_bucket, median};
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 2;
 const RATE: &str = "2000";
 /// Two minutes that are over in each, and some seconds more.
 const DURATION: &str = "185s";

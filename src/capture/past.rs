@@ -118,6 +118,11 @@ impl Past {
         Some(self.asking.insert(Asked { symbol, until, acknowledged: TradeIds::default() }))
     }
 
+    /// Whether the store was asked about everything: who else has a question may ask it now.
+    pub fn is_idle(&self) -> bool {
+        self.has_begun && self.asking.is_none() && self.waiting.is_empty()
+    }
+
     /// When to ask, if that is not at once.
     pub fn deadline(&self) -> Option<Instant> {
         self.not_before.filter(|_| self.asking.is_none() && !self.waiting.is_empty())

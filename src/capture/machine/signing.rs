@@ -30,14 +30,15 @@ impl Capture {
         }
         let Some(exchange_now) = self.clock.surely(now).filter(|_| self.may_verify(now)) else { return };
         self.sign_off.pass(exchange_now, (self.backlog.taken(), self.backlog.settled()), now.at);
-        if self.disk.is_open() && self.sign_off.asks_for_known(now.at) {
+        if self.past.is_idle() && self.sign_off.asks_for_known(now.at) {
             self.commands.push_back(Command::AskKnownMinutes(exchange_now.earlier_by(RETENTION_MS)));
         }
     }
 
     /// Asks for the candles of the minutes whose turn it is.
     pub(super) fn ask_candles(&mut self, now: Moment) {
-        if !self.may_verify(now) {
+        // One question at a time: what was before the run comes first.
+        if !self.past.is_idle() || !self.may_verify(now) {
             return;
         }
         let (may_repair, history) = (self.may_repair(), &mut self.history);
