@@ -5,6 +5,7 @@
 
 pub mod archive;
 pub mod candles;
+pub mod extremes;
 pub mod gaps;
 pub mod influx;
 pub mod lines;
@@ -71,6 +72,19 @@ pub struct StoredTrade {
     pub exchange: Exchange,
     /// The trade.
     pub trade: Trade,
+}
+
+impl StoredTrade {
+    /// Of the trade before `time_ms` and the one from there on the nearer one; of two as near, the earlier.
+    fn nearest(time_ms: i64, before: Option<Self>, after: Option<Self>) -> Option<Self> {
+        match (before, after) {
+            (Some(before), Some(after)) => {
+                let before_is_nearer = time_ms - before.trade.time.ms() <= after.trade.time.ms() - time_ms;
+                Some(if before_is_nearer { before } else { after })
+            }
+            (before, after) => before.or(after),
+        }
+    }
 }
 
 /// The extremes of one minute of one symbol.

@@ -6,7 +6,7 @@ use crate::binance::rest::Kline;
 use crate::capture::input::{MinutesKnown, MinutesRead};
 use crate::capture::signoff::Stretch;
 use crate::store::minutes::MinuteSums;
-use crate::store::{AHEAD_MS, AnyStore, RETENTION_MS, Scope, StoreError};
+use crate::store::{AHEAD_MS, AnyStore, RETENTION_MS, Scope, StoreError, StoredTrade};
 use crate::trade::{Exchange, MINUTE_MS, TradeTime};
 use crate::verify::find;
 
@@ -28,8 +28,8 @@ pub async fn read(
     let Stretch { symbol, first, last } = stretch;
     let scope = Scope { symbols: vec![symbol.clone()], exchange: Some(exchange.clone()) };
     let mut sums = MinuteSums::default();
-    let mut take = |stored| {
-        sums.add(&stored);
+    let mut take = |StoredTrade { trade, .. }: StoredTrade| {
+        sums.add(trade.time, (&trade).into());
         ControlFlow::Continue(())
     };
     store.trades(&scope, *first, Some(last.later_by(MINUTE_MS)), &mut take).await?;

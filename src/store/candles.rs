@@ -51,6 +51,43 @@ impl Candle {
     }
 }
 
+/// The candles of one series, added up trade by trade.
+#[derive(Debug)]
+pub struct CandleSums<'a> {
+    series: &'a (Exchange, Symbol),
+    every: Interval,
+    candles: Vec<Candle>,
+}
+
+impl<'a> CandleSums<'a> {
+    /// None yet, of this length.
+    pub fn new(series: &'a (Exchange, Symbol), every: Interval) -> Self {
+        Self { series, every, candles: Vec::new() }
+    }
+
+    /// Takes the next trade, in the order of (T, id).
+    ///
+    /// # Errors
+    ///
+    /// As [`Interval::begin`].
+    pub fn add(&mut self, time: TradeTime, price: f64, quantity: f64) -> Result<(), TradeError> {
+        let is_of = |candle: &&mut Candle| time.ms() - candle.time.ms() < self.every.ms();
+        match self.candles.last_mut().filter(is_of) {
+            Some(candle) => candle.add(price, quantity),
+            None => {
+                let (exchange, symbol) = self.series.clone();
+                self.candles.push(Candle::of_one(exchange, symbol, self.every.begin(time)?, price, quantity));
+            }
+        }
+        Ok(())
+    }
+
+    /// The candles, in order.
+    pub fn finish(self) -> Vec<Candle> {
+        self.candles
+    }
+}
+
 /// How long a candle lasts, or how far candles go back: 1 s to 24 h, in whole milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interval(i64);

@@ -4,8 +4,7 @@
 
 use rust_decimal::Decimal;
 
-use super::StoredTrade;
-use crate::trade::{Exchange, IdRange, MINUTE_MS, Price, Symbol, TradeId, TradeTime, compare_texts};
+use crate::trade::{Exchange, IdRange, MINUTE_MS, Price, Symbol, Trade, TradeId, TradeTime, compare_texts};
 
 /// What Binance's numbers have behind the point.
 const DECIMALS: u32 = 8;
@@ -107,6 +106,13 @@ pub struct Part<'a> {
     pub buyer_is_maker: bool,
 }
 
+impl<'a> From<&'a Trade> for Part<'a> {
+    fn from(trade: &'a Trade) -> Self {
+        let Trade { id, price, quantity, buyer_is_maker, .. } = trade;
+        Self { id: *id, price: *price, quantity: quantity.as_bytes(), buyer_is_maker: *buyer_is_maker }
+    }
+}
+
 /// The minutes of one series, added up trade by trade.
 #[derive(Debug, Default)]
 pub struct MinuteSums {
@@ -116,12 +122,10 @@ pub struct MinuteSums {
 
 impl MinuteSums {
     /// Takes the next trade, in the order of (T, id).
-    pub fn add(&mut self, StoredTrade { trade, .. }: &StoredTrade) {
-        let quantity = trade.quantity.as_bytes();
-        let part = Part { id: trade.id, price: trade.price, quantity, buyer_is_maker: trade.buyer_is_maker };
-        match self.running.as_mut().filter(|minute| minute.holds(trade.time)) {
+    pub fn add(&mut self, time: TradeTime, part: Part<'_>) {
+        match self.running.as_mut().filter(|minute| minute.holds(time)) {
             Some(minute) => minute.add(part),
-            None => self.ended.extend(self.running.replace(MinuteSum::of_first(trade.time, part))),
+            None => self.ended.extend(self.running.replace(MinuteSum::of_first(time, part))),
         }
     }
 

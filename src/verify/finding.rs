@@ -109,7 +109,7 @@ fn unlike(name: &str, stored: &dyn Display, told: &dyn Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::minutes::{MinuteSum, Part};
+    use crate::store::minutes::{MinuteSums, Part};
     use crate::trade::{Price, TradeId};
 
     fn time(minute: i64) -> TradeTime {
@@ -121,21 +121,15 @@ mod tests {
     }
 
     fn minute(at: i64, trades: &[(u64, &str, &str, bool)]) -> Minute {
-        let part = |(id, price, quantity, buyer_is_maker): &(u64, &'static str, &'static str, bool)| Part {
+        let parts = trades.iter().map(|(id, price, quantity, buyer_is_maker)| Part {
             id: TradeId::new(*id).unwrap(),
             price: Price::new(price).unwrap(),
             quantity: quantity.as_bytes(),
             buyer_is_maker: *buyer_is_maker,
-        };
-        let trades: Vec<_> =
-            trades.iter().map(|(id, price, quantity, maker)| (*id, *price, *quantity, *maker)).collect();
-        let leaked: Vec<(u64, &'static str, &'static str, bool)> = trades
-            .into_iter()
-            .map(|(id, price, quantity, maker)| (id, &*price.to_owned().leak(), &*quantity.to_owned().leak(), maker))
-            .collect();
-        let mut sum = MinuteSum::of_first(time(at), part(&leaked[0]));
-        leaked[1..].iter().for_each(|trade| sum.add(part(trade)));
-        sum.finish(&"binance".parse().unwrap(), &"BTCUSDT".parse().unwrap())
+        });
+        let mut sums = MinuteSums::default();
+        parts.for_each(|part| sums.add(time(at), part));
+        sums.finish(&"binance".parse().unwrap(), &"BTCUSDT".parse().unwrap()).remove(0)
     }
 
     fn candle(at: i64, trades: u64, [open, high, low, close, volume, quote, taker]: [&str; 7]) -> Kline {

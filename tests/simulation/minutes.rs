@@ -7,7 +7,7 @@ use tickflux::binance::rest::Kline;
 use tickflux::capture::input::{MinutesKnown, MinutesRead};
 use tickflux::capture::signoff::Stretch;
 use tickflux::store::minutes::MinuteSums;
-use tickflux::store::{KeptMinute, MinutePoint, StoreError, StoredTrade};
+use tickflux::store::{KeptMinute, MinutePoint, StoreError};
 use tickflux::trade::{MINUTE_MS, Symbol, TradeTime};
 use tickflux::verify::find;
 
@@ -99,7 +99,8 @@ pub fn read(
     let mut sums = MinuteSums::default();
     for at in trades_of(market, stretch.first.ms(), stretch.last.ms() + MINUTE_MS) {
         if is_stored(market, at) {
-            sums.add(&StoredTrade { exchange: name.clone(), trade: market.trade(at.0, at.1) });
+            let trade = market.trade(at.0, at.1);
+            sums.add(trade.time, (&trade).into());
         }
     }
     let minutes = sums.finish(&name, &stretch.symbol);

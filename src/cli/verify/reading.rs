@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cli::{Failure, drawing};
 use crate::store::minutes::{Account, Minute, MinuteSums};
-use crate::store::{AnyStore, Scope};
+use crate::store::{AnyStore, Scope, StoredTrade};
 use crate::trade::{MINUTE_MS, TradeTime};
 use crate::verify::{Judged, Verdict};
 
@@ -42,8 +42,8 @@ pub(super) async fn read(
     let mut exact = BTreeMap::new();
     for (first, last) in stretches(wanted) {
         let mut sums = MinuteSums::default();
-        let mut take = |stored| {
-            sums.add(&stored);
+        let mut take = |StoredTrade { trade, .. }: StoredTrade| {
+            sums.add(trade.time, (&trade).into());
             done.fetch_add(1, Ordering::Relaxed);
             ControlFlow::Continue(())
         };

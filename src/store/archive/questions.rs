@@ -10,10 +10,12 @@ use super::{Answer, Archive};
 use crate::archive::manifest::Manifest;
 use crate::archive::read::{Rows, Wanted};
 use crate::archive::{HOUR_MS, Hour, Series};
+use crate::store::candles::CandleSums;
+use crate::store::extremes::Extremes;
 use crate::store::gaps::{Audit, KnownHole};
-use crate::store::minutes::{MinuteSum, Part};
+use crate::store::minutes::{MinuteSums, Part};
 use crate::store::{Candle, Gaps, HighLow, Interval, Minute, OnTrade, Scope, StoredTrade};
-use crate::trade::{HoleState, IdRange, IdRanges, MINUTE_MS, Price, TradeId, TradeTime, compare_texts};
+use crate::trade::{HoleState, IdRange, IdRanges, MINUTE_MS, Price, TradeId, TradeTime};
 
 const KEYS: Wanted = Wanted { texts: false, floats: false };
 const TEXTS: Wanted = Wanted { texts: true, floats: false };
@@ -56,13 +58,7 @@ impl Question<'_> {
                 return self.last_before(series, time + 1);
             }
             let (before, after) = (self.last_before(series, time)?, self.first_from(series, time)?);
-            Ok(match (before, after) {
-                (Some(before), Some(after)) => {
-                    let before_is_nearer = time - before.trade.time.ms() <= after.trade.time.ms() - time;
-                    Some(if before_is_nearer { before } else { after })
-                }
-                (before, after) => before.or(after),
-            })
+            Ok(StoredTrade::nearest(time, before, after))
         })
     }
 
@@ -70,7 +66,7 @@ impl Question<'_> {
         let minute = time.minute();
         let next = minute.later_by(MINUTE_MS);
         self.each_series(|series| {
-            let mut found: Option<(StoredTrade, StoredTrade)> = None;
+            let mut extremes = Extremes::default();
             let (mut trades, mut audit) = (0, Audit::default());
             let mut walk = Walk::new(self.archive, series, (minute.ms(), next.ms()), TEXTS)?;
             while let Some((rows, range)) = walk.next()? {
@@ -79,22 +75,12 @@ impl Question<'_> {
                         audit = Audit::after(self.last_id_before(series, minute.ms())?);
                     }
                     trades += 1;
-                    let (id, price) = (rows.keys[at].id, rows.price(at));
+                    let id = rows.keys[at].id;
                     audit.add(id.into())?;
-                    let Some((high, low)) = &mut found else {
-                        found = stored(&rows, at, series).map(|trade| (trade.clone(), trade));
-                        continue;
-                    };
-                    // Of the same prices the lower id.
-                    if compare_texts(price, high.trade.price.as_bytes()).then(high.trade.id.cmp(&id)).is_gt() {
-                        *high = stored(&rows, at, series).unwrap_or_else(|| high.clone());
-                    }
-                    if compare_texts(price, low.trade.price.as_bytes()).then(id.cmp(&low.trade.id)).is_lt() {
-                        *low = stored(&rows, at, series).unwrap_or_else(|| low.clone());
-                    }
+                    extremes.add(id, rows.price(at), || Answer::Ok(stored(&rows, at, series)))?;
                 }
             }
-            let Some((high, low)) = found else { return Ok(None) };
+            let Some((high, low)) = extremes.found() else { return Ok(None) };
             let missing = audit.missing(self.first_id_from(series, next.ms())?);
             Ok(Some(HighLow { minute, trades, missing, open: now < next, high, low }))
         })
@@ -154,44 +140,26 @@ impl Question<'_> {
         let from = every.begin(since)?.ms();
         let end = end(every.end(until)?);
         let all = self.each_series(|series| {
-            let (exchange, symbol) = series;
-            let mut candles: Vec<Candle> = Vec::new();
+            let mut candles = CandleSums::new(series, every);
             let mut walk = Walk::new(self.archive, series, (from, end), FLOATS)?;
             while let Some((rows, range)) = walk.next()? {
                 for at in range {
-                    let (time, price, quantity) = (rows.keys[at].time, rows.price_floats[at], rows.quantity_floats[at]);
-                    match candles.last_mut().filter(|candle| time.ms() - candle.time.ms() < every.ms()) {
-                        Some(candle) => candle.add(price, quantity),
-                        None => {
-                            let (exchange, symbol) = (exchange.clone(), symbol.clone());
-                            candles.push(Candle::of_one(exchange, symbol, every.begin(time)?, price, quantity));
-                        }
-                    }
+                    candles.add(rows.keys[at].time, rows.price_floats[at], rows.quantity_floats[at])?;
                 }
             }
-            Ok(Some(candles))
+            Ok(Some(candles.finish()))
         })?;
         Ok(all.into_iter().flatten().collect())
     }
 
     pub(super) fn minutes(&self, since: TradeTime, until: TradeTime) -> Answer<Vec<Minute>> {
         let all = self.each_series(|series| {
-            let (mut minutes, mut running) = (Vec::new(), None::<MinuteSum>);
+            let mut sums = MinuteSums::default();
             let mut walk = Walk::new(self.archive, series, (since.ms(), until.ms()), TEXTS)?;
             while let Some((rows, range)) = walk.next()? {
-                for at in range {
-                    let Some((time, part)) = part(&rows, at) else { continue };
-                    match running.as_mut().filter(|minute| minute.holds(time)) {
-                        Some(minute) => minute.add(part),
-                        None => {
-                            let ended = running.replace(MinuteSum::of_first(time, part));
-                            minutes.extend(ended.map(|minute| minute.finish(&series.0, &series.1)));
-                        }
-                    }
-                }
+                range.filter_map(|at| part(&rows, at)).for_each(|(time, part)| sums.add(time, part));
             }
-            minutes.extend(running.map(|minute| minute.finish(&series.0, &series.1)));
-            Ok(Some(minutes))
+            Ok(Some(sums.finish(&series.0, &series.1)))
         })?;
         Ok(all.into_iter().flatten().collect())
     }

@@ -3,7 +3,7 @@
 use rusqlite::Row;
 
 use super::questions::{Answer, Look, Series, id, text};
-use crate::store::minutes::{Minute, MinuteSum, Part};
+use crate::store::minutes::{Minute, MinuteSums, Part};
 use crate::trade::{Price, TradeTime, is_decimal_text};
 
 impl Look<'_> {
@@ -15,25 +15,16 @@ impl Look<'_> {
     }
 
     fn minutes_of(&self, series: &Series, within: (i64, i64)) -> Answer<Vec<Minute>> {
-        let (exchange, symbol) = series;
-        let (mut minutes, mut running) = (Vec::new(), None::<MinuteSum>);
+        let mut sums = MinuteSums::default();
         self.each_row(series, within, |row| {
             let Some(part) = part(row)? else {
                 self.pass_over(1);
                 return Ok(());
             };
-            let time = TradeTime::from_ms(row.get(0)?)?;
-            match running.as_mut().filter(|minute| minute.holds(time)) {
-                Some(minute) => minute.add(part),
-                None => {
-                    let ended = running.replace(MinuteSum::of_first(time, part));
-                    minutes.extend(ended.map(|minute| minute.finish(exchange, symbol)));
-                }
-            }
+            sums.add(TradeTime::from_ms(row.get(0)?)?, part);
             Ok(())
         })?;
-        minutes.extend(running.map(|minute| minute.finish(exchange, symbol)));
-        Ok(minutes)
+        Ok(sums.finish(&series.0, &series.1))
     }
 }
 

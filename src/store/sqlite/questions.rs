@@ -10,10 +10,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use thiserror::Error;
 
 use super::file::FileError;
+use crate::store::candles::CandleSums;
+use crate::store::extremes::Extremes;
 use crate::store::gaps::{Audit, TooManyHoles};
 use crate::store::{Bounds, Candle, Gaps, HighLow, Interval, Scope, StoredTrade};
 use crate::trade::{
-    Exchange, MINUTE_MS, Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime, compare_texts, is_decimal_text,
+    Exchange, MINUTE_MS, Price, Quantity, Symbol, Trade, TradeError, TradeId, TradeTime, is_decimal_text,
 };
 
 /// Why the file gave no answer.
@@ -58,13 +60,7 @@ impl Look<'_> {
             }
             let before = self.last_before(series, oldest, end.min(time))?;
             let after = self.first_from(series, time.max(oldest), end)?;
-            Ok(match (before, after) {
-                (Some(before), Some(after)) => {
-                    let before_is_nearer = time - before.trade.time.ms() <= after.trade.time.ms() - time;
-                    Some(if before_is_nearer { before } else { after })
-                }
-                (before, after) => before.or(after),
-            })
+            Ok(StoredTrade::nearest(time, before, after))
         })
     }
 
@@ -73,24 +69,12 @@ impl Look<'_> {
         let next = minute.later_by(MINUTE_MS);
         let (open, (from, until)) = (now < next, self.bounds.within(minute, Some(next)));
         self.each_series(|series| {
-            let mut found: Option<(StoredTrade, StoredTrade)> = None;
+            let mut extremes = Extremes::default();
             let (mut trades, mut audit) = (0, None::<Audit>);
             self.each_row(series, (from, until), |row| {
                 let Some((id, price)) = self.checked(row)? else { return Ok(()) };
                 trades += 1;
-                // Only an extreme is read as a whole: a minute may have ten thousand trades.
-                match &mut found {
-                    None => found = self.stored_trade(row, series)?.map(|trade| (trade.clone(), trade)),
-                    Some((high, low)) => {
-                        // Of the same prices the lower id; the key's order by time is not the order of ids.
-                        if compare_texts(price, high.trade.price.as_bytes()).then(high.trade.id.cmp(&id)).is_gt() {
-                            *high = self.stored_trade(row, series)?.unwrap_or_else(|| high.clone());
-                        }
-                        if compare_texts(price, low.trade.price.as_bytes()).then(id.cmp(&low.trade.id)).is_lt() {
-                            *low = self.stored_trade(row, series)?.unwrap_or_else(|| low.clone());
-                        }
-                    }
-                }
+                extremes.add(id, price, || self.stored_trade(row, series))?;
                 if audit.is_none() {
                     audit = Some(Audit::after(self.last_id_before(series, from)?));
                 }
@@ -99,7 +83,7 @@ impl Look<'_> {
                 }
                 Ok(())
             })?;
-            let Some(((high, low), audit)) = found.zip(audit) else { return Ok(None) };
+            let Some(((high, low), audit)) = extremes.found().zip(audit) else { return Ok(None) };
             let after = self.first_from(series, until, self.bounds.end)?.map(|after| after.trade.id);
             let missing = audit.missing(after);
             Ok(Some(HighLow { minute, trades, missing, open, high, low }))
@@ -131,23 +115,16 @@ impl Look<'_> {
     }
 
     fn candles_of(&self, series: &Series, within: (i64, i64), every: Interval) -> Answer<Vec<Candle>> {
-        let (exchange, symbol) = series;
-        let mut candles: Vec<Candle> = Vec::new();
+        let mut candles = CandleSums::new(series, every);
         self.each_row(series, within, |row| {
             let Some((_, price)) = self.checked(row)? else { return Ok(()) };
             let time = TradeTime::from_ms(row.get(0)?)?;
             // The exchange's texts as floats: to draw, not to reckon with.
             let Some((price, quantity)) = float(price).zip(float(text(row, 3)?)) else { return Ok(()) };
-            match candles.last_mut().filter(|candle| time.ms() - candle.time.ms() < every.ms()) {
-                Some(candle) => candle.add(price, quantity),
-                None => {
-                    let (exchange, symbol) = (exchange.clone(), symbol.clone());
-                    candles.push(Candle::of_one(exchange, symbol, every.begin(time)?, price, quantity));
-                }
-            }
+            candles.add(time, price, quantity)?;
             Ok(())
         })?;
-        Ok(candles)
+        Ok(candles.finish())
     }
 
     /// Walks over the rows of a series with `from <= T < until`, in the order of (T, id).
