@@ -174,9 +174,7 @@ impl History {
         rng: &mut fastrand::Rng,
     ) -> Outcome {
         let Some((request, _)) = self.asking.take() else { return Outcome::Nothing };
-        if let Some((used, minute_left)) = used_weight {
-            self.budget.believe(used, minute_left, now);
-        }
+        self.believe(used_weight, now);
         match (request, answer) {
             (Request::Page(_), HistoryAnswer::Page(page)) => match self.holes.page(page, now) {
                 Some(brought) => {
@@ -216,9 +214,7 @@ impl History {
 
     /// Candles came, or were refused: limits are those of the address, whatever was asked for.
     pub fn candles_answered(&mut self, refusal: Option<&Refusal>, used_weight: Option<(u32, Duration)>, now: Instant) {
-        if let Some((used, minute_left)) = used_weight {
-            self.budget.believe(used, minute_left, now);
-        }
+        self.believe(used_weight, now);
         if let Some(Refusal { kind: RefusalKind::Limited(wait), .. }) = refusal {
             self.wait_until(now + (*wait).min(WAIT_MAX));
         }
@@ -249,6 +245,13 @@ impl History {
         let lookup = lookup.map(|due| due.max(allowed(AGGREGATE_WEIGHT)));
         let page = self.holes.next_due().filter(|_| may_repair).map(|due| due.max(allowed(HISTORY_WEIGHT)));
         [lookup, page].into_iter().flatten().min()
+    }
+
+    /// Takes what the exchange says of the weight that this address has used, if it says it.
+    fn believe(&mut self, used_weight: Option<(u32, Duration)>, now: Instant) {
+        if let Some((used, minute_left)) = used_weight {
+            self.budget.believe(used, minute_left, now);
+        }
     }
 
     /// Asks for nothing before `at`, nor before what was said earlier: two answers may come beside each other.

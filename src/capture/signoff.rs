@@ -275,14 +275,13 @@ impl SignOff {
             return None;
         }
         let count = self.series.len();
-        let turn = self.turn;
-        let round = (turn..turn + count).map(|at| at % count);
-        let length = self.again_minutes;
-        let series = &mut self.series;
+        let (turn, length, series) = (self.turn, self.again_minutes, &mut self.series);
         let mut first = |lane: Lane, of: &dyn Fn(&mut Series) -> Option<IdRange>| {
-            round
-                .clone()
-                .find_map(|at| Some((at, of(Some(&mut series[at]).filter(|series| series.may_be_tried(now))?)?, lane)))
+            let mut round = (turn..turn + count).map(|at| at % count);
+            round.find_map(|at| {
+                let series = &mut series[at];
+                if series.may_be_tried(now) { Some((at, of(series)?, lane)) } else { None }
+            })
         };
         let chosen = first(Lane::Again, &|series| series.next_again(now))
             .or_else(|| first(Lane::Past, &|series| series.next_past()))
