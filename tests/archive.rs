@@ -12,9 +12,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::influxd::{BUCKET, Influxd};
 use support::process::wait_until;
-use support::{exchange, now, runtime, seed, tickflux, trade};
+use support::{exchange, files, now, runtime, seed, tickflux, tickflux_with_short_files, trade, with_stores};
 use tickflux::archive::read::keys;
 use tickflux::store::sqlite::Sqlite;
 use tickflux::store::{Attempt, MinutePoint, Store};
@@ -35,23 +34,6 @@ fn hour_ago(hours: i64) -> i64 {
 /// Of the running hour, whichever that is when it is asked.
 fn later() -> i64 {
     now().ms() + 30_000
-}
-
-/// Every file in a folder and those in it, by its name from there on.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut all = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        for path in fs::read_dir(next).unwrap().map(|entry| entry.unwrap().path()) {
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
-                all.insert(name, fs::read(path).unwrap());
-            }
-        }
-    }
-    all
 }
 
 fn only_one(folder: &Path, is_it: impl Fn(&str) -> bool) -> PathBuf {
@@ -96,19 +78,6 @@ fn some_trades() -> Vec<Trade> {
         (7..).zip([hour_ago(2), hour_ago(2) + HOUR_MS - 1, later()]).map(|(id, ms)| trade("ETHUSDT", id, ms, "2900.5")),
     );
     trades
-}
-
-/// Both stores, each with a way to write into it.
-fn with_stores(check: impl Fn(&str, &dyn Fn(&[Trade]), &Path)) {
-    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
-    let sqlite = Sqlite::create(&folder.path().join("trades.db"), exchange("binance"), now).unwrap();
-    let write = |trades: &[Trade]| drop(runtime.block_on(sqlite.write(trades, Attempt::default())).unwrap());
-    check("sqlite:trades.db", &write, folder.path());
-    if let Some(influxd) = Influxd::start() {
-        let (store, folder) = (influxd.store(BUCKET, "binance"), tempfile::tempdir().unwrap());
-        let write = |trades: &[Trade]| drop(runtime.block_on(store.write(trades, Attempt::default())).unwrap());
-        check(&influxd.url, &write, folder.path());
-    }
 }
 
 #[test]
@@ -428,23 +397,8 @@ fn a_disk_that_is_full_leaves_nothing_half_written() {
     let store = Sqlite::create(&folder.path().join("trades.db"), exchange("binance"), now).unwrap();
     runtime.block_on(store.write(&some_trades(), Attempt::default())).unwrap();
     drop(store);
-    // What ignores the signal gets an error from write(2): setrlimit(2).
-    let script = r#"trap '' XFSZ; ulimit -f 2; exec "$0" "$@""#;
-    let output = Command::new("sh")
-        .args([
-            "-c",
-            script,
-            env!("CARGO_BIN_EXE_tickflux"),
-            "archive",
-            "--to",
-            "archive",
-            "--store",
-            "sqlite:trades.db",
-        ])
-        .current_dir(folder.path())
-        .env_clear()
-        .output()
-        .unwrap();
+    let args = ["archive", "--to", "archive", "--store", "sqlite:trades.db"];
+    let output = tickflux_with_short_files(folder.path(), 1, &args);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), stderr.lines().count()), (Some(3), 1), "{stderr}");
     assert!(stderr.contains("cannot write") && stderr.contains("File too large"), "{stderr}");

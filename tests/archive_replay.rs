@@ -12,7 +12,7 @@ use std::process::Command;
 
 use support::archived::Archived;
 use support::trades::{Trades, exchanges_list, sqlite_trades};
-use support::{now, practice, runtime, tickflux, tickflux_ok, trade};
+use support::{files, now, practice, runtime, tickflux, tickflux_ok, trade};
 use tickflux::practice::{Running, Source, Speed};
 use tickflux::store::{Attempt, Store};
 use tickflux::trade::{Quantity, Trade, TradeTime};
@@ -20,19 +20,8 @@ use tickflux::trade::{Quantity, Trade, TradeTime};
 const HOUR_MS: i64 = 3_600_000;
 
 /// The names and bytes of the Parquet files in a folder.
-fn parquet_files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        for path in fs::read_dir(next).unwrap().map(|entry| entry.unwrap().path()) {
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|is| is == "parquet") {
-                files.insert(path.strip_prefix(folder).unwrap().to_owned(), fs::read(path).unwrap());
-            }
-        }
-    }
-    files
+fn parquet_files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    files(folder).into_iter().filter(|(name, _)| name.ends_with(".parquet")).collect()
 }
 
 fn replay(path: &Path, shift_minutes: Option<i64>) -> Source {
@@ -116,7 +105,7 @@ fn an_old_archive_a_part_of_it_and_a_file_are_moved_to_now_with_their_texts() {
     let range = ["--since", "40days", "--format", "parquet", "--output", "eth.parquet", "--store", "archive:archive"];
     tickflux_ok(folder.path(), &[&["trades", "ETHUSDT"], &range[..]].concat());
     let archive = folder.path().join("archive");
-    let hour = parquet_files(&archive).into_keys().find(|name| name.to_str().unwrap().contains("BTC")).unwrap();
+    let hour = parquet_files(&archive).into_keys().find(|name| name.contains("BTC")).unwrap();
     let first_hour = trades[0].time.ms() / HOUR_MS;
     type Is = fn(&Trade, i64) -> bool;
     let cases: [(PathBuf, Is); 5] = [
@@ -162,7 +151,7 @@ fn what_cannot_be_replayed_is_one_line() {
     let archive = folder.path().join("archive");
     let file = |symbol: &str| {
         let names = parquet_files(&archive);
-        archive.join(names.keys().find(|name| name.to_str().unwrap().contains(symbol)).unwrap())
+        archive.join(names.keys().find(|name| name.contains(symbol)).unwrap())
     };
     let refused = |path: &Path, more: &[&str], code: i32, words: &[&str]| {
         // One that starts would run until somebody ends it.

@@ -16,8 +16,8 @@ use support::influxd::Influxd;
 use support::process::{peak_bytes, wait_until};
 use support::tmux::Terminal;
 use support::{
-    column, exchange, minute_ago, now, practice, runtime, seed, tickflux, tickflux_in, tickflux_ok, trade,
-    with_all_that_answer, with_each_store,
+    column, exchange, minute_ago, now, practice, runtime, seed, tickflux, tickflux_in, tickflux_ok,
+    tickflux_with_short_files, trade, with_all_that_answer, with_each_store,
 };
 use tickflux::store::sqlite::Sqlite;
 use tickflux::store::{Attempt, Scope, Store, StoredTrade};
@@ -444,12 +444,8 @@ fn a_file_that_cannot_be_written_to_its_end_is_not_there() {
     let folder = tempfile::tempdir().unwrap();
     many(folder.path(), 50_000);
     for format in ["table", "json", "csv", "parquet"] {
-        // Files of 8 KiB at most, as on a full disk; the signal is ignored, so that writing fails.
-        let script = r#"trap '' XFSZ; ulimit -f 8; exec "$@""#;
         let args = ["trades", "BTCUSDT", "--since", "23h", "--format", format, "--output", "file"];
-        let mut shell = Command::new("bash");
-        let shell = shell.args(["-c", script, "bash", TICKFLUX]).args(args).current_dir(folder.path()).env_clear();
-        let output = shell.output().unwrap();
+        let output = tickflux_with_short_files(folder.path(), 8, &args);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.status.code(), stderr.lines().count()), (Some(3), 1), "{format}: {stderr}");
         assert!(stderr.contains("cannot write file: ") && stderr.contains("nothing of it is left"), "{stderr}");

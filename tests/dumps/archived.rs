@@ -13,7 +13,7 @@ use tickflux::store::{Attempt, Store};
 use tickflux::trade::{Price, Trade, TradeId, TradeTime};
 
 use crate::kit::*;
-use crate::support::{exchange, now, runtime, tickflux};
+use crate::support::{exchange, files, now, runtime, tickflux};
 
 /// 2026-01-05T00:00:00Z.
 const BEGIN: i64 = 1_767_571_200_000;
@@ -46,22 +46,6 @@ fn checked(folder: &Path) -> String {
     let output = tickflux(folder, &["archive", "--check", "archive"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     said(&output)
-}
-
-/// Every file below a folder, by its name from there on.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let (mut all, mut folders) = (BTreeMap::new(), vec![folder.to_owned()]);
-    while let Some(next) = folders.pop() {
-        for path in fs::read_dir(next).unwrap().map(|entry| entry.unwrap().path()) {
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
-                all.insert(name, fs::read(path).unwrap());
-            }
-        }
-    }
-    all
 }
 
 /// Every trade that is sealed, in the order of the files.

@@ -7,15 +7,12 @@ use std::process::Output;
 use std::sync::LazyLock;
 
 use serde_json::Value;
-use tickflux::store::sqlite::Sqlite;
-use tickflux::store::{Attempt, Store};
 use tickflux::trade::{Price, Quantity, Trade, TradeId, TradeTime};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 use crate::support::faketime::WrongClock;
-use crate::support::influxd::{BUCKET, Influxd};
-use crate::support::{exchange, now, runtime, tickflux, tickflux_in};
+use crate::support::{now, tickflux, tickflux_in};
 
 pub(crate) const DAY_MS: i64 = 86_400_000;
 pub(crate) const HOUR_MS: i64 = 3_600_000;
@@ -106,19 +103,6 @@ pub(crate) fn lay_checksum(folder: &Path, name: &str) {
     let output = std::process::Command::new("sha256sum").arg(name).current_dir(folder).output().unwrap();
     assert!(output.status.success());
     fs::write(folder.join(format!("{name}.CHECKSUM")), output.stdout).unwrap();
-}
-
-/// Both stores, each with a way to write into it and a folder.
-pub(crate) fn with_stores(check: impl Fn(&str, &dyn Fn(&[Trade]), &Path)) {
-    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
-    let sqlite = Sqlite::create(&folder.path().join("trades.db"), exchange("binance"), now).unwrap();
-    let write = |trades: &[Trade]| drop(runtime.block_on(sqlite.write(trades, Attempt::default())).unwrap());
-    check("sqlite:trades.db", &write, folder.path());
-    if let Some(influxd) = Influxd::start() {
-        let (store, folder) = (influxd.store(BUCKET, "binance"), tempfile::tempdir().unwrap());
-        let write = |trades: &[Trade]| drop(runtime.block_on(store.write(trades, Attempt::default())).unwrap());
-        check(&influxd.url, &write, folder.path());
-    }
 }
 
 /// What verify printed.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tickflux::trade::{Price, Quantity, Trade, TradeTime};
 
 use crate::kit::*;
-use crate::support::seed;
+use crate::support::{seed, with_stores};
 
 const COUNT: u64 = 3_000;
 

@@ -20,12 +20,13 @@ pub mod tunnel;
 pub mod ui;
 pub mod witness;
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use tickflux::store::Store;
 use tickflux::store::sqlite::Sqlite;
+use tickflux::store::{Attempt, Store};
 use tickflux::trade::{Exchange, Price, Quantity, Symbol, Trade, TradeId, TradeTime};
 
 /// Runs `tickflux` in `folder`, with the example token and nothing of the caller's settings.
@@ -41,6 +42,18 @@ pub fn tickflux_in(folder: &Path, variables: &[(&str, &str)], args: &[&str]) -> 
         .env_clear()
         .env("INFLUX_TOKEN", influxd::TOKEN)
         .envs(variables.iter().copied())
+        .output()
+        .unwrap()
+}
+
+/// Runs it where no file may have more than so many KiB, as on a full disk; the signal is ignored, so that writing fails.
+pub fn tickflux_with_short_files(folder: &Path, kibibytes: u32, args: &[&str]) -> Output {
+    let script = format!(r#"trap '' XFSZ; ulimit -f {kibibytes}; exec "$@""#);
+    Command::new("bash")
+        .args(["-c", &script, "bash", env!("CARGO_BIN_EXE_tickflux")])
+        .args(args)
+        .current_dir(folder)
+        .env_clear()
         .output()
         .unwrap()
 }
@@ -96,6 +109,37 @@ pub fn with_each_store(check: impl AsyncFn(&'static str, &dyn Store, &dyn Store)
         let open = |name| influxd.store(influxd::BUCKET, name);
         runtime.block_on(check("influx", &open("binance"), &open("practice")));
     }
+}
+
+/// Every store there is, as people name it, each with a way to write into it as `binance` and a folder.
+pub fn with_stores(check: impl Fn(&str, &dyn Fn(&[Trade]), &Path)) {
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let write = |store: &dyn Store, trades: &[Trade]| {
+        runtime.block_on(store.write(trades, Attempt::default())).unwrap();
+    };
+    let sqlite = Sqlite::create(&folder.path().join("trades.db"), exchange("binance"), now).unwrap();
+    check("sqlite:trades.db", &|trades| write(&sqlite, trades), folder.path());
+    if let Some(influxd) = influxd::Influxd::start() {
+        let (store, folder) = (influxd.store(influxd::BUCKET, "binance"), tempfile::tempdir().unwrap());
+        check(&influxd.url, &|trades| write(&store, trades), folder.path());
+    }
+}
+
+/// Every file in a folder and those in it, by its name from there on.
+pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for path in std::fs::read_dir(next).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+                all.insert(name, std::fs::read(path).unwrap());
+            }
+        }
+    }
+    all
 }
 
 /// Every store, and an archive of what is written into it.

@@ -9,7 +9,7 @@ use tickflux::practice::{Running, Source, Speed};
 use tickflux::trade::Trade;
 
 use crate::support::influxd::Influxd;
-use crate::support::{practice, runtime, tickflux};
+use crate::support::{practice, runtime, server, tickflux};
 
 pub(crate) const SYMBOLS: [&str; 2] = ["BTCUSDT", "ETHUSDT"];
 pub(crate) const MINUTE: i64 = 60_000;
@@ -79,6 +79,17 @@ impl World {
         let common =
             ["verify", "--store", &self.store, "--exchange", "practice", "--until", &self.until, "--format", "json"];
         Verified::new(&tickflux(self.folder.path(), &[&common[..], args].concat()))
+    }
+
+    /// The address of an exchange whose answers about candles go through `change`: path and whole answer in, a whole answer out.
+    pub(crate) fn with_candles(&self, change: impl Fn(&str, String) -> String + Send + Sync + 'static) -> String {
+        let behind = self.exchange.address().to_string();
+        let address = server::answering(move |line| {
+            let path = line.split(' ').nth(1).unwrap();
+            let answer = server::get(&behind, path);
+            if path.starts_with("/api/v3/klines") { change(path, answer) } else { answer }
+        });
+        format!("http://{address}")
     }
 
     /// The trades of the minutes that are compared.
@@ -163,6 +174,26 @@ impl Verified {
         assert_eq!(self.summary["different"], 1, "{context}: {self:?}");
         &self.rows[0]
     }
+}
+
+/// The rows of a whole answer about candles.
+pub(crate) fn rows_of(answer: &str) -> Vec<Value> {
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+/// A whole answer with these rows.
+pub(crate) fn rows(rows: &[Value]) -> String {
+    answer("200 OK", "Content-Type: application/json", &serde_json::to_string(rows).unwrap())
+}
+
+/// A whole answer.
+pub(crate) fn answer(status: &str, head: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// Adds a last digit to the volume of a row.
+pub(crate) fn raise_volume(row: &mut Value) {
+    row[5] = json!(format!("{:.8}", row[5].as_str().unwrap().parse::<f64>().unwrap() + 0.000_000_01));
 }
 
 /// The minute of a trade.

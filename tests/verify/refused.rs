@@ -7,30 +7,11 @@ use serde_json::{Value, json};
 
 use crate::kit::*;
 use crate::support::trades::sqlite_trades;
-use crate::support::{seed, server, tickflux};
+use crate::support::{seed, tickflux};
 
 /// An exchange whose candles go through `change`: rows in, a whole answer out.
 fn exchange(world: &World, change: impl Fn(Vec<Value>) -> String + Send + Sync + 'static) -> String {
-    let behind = world.exchange.address().to_string();
-    let address = server::answering(move |line| {
-        let path = line.split(' ').nth(1).unwrap();
-        let answer = server::get(&behind, path);
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        if path.starts_with("/api/v3/klines") { change(serde_json::from_str(body).unwrap()) } else { ok(body) }
-    });
-    format!("http://{address}")
-}
-
-fn ok(body: &str) -> String {
-    answer("200 OK", "Content-Type: application/json", body)
-}
-
-fn answer(status: &str, head: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
-}
-
-fn rows(rows: &[Value]) -> String {
-    ok(&serde_json::to_string(rows).unwrap())
+    world.with_candles(move |_, answer| change(rows_of(&answer)))
 }
 
 #[test]
@@ -41,7 +22,7 @@ fn a_minute_that_the_exchange_tells_differently_is_reported_and_nothing_is_chang
     let rest = exchange(&world, move |mut all| {
         for row in &mut all {
             if utc(row[0].as_i64().unwrap()) == odd {
-                row[5] = json!(format!("{:.8}", row[5].as_str().unwrap().parse::<f64>().unwrap() + 0.000_000_01));
+                raise_volume(row);
             }
         }
         rows(&all)

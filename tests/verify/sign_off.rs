@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
 use tickflux::trade::Trade;
 
 use crate::kit::*;
 use crate::support::process::{Capture, wait_until};
 use crate::support::trades::sqlite_trades;
-use crate::support::{column, seed, server, summary, tickflux_ok};
+use crate::support::{column, seed, summary, tickflux_ok};
 
 /// What is kept of a minute: every number as it stands there, and in what it differs.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,8 +133,7 @@ fn named_by_flux(world: &World) -> Option<Vec<(String, String)>> {
     let influxd = world.influxd.as_ref()?;
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/flux/verified.flux");
     let csv = influxd.influx_ok(&["query", "--raw", "--file", file]);
-    let (_, named) = csv.split_once("not_verified").map_or(("", String::new()), |_| ("", csv.clone()));
-    let table = named.split("\r\n\r\n").find(|table| table.contains(",minute,")).unwrap_or_default();
+    let table = csv.split("\r\n\r\n").find(|table| table.contains(",minute,")).unwrap_or_default();
     let minutes = column(table, "minute")
         .into_iter()
         .map(|minute| utc(chrono::DateTime::parse_from_rfc3339(&minute).unwrap().timestamp_millis()));
@@ -206,7 +204,7 @@ fn what_one_run_leaves_the_next_one_verifies() {
     let stopped = capture(&world, &world.rest(), &["--no-verify", "--duration", "3s"]).wait();
     assert_eq!((&summary(&stopped)["minutes_verified"], kept(&world)), (&0.into(), Minutes::new()));
     // The candles of one symbol do not come.
-    let rest = changed(&world, |path, answer| {
+    let rest = world.with_candles(|path, answer| {
         if path.contains("BTCUSDT") { "HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n".to_owned() } else { answer }
     });
     let first = capture(&world, &rest, &[]);
@@ -231,17 +229,13 @@ fn a_minute_that_the_exchange_tells_differently_is_reported_and_nothing_is_chang
     let world = World::new(seed(), None);
     let odd = key(&middle(&world.compared("ETHUSDT"))[0]);
     let start = odd.1.clone();
-    let rest = changed(&world, move |path, answer| {
-        let Some((head, body)) = answer.split_once("\r\n\r\n").filter(|_| path.contains("ETHUSDT")) else {
+    let rest = world.with_candles(move |path, answer| {
+        if !path.contains("ETHUSDT") {
             return answer;
-        };
-        let mut rows: Vec<Value> = serde_json::from_str(body).unwrap();
-        for row in rows.iter_mut().filter(|row| utc(row[0].as_i64().unwrap()) == start) {
-            row[5] = json!(format!("{:.8}", row[5].as_str().unwrap().parse::<f64>().unwrap() + 0.000_000_01));
         }
-        let body = serde_json::to_string(&rows).unwrap();
-        let head = head.lines().filter(|line| !line.to_lowercase().starts_with("content-length"));
-        format!("{}\r\nContent-Length: {}\r\n\r\n{body}", head.collect::<Vec<_>>().join("\r\n"), body.len())
+        let mut all = rows_of(&answer);
+        all.iter_mut().filter(|row| utc(row[0].as_i64().unwrap()) == start).for_each(raise_volume);
+        rows(&all)
     });
     let before = sqlite_trades(&world.folder.path().join("trades.db"));
     let capture = capture(&world, &rest, &[]);
@@ -250,15 +244,4 @@ fn a_minute_that_the_exchange_tells_differently_is_reported_and_nothing_is_chang
     assert!(kept(&world)[&odd].difference.starts_with("volume "), "{:?}", kept(&world)[&odd]);
     capture.stop();
     assert_eq!(sqlite_trades(&world.folder.path().join("trades.db")), before);
-}
-
-/// The exchange, whose candles go through `change`: path and whole answer in, a whole answer out.
-fn changed(world: &World, change: impl Fn(&str, String) -> String + Send + Sync + 'static) -> String {
-    let behind = world.exchange.address().to_string();
-    let address = server::answering(move |line| {
-        let path = line.split(' ').nth(1).unwrap();
-        let answer = server::get(&behind, path);
-        if path.starts_with("/api/v3/klines") { change(path, answer) } else { answer }
-    });
-    format!("http://{address}")
 }
