@@ -3,27 +3,22 @@
 python klines.py RECORDING MINUTES FOLDER   MINUTES: by how much a replay moved the recording's times
 """
 
-import gzip
 import json
 import sys
 from decimal import Decimal
 from itertools import groupby
 
+from recording import trades
+
 recording, minutes, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 
-trades = {}
-with (gzip.open if recording.endswith(".gz") else open)(recording, "rt") as lines:
-    for line in lines:
-        message = json.loads(line.split(" ", 1)[1])
-        trade = message.get("data", message)
-        if trade.get("e") == "trade":
-            time = trade["T"] + minutes * 60_000
-            row = (time, trade["t"], Decimal(trade["p"]), Decimal(trade["q"]), trade["m"])
-            trades.setdefault(trade["s"], {})[trade["t"]] = row
+by_symbol = {}
+for (symbol, id), (time, price, quantity, is_maker) in trades(recording, minutes).items():
+    by_symbol.setdefault(symbol, []).append((time, id, Decimal(price), Decimal(quantity), is_maker))
 
-for symbol, by_id in trades.items():
+for symbol, all_rows in by_symbol.items():
     klines = []
-    for minute, rows in groupby(sorted(by_id.values()), key=lambda row: row[0] // 60_000):
+    for minute, rows in groupby(sorted(all_rows), key=lambda row: row[0] // 60_000):
         rows = list(rows)
         prices = [price for _, _, price, _, _ in rows]
         volume = sum(quantity for _, _, _, quantity, _ in rows)
@@ -35,4 +30,4 @@ for symbol, by_id in trades.items():
         klines.append([minute * 60_000, *texts, end, f"{quote:.8f}", len(rows), *taker, "0"])
     with open(f"{folder}/klines-{symbol}.json", "w") as file:
         json.dump(klines, file)
-    print(f"{symbol}: {len(klines)} candles of {len(by_id)} trades")
+    print(f"{symbol}: {len(klines)} candles of {len(all_rows)} trades")

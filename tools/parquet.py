@@ -3,24 +3,17 @@
 python parquet.py RECORDING MINUTES ARCHIVE FILE…   MINUTES: by how much a replay moved the recording's times
 """
 
-import gzip
-import json
 import os
 import sys
 
 import duckdb
 import pandas as pd
 
+from recording import trades
+
 recording, minutes, archive, files = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4:]
 
-expected = {}
-with (gzip.open if recording.endswith(".gz") else open)(recording, "rt") as lines:
-    for line in lines:
-        message = json.loads(line.split(" ", 1)[1])
-        trade = message.get("data", message)
-        if trade.get("e") == "trade":
-            time = trade["T"] + minutes * 60_000
-            expected[trade["s"], trade["t"]] = (time, trade["p"], trade["q"], trade["m"])
+expected = trades(recording, minutes)
 in_order = sorted((symbol, time, id, *rest) for (symbol, id), (time, *rest) in expected.items())
 
 columns = "symbol, epoch_ms(time), trade_id, price, quantity, buyer_is_maker"
