@@ -346,6 +346,24 @@ pub trait Store: Send + Sync + fmt::Debug {
         until: TradeTime,
     ) -> BoxFuture<'a, Result<Vec<Minute>, StoreError>>;
 
+    /// The exact account of each minute of one series from `since` up to `until`, both begins of minutes, by the quickest way to read
+    /// every trade. Where there also is what is no trade, it may take that for one or leave trades out: what agrees with the
+    /// exchange does, what does not is to be added up again with [`minutes::add_up`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store does not answer.
+    fn exact_minutes<'a>(
+        &'a self,
+        exchange: &Exchange,
+        symbol: &Symbol,
+        since: TradeTime,
+        until: TradeTime,
+    ) -> BoxFuture<'a, Result<Vec<Minute>, StoreError>> {
+        let scope = Scope { symbols: vec![symbol.clone()], exchange: Some(exchange.clone()) };
+        async move { self.minutes(&scope, since, until).await }.boxed()
+    }
+
     /// Hands over each trade with `since <= T < until`, within the retention, series after series by (exchange, symbol), in
     /// a series by (T, id), until `on_trade` breaks.
     ///

@@ -227,7 +227,10 @@ impl Verifying {
         let told = self.candles.of(symbol, begin, last.min(newest.minute())).await?;
         let mut edges = Edges { first, last, before, newest };
         let doubtful = reading::wanted(&judge(edges, &minutes, &told), self.is_exact);
-        reading::read(&self.store, &scope, &doubtful, &mut minutes).await?;
+        let series = (exchange, symbol);
+        reading::read(&self.store, series, &doubtful, &mut minutes, true).await?;
+        let different = reading::still_doubtful(&doubtful, &judge(edges, &minutes, &told));
+        reading::read(&self.store, series, &different, &mut minutes, false).await?;
         // What has left the retention meanwhile was not read as a whole.
         let oldest = self.kind.keeps_ms().map_or(TradeTime::EPOCH, |keeps_ms| now().earlier_by(keeps_ms));
         let gone = minutes.iter().take_while(|minute| minute.start < oldest).count();

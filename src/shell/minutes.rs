@@ -1,12 +1,10 @@
 //! Minutes of the store, read trade by trade to be held against the exchange's candles.
 
-use std::ops::ControlFlow;
-
 use crate::binance::rest::Kline;
 use crate::capture::input::{MinutesKnown, MinutesRead};
 use crate::capture::signoff::Stretch;
-use crate::store::minutes::MinuteSums;
-use crate::store::{AHEAD_MS, AnyStore, RETENTION_MS, Scope, StoreError, StoredTrade};
+use crate::store::minutes::add_up;
+use crate::store::{AHEAD_MS, AnyStore, Minute, RETENTION_MS, Scope, StoreError};
 use crate::trade::{Exchange, MINUTE_MS, TradeTime};
 use crate::verify::find;
 
@@ -26,15 +24,18 @@ pub async fn read(
     candles: &[Kline],
 ) -> Result<MinutesRead, StoreError> {
     let Stretch { symbol, first, last } = stretch;
-    let scope = Scope { symbols: vec![symbol.clone()], exchange: Some(exchange.clone()) };
-    let mut sums = MinuteSums::default();
-    let mut take = |StoredTrade { trade, .. }: StoredTrade| {
-        sums.add(trade.time, (&trade).into());
-        ControlFlow::Continue(())
+    let (series, until) = ((exchange, symbol), last.later_by(MINUTE_MS));
+    let find = |minutes: Vec<Minute>| {
+        let findings = find(symbol, *first, *last, &minutes, candles);
+        let is_different = findings.points.iter().any(|point| point.difference.is_some());
+        (findings, is_different)
     };
-    store.trades(&scope, *first, Some(last.later_by(MINUTE_MS)), &mut take).await?;
-    let findings = find(symbol, *first, *last, &sums.finish(exchange, symbol), candles);
-    let is_different = findings.points.iter().any(|point| point.difference.is_some());
+    let (findings, is_different) = find(store.exact_minutes(exchange, symbol, *first, until).await?);
+    if !is_different {
+        return Ok(MinutesRead { findings, begin: None });
+    }
+    let (findings, is_different) = find(add_up(store.as_ref(), series, *first, until, || ()).await?);
+    let scope = Scope { symbols: vec![symbol.clone()], exchange: Some(exchange.clone()) };
     let begin = if is_different { begin(store, &scope, *first).await? } else { None };
     Ok(MinutesRead { findings, begin })
 }

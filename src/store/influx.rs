@@ -14,6 +14,7 @@ mod places;
 mod questions;
 pub mod refusals;
 mod retention;
+mod rows;
 pub mod rules;
 mod token;
 mod trades;
@@ -31,6 +32,7 @@ pub use self::control::{Bucket, Provisioned};
 use self::refusals::Refusals;
 pub use self::token::{Credentials, Token};
 use self::writing::BodyLimit;
+use super::minutes::add_up;
 use super::{
     Attempt, Candle, Checked, Gaps, HighLow, Interval, KeptMinute, LineStore, Lines, Minute, MinutePoint, OnTrade,
     Scope, Store, StoreError, StoredTrade, WriteError, Written,
@@ -38,7 +40,7 @@ use super::{
 use crate::net::Network;
 use crate::net::endpoint::{Endpoint, is_loopback};
 use crate::text::Excerpt;
-use crate::trade::{Exchange, Trade, TradeTime};
+use crate::trade::{Exchange, Symbol, Trade, TradeTime};
 
 /// Lines in one write, at most; larger ones make InfluxDB little cheaper and answers slow.
 const BATCH_MAX: usize = 10_000;
@@ -244,6 +246,23 @@ impl Store for Influx {
         until: TradeTime,
     ) -> BoxFuture<'a, Result<Vec<Minute>, StoreError>> {
         self.ask_minutes(scope, since, until).boxed()
+    }
+
+    fn exact_minutes<'a>(
+        &'a self,
+        exchange: &Exchange,
+        symbol: &Symbol,
+        since: TradeTime,
+        until: TradeTime,
+    ) -> BoxFuture<'a, Result<Vec<Minute>, StoreError>> {
+        let (exchange, symbol) = (exchange.clone(), symbol.clone());
+        async move {
+            match self.ask_rows((&exchange, &symbol), since, until).await {
+                Some(minutes) => Ok(minutes),
+                None => add_up(self, (&exchange, &symbol), since, until, || ()).await,
+            }
+        }
+        .boxed()
     }
 
     fn trades<'a>(

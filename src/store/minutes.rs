@@ -2,8 +2,11 @@
 //!
 //! Two accounts of a minute: the exact one, of every trade's own texts, and the one of a storage engine's sums, which are floats.
 
+use std::ops::ControlFlow;
+
 use rust_decimal::Decimal;
 
+use super::{Scope, Store, StoreError, StoredTrade};
 use crate::trade::{Exchange, IdRange, MINUTE_MS, Price, Symbol, Trade, TradeId, TradeTime, compare_texts};
 
 /// What Binance's numbers have behind the point.
@@ -133,6 +136,33 @@ impl MinuteSums {
     pub fn finish(self, exchange: &Exchange, symbol: &Symbol) -> Vec<Minute> {
         self.ended.into_iter().chain(self.running).map(|minute| minute.finish(exchange, symbol)).collect()
     }
+}
+
+/// The minutes of a series from `since` up to `until`, as every trade of theirs adds up; `on_trade` learns of each.
+///
+/// # Errors
+///
+/// [`StoreError`] if the store does not answer.
+///
+/// # Cancel safety
+///
+/// Safe: it only reads.
+pub async fn add_up(
+    store: &dyn Store,
+    (exchange, symbol): (&Exchange, &Symbol),
+    since: TradeTime,
+    until: TradeTime,
+    mut on_trade: impl FnMut() + Send,
+) -> Result<Vec<Minute>, StoreError> {
+    let scope = Scope { symbols: vec![symbol.clone()], exchange: Some(exchange.clone()) };
+    let mut sums = MinuteSums::default();
+    let mut take = |StoredTrade { trade, .. }: StoredTrade| {
+        sums.add(trade.time, (&trade).into());
+        on_trade();
+        ControlFlow::Continue(())
+    };
+    store.trades(&scope, since, Some(until), &mut take).await?;
+    Ok(sums.finish(exchange, symbol))
 }
 
 impl MinuteSum {

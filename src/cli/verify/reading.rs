@@ -1,14 +1,13 @@
 //! Minutes whose every trade is read, where a store's own sums do not tell.
 
-use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cli::{Failure, drawing};
-use crate::store::minutes::{Account, Minute, MinuteSums};
-use crate::store::{AnyStore, Scope, StoredTrade};
-use crate::trade::{MINUTE_MS, TradeTime};
+use crate::store::AnyStore;
+use crate::store::minutes::{Account, Minute, add_up};
+use crate::trade::{Exchange, MINUTE_MS, Symbol, TradeTime};
 use crate::verify::{Judged, Verdict};
 
 /// So many trades of a series are read in any case: it takes a few seconds.
@@ -27,30 +26,43 @@ pub(super) fn wanted(judged: &[Judged<'_>], is_exact: bool) -> Vec<TradeTime> {
     judged.iter().filter(is_wanted).map(|judged| judged.start).collect()
 }
 
-/// Puts the exact account of each of the `wanted` minutes, which are in order, in the place of its sums.
+/// Those of the `read` minutes that do not agree with their candle now.
+pub(super) fn still_doubtful(read: &[TradeTime], judged: &[Judged<'_>]) -> Vec<TradeTime> {
+    let mut doubtful = read.to_vec();
+    let agree = judged.iter().filter(|judged| judged.verdict == Verdict::Agrees).map(|judged| judged.start);
+    let agree: BTreeSet<_> = agree.collect();
+    doubtful.retain(|start| !agree.contains(start));
+    doubtful
+}
+
+/// Puts the exact account of each of the `wanted` minutes, which are in order, in the place of its sums. `is_quick`: by the quickest
+/// way, which only tells those that agree.
 pub(super) async fn read(
     store: &AnyStore,
-    scope: &Scope,
+    series: (&Exchange, &Symbol),
     wanted: &[TradeTime],
     minutes: &mut Vec<Minute>,
+    is_quick: bool,
 ) -> Result<(), Failure> {
     let is_wanted = |minute: &&Minute| wanted.binary_search(&minute.start).is_ok();
     let all = minutes.iter().filter(is_wanted).map(|minute| minute.trades).sum();
     let done = Arc::new(AtomicU64::new(0));
     let shown = Arc::clone(&done);
     let bar = (all > 0).then(|| drawing::bar("trades", all, move || shown.load(Ordering::Relaxed)));
+    let count = |trades| {
+        done.fetch_add(trades, Ordering::Relaxed);
+    };
     let mut exact = BTreeMap::new();
     for (first, last) in stretches(wanted) {
-        let mut sums = MinuteSums::default();
-        let mut take = |StoredTrade { trade, .. }: StoredTrade| {
-            sums.add(trade.time, (&trade).into());
-            done.fetch_add(1, Ordering::Relaxed);
-            ControlFlow::Continue(())
-        };
         let until = last.later_by(MINUTE_MS);
-        store.trades(scope, first, Some(until), &mut take).await?;
-        let Some(Minute { exchange, symbol, .. }) = minutes.first() else { break };
-        exact.extend(sums.finish(exchange, symbol).into_iter().map(|minute| (minute.start, minute)));
+        let read = if is_quick {
+            let read = store.exact_minutes(series.0, series.1, first, until).await?;
+            count(read.iter().map(|minute| minute.trades).sum());
+            read
+        } else {
+            add_up(store.as_ref(), series, first, until, || count(1)).await?
+        };
+        exact.extend(read.into_iter().map(|minute| (minute.start, minute)));
     }
     bar.into_iter().for_each(drawing::Drawing::end);
     // What has no trade after all, such as one with points that are none, is no minute.

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use futures_util::future::join_all;
+use reqwest::Response;
 use reqwest::header::{ACCEPT, AUTHORIZATION};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -19,6 +21,8 @@ use crate::trade::TradeTime;
 
 /// Bytes of an answer, at most; a day of one symbol has 100 kB.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
+
+const BY_MINUTE: &str = "GROUP BY time(1m), exchange, symbol fill(none)";
 
 /// The sums of a minute, by its series and its begin.
 pub(super) type Sums = BTreeMap<(String, String, i64), f64>;
@@ -66,29 +70,54 @@ struct Tags {
 impl Influx {
     /// The sums of the minutes from `since` up to `until`; `None` if InfluxQL is not served here.
     pub(super) async fn ask_products(&self, scope: &Scope, since: TradeTime, until: TradeTime) -> Option<ProductSums> {
-        let (is_in, is_then) = (is_in(scope, since, until), is_then(since, until));
-        let by = "GROUP BY time(1m), exchange, symbol fill(none)";
-        let taker_buys = format!("SELECT sum(quantity_float) FROM trade WHERE {is_in} AND buyer_is_maker = false {by}");
-        let products = format!("SELECT price_float * quantity_float AS product FROM trade WHERE {is_in}");
-        // Without its time the outer one would be of all time; grouped inside, too, it takes twice as long.
-        let quotes = format!("SELECT sum(product) FROM ({products}) WHERE {is_then} {by}");
-        let (taker_buys, quotes) = tokio::join!(self.sums(taker_buys), self.sums(quotes));
-        Some(ProductSums { taker_buys: taker_buys?, quotes: quotes? })
+        // The engine takes one core for a statement, and for these the longest.
+        let middle = TradeTime::from_ms(since.ms().midpoint(until.ms())).ok()?.minute().max(since);
+        let halves = [(since, middle), (middle, until)];
+        let quotes = join_all(halves.map(|(since, until)| self.quotes(scope, since, until)));
+        let (taker_buys, quotes) = tokio::join!(self.taker_buys(scope, since, until), quotes);
+        let quotes = quotes.into_iter().collect::<Option<Vec<_>>>()?.into_iter().flatten().collect();
+        Some(ProductSums { taker_buys: taker_buys?, quotes })
     }
 
-    async fn sums(&self, statement: String) -> Option<Sums> {
+    async fn taker_buys(&self, scope: &Scope, since: TradeTime, until: TradeTime) -> Option<Sums> {
+        let is_in = is_in(scope, since, until);
+        let statement = format!("SELECT sum(quantity_float) FROM trade WHERE {is_in} AND buyer_is_maker = false");
+        self.sums(&format!("{statement} {BY_MINUTE}")).await
+    }
+
+    async fn quotes(&self, scope: &Scope, since: TradeTime, until: TradeTime) -> Option<Sums> {
+        if until <= since {
+            return Some(Sums::new());
+        }
+        let (is_in, is_then) = (is_in(scope, since, until), is_then(since, until));
+        let products = format!("SELECT price_float * quantity_float AS product FROM trade WHERE {is_in}");
+        // Without its time the outer one would be of all time; grouped inside, too, it takes twice as long.
+        self.sums(&format!("SELECT sum(product) FROM ({products}) WHERE {is_then} {BY_MINUTE}")).await
+    }
+
+    async fn sums(&self, statement: &str) -> Option<Sums> {
+        let reply = self.influxql(statement, &[("epoch", "ms")], "application/json").await?;
+        read(&read_whole(reply, ANSWER_BYTES_MAX).await.ok()?)
+    }
+
+    /// The answer to one statement as soon as it begins; `None` if InfluxQL is not served here.
+    pub(super) async fn influxql(
+        &self,
+        statement: &str,
+        how: &[(&str, &str)],
+        accept: &'static str,
+    ) -> Option<Response> {
         let reply = self
             .http
             .post(format!("{}/query", self.base))
-            .query(&[("db", self.bucket.as_str()), ("epoch", "ms"), ("q", &statement)])
+            .query(&[("db", self.bucket.as_str()), ("q", statement)])
+            .query(how)
             .timeout(QUERY_TIMEOUT)
             .header(AUTHORIZATION, self.credentials.header())
-            .header(ACCEPT, "application/json")
+            .header(ACCEPT, accept)
             .send()
-            .await
-            .ok()
-            .filter(|reply| reply.status().is_success())?;
-        read(&read_whole(reply, ANSWER_BYTES_MAX).await.ok()?)
+            .await;
+        reply.ok().filter(|reply| reply.status().is_success())
     }
 }
 
@@ -97,7 +126,7 @@ fn is_then(since: TradeTime, until: TradeTime) -> String {
 }
 
 /// The condition for the trades in scope. Names hold nothing that ends a literal, and no quote.
-fn is_in(scope: &Scope, since: TradeTime, until: TradeTime) -> String {
+pub(super) fn is_in(scope: &Scope, since: TradeTime, until: TradeTime) -> String {
     let mut is_in = is_then(since, until);
     if let Some(exchange) = &scope.exchange {
         let _ = write!(is_in, " AND exchange = '{exchange}'");
