@@ -171,8 +171,8 @@ impl From<StoreError> for Failure {
     }
 }
 
-/// Parses the arguments, runs the command, and gives the exit code.
-pub fn main() -> ExitCode {
+/// From now on a panic, on whatever thread, ends the process, as a kill does: what was taken is in the outbox.
+fn end_on_panic() {
     // The hook that is there would wait for whoever reads standard error.
     std::panic::set_hook(Box::new(|panic| {
         stderr::notice(panic);
@@ -180,7 +180,14 @@ pub fn main() -> ExitCode {
         if trace.status() == BacktraceStatus::Captured {
             trace.to_string().lines().for_each(stderr::line);
         }
+        stderr::end(None);
+        std::process::exit(3);
     }));
+}
+
+/// Parses the arguments, runs the command, and gives the exit code.
+pub fn main() -> ExitCode {
+    end_on_panic();
     let mut command = Cli::command();
     if let Some(path) = config::named(env::args_os(), env::var_os(config::VARIABLE)) {
         command = match config::under(command, &path) {
@@ -280,6 +287,25 @@ fn meant(error: &clap::Error) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// It runs itself in another process, which is to end.
+    #[test]
+    fn a_panic_on_whatever_thread_ends_the_process_with_3_and_is_said() {
+        const IS_OTHER: &str = "TICKFLUX_TEST_PANIC";
+        if env::var_os(IS_OTHER).is_some() {
+            end_on_panic();
+            let _ = std::thread::spawn(|| panic!("a part\nbroke")).join();
+            return;
+        }
+        let name = "cli::tests::a_panic_on_whatever_thread_ends_the_process_with_3_and_is_said";
+        let mut other = std::process::Command::new(env::current_exe().unwrap());
+        let other = other.args(["--exact", name, "--nocapture"]).env(IS_OTHER, "1").env("RUST_BACKTRACE", "0");
+        let output = other.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.starts_with("tickflux: panicked at ") && said.ends_with("a part\\nbroke\n"), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

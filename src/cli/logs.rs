@@ -10,10 +10,12 @@ use std::os::unix::fs::MetadataExt;
 
 use clap::{Args, ValueEnum};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::Failure;
 use super::stderr::{self, lines, notice};
@@ -111,16 +113,19 @@ pub(super) fn start_logs(default: &str) -> Result<(), Failure> {
     let filter = filter(asked.as_deref().unwrap_or(default))?;
     let Some(lines) = lines() else { return Ok(()) };
     let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(Level::TRACE)
         .with_target(false)
         .with_ansi(is_colored(settings.color, io::stderr().is_terminal(), |name| env::var(name).ok()))
         .log_internal_errors(false)
         .with_writer(|| lines.clone());
     // A second start, as in tests of one process, keeps the first.
     let _ = match settings.look() {
-        Look::Text => logs.try_init(),
-        Look::Json => logs.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
-        Look::Journal => logs.with_ansi(false).event_format(Journal).try_init(),
+        Look::Text => logs.finish().with(filter).try_init(),
+        Look::Json => {
+            let logs = logs.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            logs.finish().with(filter).try_init()
+        }
+        Look::Journal => logs.with_ansi(false).event_format(Journal).finish().with(filter).try_init(),
     };
     if let Some(asked) = asked.filter(|asked| !asked.contains("off") && !asked.contains("tickflux"))
         && !tracing::enabled!(target: "tickflux", Level::ERROR)
@@ -184,8 +189,8 @@ fn asked(variable: Option<OsString>) -> Result<Option<String>, Failure> {
     Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
 }
 
-fn filter(text: &str) -> Result<EnvFilter, Failure> {
-    EnvFilter::builder().parse(text).map_err(|error| unreadable(text, &error))
+fn filter(text: &str) -> Result<Targets, Failure> {
+    text.parse::<Targets>().map_err(|error| unreadable(text, &error))
 }
 
 fn unreadable(text: &str, why: &dyn Display) -> Failure {
