@@ -12,7 +12,7 @@ use crate::trade::{Exchange, IdRange, MINUTE_MS, Price, Symbol, Trade, TradeId, 
 /// What Binance's numbers have behind the point.
 const DECIMALS: u32 = 8;
 /// One, in units of the last of those decimals.
-const ONE: u128 = 100_000_000;
+const ONE: u64 = 100_000_000;
 
 /// One minute of one series; there is none without a trade.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,12 +80,14 @@ pub struct SumsAccount {
     pub taker_buy_volume: Option<f64>,
 }
 
-/// Adds up the trades of one minute, in the order of (T, id).
+/// Adds up the trades of one minute, in whatever order.
 #[derive(Debug, Clone)]
 pub struct MinuteSum {
     start: TradeTime,
     trades: u64,
     ids: IdRange,
+    first: (TradeTime, TradeId),
+    last: (TradeTime, TradeId),
     open: Price,
     high: Price,
     low: Price,
@@ -124,10 +126,10 @@ pub struct MinuteSums {
 }
 
 impl MinuteSums {
-    /// Takes the next trade, in the order of (T, id).
+    /// Takes the next trade, minute after minute.
     pub fn add(&mut self, time: TradeTime, part: Part<'_>) {
         match self.running.as_mut().filter(|minute| minute.holds(time)) {
-            Some(minute) => minute.add(part),
+            Some(minute) => minute.add(time, part),
             None => self.ended.extend(self.running.replace(MinuteSum::of_first(time, part))),
         }
     }
@@ -173,6 +175,8 @@ impl MinuteSum {
             start: time.minute(),
             trades: 0,
             ids: IdRange { first: id, last: id },
+            first: (time, part.id),
+            last: (time, part.id),
             open: price,
             high: price,
             low: price,
@@ -182,7 +186,7 @@ impl MinuteSum {
             taker_buy_volume: Sum::default(),
             cut: 0,
         };
-        sum.add(part);
+        sum.add(time, part);
         sum
     }
 
@@ -191,8 +195,8 @@ impl MinuteSum {
         (0..MINUTE_MS).contains(&(time.ms() - self.start.ms()))
     }
 
-    /// Takes the next trade.
-    pub fn add(&mut self, part: Part<'_>) {
+    /// Takes a trade that happened at `time`, in this minute.
+    pub fn add(&mut self, time: TradeTime, part: Part<'_>) {
         let Part { id, price, quantity, buyer_is_maker } = part;
         self.trades += 1;
         self.ids = IdRange { first: self.ids.first.min(id.get()), last: self.ids.last.max(id.get()) };
@@ -202,10 +206,15 @@ impl MinuteSum {
         if compare_texts(price.as_bytes(), self.low.as_bytes()).is_lt() {
             self.low = price;
         }
-        self.close = price;
-        let amount = Amount::of(quantity);
-        let quote = Amount::of(price.as_bytes()).times(amount);
-        self.cut += u64::from(quote.has_more_decimals());
+        if (time, id) <= self.first {
+            (self.first, self.open) = ((time, id), price);
+        }
+        if (time, id) >= self.last {
+            (self.last, self.close) = ((time, id), price);
+        }
+        let (price, amount) = (Amount::of(price.as_bytes()), Amount::of(quantity));
+        let quote = price.times(amount);
+        self.cut += u64::from(price.is_cut_times(amount));
         self.volume.add(amount);
         self.quote_volume.add(quote);
         if !buyer_is_maker {
@@ -236,9 +245,11 @@ impl MinuteSum {
     }
 }
 
-/// A number that is added up: nearly always whole units of 1e-16, as Binance's prices, quantities and their products are.
+/// A number that is added up: nearly always whole units of 1e-8, as Binance's prices and quantities are, and their products of 1e-16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Amount {
+    /// In units of 1e-8.
+    Eighths(u64),
     /// In units of 1e-16.
     Units(u128),
     /// Anything else that a decimal holds; `None` past that.
@@ -249,14 +260,12 @@ impl Amount {
     /// The value of a text that was taken as a price or a quantity.
     fn of(text: &[u8]) -> Self {
         let exact = || Decimal::from_str_exact(std::str::from_utf8(text).ok()?).ok();
-        eighths(text).map_or_else(|| Self::Other(exact()), |eighths| Self::Units(u128::from(eighths) * ONE))
+        eighths(text).map_or_else(|| Self::Other(exact()), Self::Eighths)
     }
 
     fn times(self, other: Self) -> Self {
-        if let (Self::Units(one), Self::Units(other)) = (self, other)
-            && let Some(product) = (one / ONE).checked_mul(other / ONE)
-        {
-            return Self::Units(product);
+        if let (Self::Eighths(one), Self::Eighths(other)) = (self, other) {
+            return Self::Units(u128::from(one) * u128::from(other));
         }
         let product = |(one, other): (Decimal, Decimal)| {
             let (one, other) = (one.normalize(), other.normalize());
@@ -266,17 +275,23 @@ impl Amount {
         Self::Other(self.decimal().zip(other.decimal()).and_then(product))
     }
 
-    fn decimal(self) -> Option<Decimal> {
-        match self {
-            Self::Units(units) => in_units(units),
-            Self::Other(decimal) => decimal,
+    /// Whether the product with `other` has more than eight decimals.
+    fn is_cut_times(self, other: Self) -> bool {
+        match (self, other) {
+            // Of the product only what is behind the eighth decimal counts, so only that of the factors.
+            (Self::Eighths(one), Self::Eighths(other)) => !((one % ONE) * (other % ONE)).is_multiple_of(ONE),
+            _ => match self.times(other) {
+                Self::Other(decimal) => decimal.is_none_or(|decimal| decimal.normalize().scale() > DECIMALS),
+                Self::Eighths(_) | Self::Units(_) => false,
+            },
         }
     }
 
-    fn has_more_decimals(self) -> bool {
+    fn decimal(self) -> Option<Decimal> {
         match self {
-            Self::Units(units) => !units.is_multiple_of(ONE),
-            Self::Other(decimal) => decimal.is_none_or(|decimal| decimal.normalize().scale() > DECIMALS),
+            Self::Eighths(eighths) => Some(Decimal::from_i128_with_scale(eighths.into(), DECIMALS)),
+            Self::Units(units) => in_units(units),
+            Self::Other(decimal) => decimal,
         }
     }
 }
@@ -292,6 +307,7 @@ struct Sum {
 impl Sum {
     fn add(&mut self, amount: Amount) {
         match amount {
+            Amount::Eighths(eighths) => self.add(Amount::Units(u128::from(eighths) * u128::from(ONE))),
             Amount::Units(units) => match self.units.checked_add(units) {
                 Some(sum) => self.units = sum,
                 None => self.is_beyond = true,
@@ -321,7 +337,8 @@ fn exact_sum(one: Decimal, other: Decimal) -> Option<Decimal> {
 /// So many units of 1e-16, if a decimal holds them.
 fn in_units(units: u128) -> Option<Decimal> {
     let of = |units: u128, scale| Decimal::try_from_i128_with_scale(i128::try_from(units).ok()?, scale).ok();
-    if units.is_multiple_of(ONE) { of(units / ONE, DECIMALS) } else { of(units, 2 * DECIMALS) }
+    let one = u128::from(ONE);
+    if units.is_multiple_of(one) { of(units / one, DECIMALS) } else { of(units, 2 * DECIMALS) }
 }
 
 /// The value of a plain decimal in units of 1e-8, if it has no more decimals and fits.
@@ -359,7 +376,7 @@ mod tests {
         for part in parts {
             match &mut sum {
                 None => sum = Some(MinuteSum::of_first(time(90_000), part)),
-                Some(sum) => sum.add(part),
+                Some(sum) => sum.add(time(90_000), part),
             }
         }
         let minute = sum.unwrap().finish(&"binance".parse().unwrap(), &"BTCUSDT".parse().unwrap());
@@ -372,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_adds_up_its_trades() {
+    fn a_minute_adds_up_its_trades_in_whatever_order() {
         let (minute, account) = account(&[
             (7, "87000.72000000", "0.00014000", false),
             (9, "87000.74", "0.01431000", true),
@@ -380,7 +397,7 @@ mod tests {
         ]);
         assert_eq!((minute.start.ms(), minute.trades, minute.ids), (60_000, 3, IdRange { first: 7, last: 9 }));
         let prices = [account.open, account.high, account.low, account.close].map(|price| price.to_string());
-        assert_eq!(prices, ["87000.72000000", "87000.74", "87000.70000000", "87000.70000000"]);
+        assert_eq!(prices, ["87000.72000000", "87000.74", "87000.70000000", "87000.74"]);
         assert_eq!(text(account.volume), "2.01445000");
         assert_eq!(text(account.taker_buy_volume), "2.00014000");
         assert_eq!(text(account.quote_volume), "175258.56069020");

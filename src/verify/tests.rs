@@ -21,7 +21,7 @@ fn minute(at: i64, ids: std::ops::RangeInclusive<u64>) -> Minute {
         buyer_is_maker: false,
     };
     let mut sum = MinuteSum::of_first(start(at), part(*ids.start()));
-    ids.skip(1).for_each(|id| sum.add(part(id)));
+    ids.skip(1).for_each(|id| sum.add(start(at), part(id)));
     sum.finish(&"binance".parse().unwrap(), &"BTCUSDT".parse().unwrap())
 }
 
@@ -153,7 +153,7 @@ fn what_is_cut_of_a_product_is_no_difference() {
         buyer_is_maker: true,
     };
     let mut sum = MinuteSum::of_first(start(0), part(1, b"0.00010000"));
-    sum.add(part(2, b"0.00020000"));
+    sum.add(start(0), part(2, b"0.00020000"));
     let minute = sum.finish(&"binance".parse().unwrap(), &"ETHBTC".parse().unwrap());
     let price = Decimal::new(5_000_001, 8);
     let of = |quote_volume: Decimal| {
@@ -190,9 +190,9 @@ fn one_price_of_more_digits_among_many_is_a_difference() {
             buyer_is_maker: true,
         };
         let mut sum = MinuteSum::of_first(start(0), part(1, "100.00000000"));
-        (2..trades).for_each(|id| sum.add(part(id, "100.00000000")));
-        sum.add(part(trades, if odd { "99.99999999" } else { "100.00000000" }));
-        sum.add(part(trades + 1, "100.00000000"));
+        (2..trades).for_each(|id| sum.add(start(0), part(id, "100.00000000")));
+        sum.add(start(0), part(trades, if odd { "99.99999999" } else { "100.00000000" }));
+        sum.add(start(0), part(trades + 1, "100.00000000"));
         let minute = sum.finish(&"binance".parse().unwrap(), &"BTCUSDT".parse().unwrap());
         let price = Decimal::from(100);
         let volume = Decimal::new(10_000, 8) * Decimal::from(trades + 1);
