@@ -248,13 +248,14 @@ minutes =
         // The first one may be a part of a minute.
         |> filter(fn: (r) => r.isVerified or r.isDifferent or r.n > 1)
 
-// 3. The answer.
+// 3. The answer. map() orders its columns by name, so the names that order them come first and the true ones after it; but one that only
+//    names columns gives them in an order of chance, so one column is made: toTime() of a time is that time.
 asked =
     minutes
         |> filter(fn: (r) => r.isVerified or r.isDifferent)
         |> group()
         |> sort(columns: ["exchange", "symbol", "_time"])
-        |> map(fn: (r) => ({c1: r.exchange, c2: r.symbol, c3: r._time, c4: r.isVerified, c5: r.difference}))
+        |> map(fn: (r) => ({c1: r.exchange, c2: r.symbol, c3: toTime(v: r._time), c4: r.isVerified, c5: r.difference}))
         |> rename(columns: {c1: "exchange", c2: "symbol", c3: "minute", c4: "verified", c5: "difference"})
 summary =
     minutes
@@ -282,7 +283,7 @@ unverified =
         |> filter(fn: (r) => not r.isVerified)
         |> group()
         |> sort(columns: ["exchange", "symbol", "_time"])
-        |> map(fn: (r) => ({c1: r.exchange, c2: r.symbol, c3: r._time, c4: r.trades, c5: r.difference}))
+        |> map(fn: (r) => ({c1: r.exchange, c2: r.symbol, c3: toTime(v: r._time), c4: r.trades, c5: r.difference}))
         |> rename(columns: {c1: "exchange", c2: "symbol", c3: "minute", c4: "trades", c5: "difference"})
 
 answer = if all then asked else summary

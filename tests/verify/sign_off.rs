@@ -133,7 +133,8 @@ fn named_by_flux(world: &World) -> Option<Vec<(String, String)>> {
     let influxd = world.influxd.as_ref()?;
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/flux/verified.flux");
     let csv = influxd.influx_ok(&["query", "--raw", "--file", file]);
-    let table = csv.split("\r\n\r\n").find(|table| table.contains(",minute,")).unwrap_or_default();
+    let table = csv.split("\r\n\r\n").find(|table| table.contains(",exchange,symbol,minute,trades,difference"));
+    let table = table.unwrap_or_else(|| panic!("{csv}; kept: {:?}", kept(world)));
     let minutes = column(table, "minute")
         .into_iter()
         .map(|minute| utc(chrono::DateTime::parse_from_rfc3339(&minute).unwrap().timestamp_millis()));
