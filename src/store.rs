@@ -113,6 +113,13 @@ pub struct Scope {
     pub exchange: Option<Exchange>,
 }
 
+impl Scope {
+    /// One series.
+    pub fn of((exchange, symbol): (&Exchange, &Symbol)) -> Self {
+        Self { symbols: vec![symbol.clone()], exchange: Some(exchange.clone()) }
+    }
+}
+
 /// One try to write a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Attempt {
@@ -355,13 +362,11 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// [`StoreError`] if the store does not answer.
     fn exact_minutes<'a>(
         &'a self,
-        exchange: &Exchange,
-        symbol: &Symbol,
+        series: (&'a Exchange, &'a Symbol),
         since: TradeTime,
         until: TradeTime,
     ) -> BoxFuture<'a, Result<Vec<Minute>, StoreError>> {
-        let scope = Scope { symbols: vec![symbol.clone()], exchange: Some(exchange.clone()) };
-        async move { self.minutes(&scope, since, until).await }.boxed()
+        async move { self.minutes(&Scope::of(series), since, until).await }.boxed()
     }
 
     /// Hands over each trade with `since <= T < until`, within the retention, series after series by (exchange, symbol), in

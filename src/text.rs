@@ -55,6 +55,15 @@ impl fmt::Debug for Excerpt {
     }
 }
 
+/// The parts of a text if there are `N`, no fewer and no more.
+pub(crate) fn exactly<T: Copy + Default, const N: usize>(mut all: impl Iterator<Item = T>) -> Option<[T; N]> {
+    let mut parts = [T::default(); N];
+    for part in &mut parts {
+        *part = all.next()?;
+    }
+    all.next().is_none().then_some(parts)
+}
+
 /// `text` in one line that nothing obeys: what is not to be printed is escaped, and past `bytes_max` bytes it is cut,
 /// which it says.
 pub fn one_line(text: &str, bytes_max: usize) -> String {

@@ -163,7 +163,7 @@ pub async fn seal(
 ) -> Result<Manifest, SealError> {
     let sealing = Sealing { hour, facts: facts.clone(), revision, replaces, minutes, source: Source::Capture };
     let mut file = HourFile::begin(folder, series, sealing)?;
-    let scope = Scope { symbols: vec![series.1.clone()], exchange: Some(series.0.clone()) };
+    let scope = Scope::of((&series.0, &series.1));
     let mut written = Ok(());
     let mut add = |trade: StoredTrade| {
         written = file.add(trade);

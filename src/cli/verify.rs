@@ -215,7 +215,8 @@ impl Verifying {
         let Span { first, last } = self.span;
         // Others before it may have taken long.
         let first = first.max(first_that_stays(self.kind, now()));
-        let scope = Scope { symbols: vec![symbol.clone()], exchange: Some(exchange.clone()) };
+        let series = (exchange, symbol);
+        let scope = Scope::of(series);
         // The minute after the last one says whether ids are missing between the two.
         let until = newest.minute().min(last.later_by(self.kind.keeps_ms().unwrap_or(NEXT_MS))).later_by(MINUTE_MS);
         let mut minutes = self.store.minutes(&scope, first, until).await?;
@@ -227,7 +228,6 @@ impl Verifying {
         let told = self.candles.of(symbol, begin, last.min(newest.minute())).await?;
         let mut edges = Edges { first, last, before, newest };
         let doubtful = reading::wanted(&judge(edges, &minutes, &told), self.is_exact);
-        let series = (exchange, symbol);
         reading::read(&self.store, series, &doubtful, &mut minutes, true).await?;
         let different = reading::still_doubtful(&doubtful, &judge(edges, &minutes, &told));
         reading::read(&self.store, series, &different, &mut minutes, false).await?;

@@ -1,6 +1,7 @@
 //! One line of a daily file.
 
 use super::name::Unit;
+use crate::text::exactly;
 use crate::trade::{Price, Quantity, TradeId, TradeTime};
 
 /// The columns, as a header would name them.
@@ -63,12 +64,7 @@ pub fn read_line(line: &[u8], unit: Unit) -> Result<DumpTrade, BadLine> {
 
 /// The columns of a line, if they are as many as there should be.
 pub(super) fn columns(line: &[u8]) -> Option<[&[u8]; COLUMNS]> {
-    let mut all = line.split(|byte| *byte == b',');
-    let mut columns = [&[][..]; COLUMNS];
-    for column in &mut columns {
-        *column = all.next()?;
-    }
-    all.next().is_none().then_some(columns)
+    exactly(line.split(|byte| *byte == b','))
 }
 
 /// A plain decimal, as its digits and how many of them are behind the point. A day may have ten million, and to make a

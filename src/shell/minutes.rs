@@ -30,13 +30,12 @@ pub async fn read(
         let is_different = findings.points.iter().any(|point| point.difference.is_some());
         (findings, is_different)
     };
-    let (findings, is_different) = find(store.exact_minutes(exchange, symbol, *first, until).await?);
+    let (findings, is_different) = find(store.exact_minutes(series, *first, until).await?);
     if !is_different {
         return Ok(MinutesRead { findings, begin: None });
     }
     let (findings, is_different) = find(add_up(store.as_ref(), series, *first, until, || ()).await?);
-    let scope = Scope { symbols: vec![symbol.clone()], exchange: Some(exchange.clone()) };
-    let begin = if is_different { begin(store, &scope, *first).await? } else { None };
+    let begin = if is_different { begin(store, &Scope::of(series), *first).await? } else { None };
     Ok(MinutesRead { findings, begin })
 }
 

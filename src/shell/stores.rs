@@ -33,7 +33,7 @@ pub async fn audit(
     since: TradeTime,
     until: Option<TradeTime>,
 ) -> Input {
-    let scope = Scope { symbols: vec![symbol.clone()], exchange: Some(exchange.clone()) };
+    let scope = Scope::of((exchange, &symbol));
     let ask = async || -> Result<Option<Audited>, StoreError> {
         // The newest first: what is stored meanwhile is then newer than it, as it is.
         let newest = store.latest(&scope).await?.into_iter().map(|stored| stored.trade.time).max();

@@ -250,16 +250,14 @@ impl Store for Influx {
 
     fn exact_minutes<'a>(
         &'a self,
-        exchange: &Exchange,
-        symbol: &Symbol,
+        series: (&'a Exchange, &'a Symbol),
         since: TradeTime,
         until: TradeTime,
     ) -> BoxFuture<'a, Result<Vec<Minute>, StoreError>> {
-        let (exchange, symbol) = (exchange.clone(), symbol.clone());
         async move {
-            match self.ask_rows((&exchange, &symbol), since, until).await {
+            match self.ask_rows(series, since, until).await {
                 Some(minutes) => Ok(minutes),
-                None => add_up(self, (&exchange, &symbol), since, until, || ()).await,
+                None => add_up(self, series, since, until, || ()).await,
             }
         }
         .boxed()

@@ -151,20 +151,19 @@ impl MinuteSums {
 /// Safe: it only reads.
 pub async fn add_up(
     store: &dyn Store,
-    (exchange, symbol): (&Exchange, &Symbol),
+    series: (&Exchange, &Symbol),
     since: TradeTime,
     until: TradeTime,
     mut on_trade: impl FnMut() + Send,
 ) -> Result<Vec<Minute>, StoreError> {
-    let scope = Scope { symbols: vec![symbol.clone()], exchange: Some(exchange.clone()) };
     let mut sums = MinuteSums::default();
     let mut take = |StoredTrade { trade, .. }: StoredTrade| {
         sums.add(trade.time, (&trade).into());
         on_trade();
         ControlFlow::Continue(())
     };
-    store.trades(&scope, since, Some(until), &mut take).await?;
-    Ok(sums.finish(exchange, symbol))
+    store.trades(&Scope::of(series), since, Some(until), &mut take).await?;
+    Ok(sums.finish(series.0, series.1))
 }
 
 impl MinuteSum {
@@ -212,9 +211,9 @@ impl MinuteSum {
         if (time, id) >= self.last {
             (self.last, self.close) = ((time, id), price);
         }
-        let (price, amount) = (Amount::of(price.as_bytes()), Amount::of(quantity));
-        let quote = price.times(amount);
-        self.cut += u64::from(price.is_cut_times(amount));
+        let amount = Amount::of(quantity);
+        let quote = Amount::of(price.as_bytes()).times(amount);
+        self.cut += u64::from(quote.has_more_decimals());
         self.volume.add(amount);
         self.quote_volume.add(quote);
         if !buyer_is_maker {
@@ -275,23 +274,19 @@ impl Amount {
         Self::Other(self.decimal().zip(other.decimal()).and_then(product))
     }
 
-    /// Whether the product with `other` has more than eight decimals.
-    fn is_cut_times(self, other: Self) -> bool {
-        match (self, other) {
-            // Of the product only what is behind the eighth decimal counts, so only that of the factors.
-            (Self::Eighths(one), Self::Eighths(other)) => !((one % ONE) * (other % ONE)).is_multiple_of(ONE),
-            _ => match self.times(other) {
-                Self::Other(decimal) => decimal.is_none_or(|decimal| decimal.normalize().scale() > DECIMALS),
-                Self::Eighths(_) | Self::Units(_) => false,
-            },
-        }
-    }
-
     fn decimal(self) -> Option<Decimal> {
         match self {
             Self::Eighths(eighths) => Some(Decimal::from_i128_with_scale(eighths.into(), DECIMALS)),
             Self::Units(units) => in_units(units),
             Self::Other(decimal) => decimal,
+        }
+    }
+
+    fn has_more_decimals(self) -> bool {
+        match self {
+            Self::Eighths(_) => false,
+            Self::Units(units) => !units.is_multiple_of(ONE.into()),
+            Self::Other(decimal) => decimal.is_none_or(|decimal| decimal.normalize().scale() > DECIMALS),
         }
     }
 }

@@ -28,11 +28,9 @@ pub(super) fn wanted(judged: &[Judged<'_>], is_exact: bool) -> Vec<TradeTime> {
 
 /// Those of the `read` minutes that do not agree with their candle now.
 pub(super) fn still_doubtful(read: &[TradeTime], judged: &[Judged<'_>]) -> Vec<TradeTime> {
-    let mut doubtful = read.to_vec();
     let agree = judged.iter().filter(|judged| judged.verdict == Verdict::Agrees).map(|judged| judged.start);
     let agree: BTreeSet<_> = agree.collect();
-    doubtful.retain(|start| !agree.contains(start));
-    doubtful
+    read.iter().filter(|start| !agree.contains(start)).copied().collect()
 }
 
 /// Puts the exact account of each of the `wanted` minutes, which are in order, in the place of its sums. `is_quick`: by the quickest
@@ -56,7 +54,7 @@ pub(super) async fn read(
     for (first, last) in stretches(wanted) {
         let until = last.later_by(MINUTE_MS);
         let read = if is_quick {
-            let read = store.exact_minutes(series.0, series.1, first, until).await?;
+            let read = store.exact_minutes(series, first, until).await?;
             count(read.iter().map(|minute| minute.trades).sum());
             read
         } else {

@@ -117,7 +117,7 @@ impl Influx {
 
     /// The ids of a stretch of time, as runs in the order of (T, id).
     async fn runs(&self, (exchange, symbol): &Series, from_ms: i64, until_ms: i64) -> Result<Vec<Run>, StoreError> {
-        let scope = Scope { symbols: vec![symbol.clone()], exchange: Some(exchange.clone()) };
+        let scope = Scope::of((exchange, symbol));
         let question = Question::Ids { from_ms: Some(from_ms), until_ms: Some(until_ms) };
         let mut runs = Runs::default();
         self.ask_each(question, &scope, |row| {

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use futures_util::future::join_all;
 use reqwest::Response;
 use reqwest::header::{ACCEPT, AUTHORIZATION};
 use serde::Deserialize;
@@ -72,10 +71,13 @@ impl Influx {
     pub(super) async fn ask_products(&self, scope: &Scope, since: TradeTime, until: TradeTime) -> Option<ProductSums> {
         // The engine takes one core for a statement, and for these the longest.
         let middle = TradeTime::from_ms(since.ms().midpoint(until.ms())).ok()?.minute().max(since);
-        let halves = [(since, middle), (middle, until)];
-        let quotes = join_all(halves.map(|(since, until)| self.quotes(scope, since, until)));
-        let (taker_buys, quotes) = tokio::join!(self.taker_buys(scope, since, until), quotes);
-        let quotes = quotes.into_iter().collect::<Option<Vec<_>>>()?.into_iter().flatten().collect();
+        let (taker_buys, quotes, later) = tokio::join!(
+            self.taker_buys(scope, since, until),
+            self.quotes(scope, since, middle),
+            self.quotes(scope, middle, until),
+        );
+        let mut quotes = quotes?;
+        quotes.extend(later?);
         Some(ProductSums { taker_buys: taker_buys?, quotes })
     }
 

@@ -50,7 +50,7 @@ impl Influx {
             return Ok(());
         }
         for ((exchange, symbol), minutes) in self.minutes(scope, from, until).await? {
-            let scope = Scope { symbols: vec![symbol], exchange: Some(exchange) };
+            let scope = Scope::of((&exchange, &symbol));
             if self.read_stretches(&scope, stretches(&minutes, from, until), on_trade).await?.is_break() {
                 break;
             }
