@@ -81,22 +81,31 @@ fn a_backfill_goes_back_as_far_as_it_is_told_to() {
     }
 }
 
+/// Whether a symbol is left out of a stream, and whether one of its trades has come through.
+struct Muting {
+    is_on: AtomicBool,
+    has_passed: AtomicBool,
+}
+
 /// In front of the exchange's stream: as long as it is muted, no connection says a word about `symbol`.
-async fn muted(exchange: std::net::SocketAddr, symbol: &'static str, is_muted: Arc<AtomicBool>) -> String {
+async fn muted(exchange: std::net::SocketAddr, symbol: &'static str, muting: Arc<Muting>) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
-            let is_muted = Arc::clone(&is_muted);
+            let muting = Arc::clone(&muting);
             tokio::spawn(async move {
                 let mut client = tokio_tungstenite::accept_async(socket).await.unwrap();
                 let url = format!("ws://{exchange}/stream?streams=btcusdt@trade/ethusdt@trade");
                 let (mut server, _) = tokio_tungstenite::connect_async(url).await.unwrap();
                 while let Some(Ok(message)) = server.next().await {
-                    let is_left_out =
-                        is_muted.load(Ordering::Relaxed) && message.to_text().unwrap_or_default().contains(symbol);
-                    if message.is_text() && !is_left_out && client.send(message).await.is_err() {
-                        return;
+                    let is_its = message.to_text().unwrap_or_default().contains(symbol);
+                    let is_left_out = is_its && muting.is_on.load(Ordering::Relaxed);
+                    if message.is_text() && !is_left_out {
+                        if client.send(message).await.is_err() {
+                            return;
+                        }
+                        muting.has_passed.fetch_or(is_its, Ordering::Relaxed);
                     }
                 }
             });
@@ -109,13 +118,16 @@ async fn muted(exchange: std::net::SocketAddr, symbol: &'static str, is_muted: A
 fn a_symbol_that_the_stream_forgot_is_found_out_and_repaired() {
     let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
     let exchange = runtime.block_on(practice::start(practice::live_market(53, 500.0)));
-    let is_muted = Arc::new(AtomicBool::new(true));
-    let stream = runtime.block_on(muted(exchange.address(), "ETHUSDT", Arc::clone(&is_muted)));
+    let muting = Arc::new(Muting { is_on: AtomicBool::new(true), has_passed: AtomicBool::new(false) });
+    let stream = runtime.block_on(muted(exchange.address(), "ETHUSDT", Arc::clone(&muting)));
     let capture = start_capture(folder.path(), &stream, &exchange, &["--idle-timeout", "1s"]);
     wait_until("the silence is noticed", || capture.log().contains("keeps silent about a symbol"));
-    is_muted.store(false, Ordering::Relaxed);
+    muting.is_on.store(false, Ordering::Relaxed);
+    // Trades of it may be fetched before; what is missing up to the stream's first one is known once that has come.
+    wait_until("the stream has the muted symbol", || muting.has_passed.load(Ordering::Relaxed));
+    let [_, last] = newest(&exchange);
     wait_until("the muted symbol is stored", || {
-        sqlite_trades(&folder.path().join("trades.db")).keys().any(|(name, _)| name == "ETHUSDT")
+        sqlite_trades(&folder.path().join("trades.db")).keys().any(|(name, id)| name == "ETHUSDT" && *id >= last)
     });
     wait_until("nothing is missing", || {
         tickflux(folder.path(), &["gaps", "--store", "sqlite:trades.db"]).status.code() == Some(0)
